@@ -1,0 +1,70 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Continuous integration sets this: a warning in our own modules is an error there, and a nuisance at a desk.
+let warningsAreErrors = Context.environment["MESHD_WARNINGS_AS_ERRORS"] == "1"
+
+let swiftSettings: [SwiftSetting] =
+  [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+  ] + (warningsAreErrors ? [.treatAllWarnings(as: .error)] : [])
+
+extension Target.Dependency {
+  static let crypto = product(name: "Crypto", package: "swift-crypto")
+  static let log = product(name: "Logging", package: "swift-log")
+  static let nio = product(name: "NIOCore", package: "swift-nio")
+  static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
+  static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
+  static let httpClient = product(name: "AsyncHTTPClient", package: "async-http-client")
+  static let grdb = product(name: "GRDB", package: "GRDB.swift")
+  static let arguments = product(name: "ArgumentParser", package: "swift-argument-parser")
+  static let deque = product(name: "DequeModule", package: "swift-collections")
+  static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+  static let unixSignals = product(name: "UnixSignals", package: "swift-service-lifecycle")
+  static let subprocess = product(name: "Subprocess", package: "swift-subprocess")
+}
+
+/// A module of the product. What it may import is what stands here, and nothing else: `docs/architecture.md` draws it.
+func module(
+  _ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []
+) -> Target {
+  .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: swiftSettings)
+}
+
+func tests(
+  _ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []
+) -> Target {
+  .testTarget(
+    name: name, dependencies: dependencies + ["TestSupport"], resources: resources,
+    swiftSettings: swiftSettings)
+}
+
+let package = Package(
+  name: "meshd",
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
+    .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+    .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess.git", from: "1.0.2"),
+  ],
+  targets: [
+    .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+    module("Wire", []),
+    module("Cryptography", ["Wire", "CSodium", .crypto]),
+    module("Identity", ["Cryptography", "Wire", .crypto]),
+    .target(
+      name: "TestSupport", dependencies: ["Identity", "Cryptography", "Wire"], path: "Tests/Support",
+      swiftSettings: swiftSettings),
+    tests("WireTests", ["Wire"]),
+    tests("CryptographyTests", ["Cryptography", "Wire"]),
+    tests("IdentityTests", ["Identity", "Cryptography", "Wire"]),
+  ]
+)

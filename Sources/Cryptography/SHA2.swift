@@ -1,0 +1,25 @@
+import Crypto
+
+/// SHA-256 and SHA-512 (FIPS 180-4).
+public enum SHA2 {
+  public static func sha256(_ bytes: some Collection<UInt8>) -> [UInt8] {
+    Array(SHA256.hash(data: Array(bytes)))
+  }
+
+  public static func sha512(_ bytes: some Collection<UInt8>) -> [UInt8] {
+    Array(SHA512.hash(data: Array(bytes)))
+  }
+}
+
+/// SHA-256 over data that comes in pieces.
+public struct SHA256Stream: Sendable {
+  private var hash = SHA256()
+
+  public init() {}
+
+  public mutating func update(_ bytes: some Collection<UInt8>) {
+    hash.update(data: Array(bytes))
+  }
+
+  public func finalize() -> [UInt8] { Array(hash.finalize()) }
+}
