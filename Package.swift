@@ -60,11 +60,13 @@ let package = Package(
     module("Wire", []),
     module("Cryptography", ["Wire", "CSodium", .crypto]),
     module("Identity", ["Cryptography", "Wire", .crypto]),
+    module("DWN", ["Identity", "Cryptography", "Wire", .crypto]),
     .target(
       name: "TestSupport", dependencies: ["Identity", "Cryptography", "Wire"], path: "Tests/Support",
       swiftSettings: swiftSettings),
     tests("WireTests", ["Wire"]),
     tests("CryptographyTests", ["Cryptography", "Wire"]),
     tests("IdentityTests", ["Identity", "Cryptography", "Wire"]),
+    tests("DWNTests", ["DWN", "Identity", "Cryptography", "Wire"]),
   ]
 )

@@ -1,0 +1,63 @@
+public import Cryptography
+public import Wire
+
+/// A protocol as a tenant installs it: types of records, their places in a tree, and who may do what there.
+///
+/// It exists only if it is valid: every rule of the DWN's configure step that the definition alone can break has been checked.
+/// Protocols that are composed of others (`uses`, `$ref`) are not supported.
+public struct ProtocolDefinition: Hashable, Sendable {
+  /// What all records of a type name have in common, wherever they stand.
+  public struct RecordType: Hashable, Sendable {
+    public let schema: String?
+    /// Media types; `nil` allows any.
+    public let dataFormats: [String]?
+    public let encryptionRequired: Bool
+  }
+
+  public static let maximumNesting = 10
+
+  /// As it was received.
+  public let json: JSONValue
+  public let uri: String
+  /// Whether strangers may ask for the definition.
+  public let isPublished: Bool
+  public let types: [String: RecordType]
+  /// The roots of the tree by type name.
+  public let structure: [String: RuleSet]
+  /// The protocol's own key in networks of the v1 envelope.
+  public let keyAgreement: X25519PublicKey?
+
+  /// Throws status 400 for a definition that is malformed or contradicts itself, 501 for a composed one.
+  public init(_ json: JSONValue) throws(DWNError) {
+    var reader = ProtocolDefinitionReader()
+    let parts = try reader.read(json)
+    self.json = json
+    self.uri = parts.uri
+    self.isPublished = parts.isPublished
+    self.types = parts.types
+    self.structure = parts.structure
+    self.keyAgreement = parts.keyAgreement
+    try ProtocolDefinitionRules(definition: self).check()
+  }
+
+  /// `nil` where the structure has no such path.
+  public func ruleSet(at path: ProtocolPath) -> RuleSet? {
+    guard !path.isControl else { return nil }
+    let segments = path.segments
+    var found = structure[segments[0]]
+    for name in segments.dropFirst() { found = found?.children[name] }
+    return found
+  }
+
+  /// Every rule set of the tree, parents first and siblings by name.
+  public var ruleSets: [RuleSet] { structure.sorted { $0.key < $1.key }.flatMap { $0.value.subtree } }
+
+  /// The definition of the message that installs it. Throws status 400 if the message is no ProtocolsConfigure.
+  public init(configure: SignedMessage) throws(DWNError) {
+    guard configure.message.kind == .protocolsConfigure, let definition = configure.message.descriptor["definition"]
+    else {
+      throw .schema("not a ProtocolsConfigure")
+    }
+    try self.init(definition)
+  }
+}

@@ -1,0 +1,135 @@
+import Cryptography
+import Identity
+import Wire
+
+/// Turns the JSON of a definition into types, and refuses every member that it does not know: a directive that is not enforced
+/// must not look as if it were.
+struct ProtocolDefinitionReader {
+  struct Parts {
+    var uri: String
+    var isPublished: Bool
+    var types: [String: ProtocolDefinition.RecordType]
+    var structure: [String: RuleSet]
+    var keyAgreement: X25519PublicKey?
+  }
+
+  /// Rule sets in one definition; the mesh has sixteen.
+  private static let maximumRuleSets = 500
+  private var ruleSetCount = 0
+
+  mutating func read(_ json: JSONValue) throws(DWNError) -> Parts {
+    guard let object = json.object, let uri = object["protocol"]?.string, let isPublished = object["published"]?.bool,
+      let types = object["types"]?.object, let structure = object["structure"]?.object
+    else { throw .schema("a definition has protocol, published, types and structure") }
+    for name in object.names
+    where !["protocol", "published", "types", "structure", "uses", "$keyAgreement"].contains(name) {
+      throw .unknown("definition", name)
+    }
+    if let uses = object["uses"] {
+      guard let aliases = uses.object else { throw .schema("definition.uses must be an object") }
+      guard aliases.isEmpty else { throw .composed }
+    }
+    guard URI.isNormalized(uri) else {
+      throw DWNError(
+        400, "UrlProtocolNotNormalized", "the protocol's URI must be written \(URI.normalized(uri) ?? "as a URL")")
+    }
+    var parsedTypes: [String: ProtocolDefinition.RecordType] = [:]
+    for (name, type) in types.members { parsedTypes[name] = try recordType(name, type) }
+    var roots: [String: RuleSet] = [:]
+    for (name, value) in structure.members {
+      guard !name.hasPrefix("$") else { throw .unknown("structure", name) }
+      roots[name] = try ruleSet(at: [name], value, types: parsedTypes)
+    }
+    return Parts(
+      uri: uri, isPublished: isPublished, types: parsedTypes, structure: roots,
+      keyAgreement: try object["$keyAgreement"].map(agreementKey))
+  }
+
+  private func recordType(_ name: String, _ json: JSONValue) throws(DWNError) -> ProtocolDefinition.RecordType {
+    guard name != "$encryption" else { throw .reserved }
+    guard let object = json.object else { throw .schema("types.\(name) must be an object") }
+    for member in object.names where !["schema", "dataFormats", "encryptionRequired"].contains(member) {
+      throw .unknown("types.\(name)", member)
+    }
+    let schema = object["schema"]?.string
+    guard (schema != nil) == object.contains("schema") else { throw .schema("types.\(name).schema must be a URI") }
+    if let schema, !URI.isNormalized(schema) {
+      throw DWNError(
+        400, "UrlSchemaNotNormalized",
+        "the schema of type \(name) must be written \(URI.normalized(schema) ?? "as a URL")")
+    }
+    var formats: [String]?
+    if let list = object["dataFormats"] {
+      let texts = (list.array ?? []).compactMap(\.string)
+      guard !texts.isEmpty, texts.count == list.array?.count else {
+        throw .schema("types.\(name).dataFormats must be a list of media types")
+      }
+      formats = texts
+    }
+    let encryptionRequired = object["encryptionRequired"]?.bool
+    guard (encryptionRequired != nil) == object.contains("encryptionRequired") else {
+      throw .schema("types.\(name).encryptionRequired must be a boolean")
+    }
+    return ProtocolDefinition.RecordType(
+      schema: schema, dataFormats: formats, encryptionRequired: encryptionRequired ?? false)
+  }
+
+  private mutating func ruleSet(
+    at segments: [String], _ json: JSONValue, types: [String: ProtocolDefinition.RecordType]
+  ) throws(DWNError) -> RuleSet {
+    let text = segments.joined(separator: "/")
+    guard segments.count <= ProtocolDefinition.maximumNesting else {
+      throw .configure(
+        "RecordNestingDepthExceeded", "\(text) lies deeper than \(ProtocolDefinition.maximumNesting) levels")
+    }
+    ruleSetCount += 1
+    guard ruleSetCount <= Self.maximumRuleSets else {
+      throw .schema("a definition has at most \(Self.maximumRuleSets) paths")
+    }
+    guard let object = json.object else { throw .schema("structure at \(text) must be an object") }
+    guard !object.contains("$ref") else { throw .composed }
+    guard let name = segments.last, types[name] != nil else {
+      throw .configure("InvalidRuleSetRecordType", "\(text) is in the structure, and its type is not among the types")
+    }
+    guard let path = ProtocolPath(text) else { throw .schema("\(text) is no protocol path: names are letters only") }
+
+    let directives = RuleSetDirectives(path: path, object: object)
+    var children: [String: RuleSet] = [:]
+    for (name, value) in object.members {
+      if name.hasPrefix("$") {
+        guard name != "$encryption" || value["rootKeyId"] != nil else { throw .reserved }
+        guard RuleSetDirectives.known.contains(name) else { throw .unknown("the structure at \(text)", name) }
+      } else {
+        children[name] = try ruleSet(at: segments + [name], value, types: types)
+      }
+    }
+    let size = try directives.size()
+    return RuleSet(
+      path: path, actions: try directives.actions(), isRole: try directives.flag("$role"),
+      smallestSize: size.smallest, largestSize: size.largest, tags: try directives.tags(),
+      recordLimit: try directives.recordLimit(), isImmutable: try directives.flag("$immutable"),
+      allowsSquash: try directives.flag("$squash"), encryption: try directives.encryption(),
+      keyAgreement: try directives.keyAgreement(), children: children)
+  }
+
+  private func agreementKey(_ json: JSONValue) throws(DWNError) -> X25519PublicKey {
+    try RuleSetDirectives.agreementKey(json, at: "definition")
+  }
+}
+
+extension DWNError {
+  static func unknown(_ place: String, _ name: String) -> DWNError {
+    DWNError(400, "SchemaValidatorAdditionalPropertyNotAllowed", "\(place) has an unknown member \"\(name)\"")
+  }
+
+  static let composed = DWNError(
+    501, "ProtocolsConfigureCompositionUnimplemented",
+    "protocols that use other protocols are not supported by this version"
+  )
+
+  static let reserved = DWNError(
+    400, "ProtocolsConfigureReservedEncryptionControlPath",
+    "$encryption is reserved: no type and no path may have that name")
+
+  static func configure(_ code: String, _ text: String) -> DWNError { DWNError(400, "ProtocolsConfigure" + code, text) }
+}
