@@ -61,6 +61,7 @@ let package = Package(
     module("Cryptography", ["Wire", "CSodium", .crypto]),
     module("Identity", ["Cryptography", "Wire", .crypto]),
     module("DWN", ["Identity", "Cryptography", "Wire", .crypto]),
+    module("WireGuard", ["Cryptography", "Wire", .deque]),
     .target(
       name: "TestSupport", dependencies: ["Identity", "Cryptography", "Wire"], path: "Tests/Support",
       swiftSettings: swiftSettings),
@@ -68,5 +69,6 @@ let package = Package(
     tests("CryptographyTests", ["Cryptography", "Wire"]),
     tests("IdentityTests", ["Identity", "Cryptography", "Wire"]),
     tests("DWNTests", ["DWN", "Identity", "Cryptography", "Wire"]),
+    tests("WireGuardTests", ["WireGuard", "Cryptography", "Wire"]),
   ]
 )
