@@ -61,6 +61,10 @@ let package = Package(
     module("Cryptography", ["Wire", "CSodium", .crypto]),
     module("Identity", ["Cryptography", "Wire", .crypto]),
     module("DWN", ["Identity", "Cryptography", "Wire", .crypto]),
+    module("DWNClient", ["DWN", "Identity", "Wire", .httpClient, .nio, .nioPosix, .nioHTTP1, .log]),
+    module(
+      "DWNNode",
+      ["DWN", "Identity", "Wire", .grdb, .nio, .nioPosix, .nioHTTP1, .log]),
     module("WireGuard", ["Cryptography", "Wire", .deque]),
     .target(
       name: "TestSupport", dependencies: ["Identity", "Cryptography", "Wire"], path: "Tests/Support",
@@ -69,6 +73,9 @@ let package = Package(
     tests("CryptographyTests", ["Cryptography", "Wire"]),
     tests("IdentityTests", ["Identity", "Cryptography", "Wire"]),
     tests("DWNTests", ["DWN", "Identity", "Cryptography", "Wire"]),
+    tests(
+      "DWNNodeTests",
+      ["DWNNode", "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .grdb, .nio, .nioPosix, .nioHTTP1]),
     tests("WireGuardTests", ["WireGuard", "Cryptography", "Wire"]),
   ]
 )

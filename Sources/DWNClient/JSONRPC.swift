@@ -1,0 +1,74 @@
+import DWN
+import Identity
+import Wire
+
+/// A JSON-RPC 2.0 request that hands a message to a node.
+struct JSONRPCCall {
+  let id: String
+  let tenant: DID
+  let message: JSONValue
+
+  var json: JSONValue {
+    [
+      "jsonrpc": "2.0", "id": .string(id), "method": "dwn.processMessage",
+      "params": ["target": .string(tenant.text), "message": message],
+    ]
+  }
+}
+
+/// What came back over HTTP for one call. The reply is in the header `dwn-response`, and then the body is data; or it is the
+/// body.
+struct JSONRPCAnswer {
+  let status: Int
+  /// All values of `dwn-response`.
+  let reply: [String]
+  let retryAfter: String?
+  let body: [UInt8]
+
+  static let tooManyRequests: Int64 = -50429
+  static let depth = 24
+
+  func reply(to call: JSONRPCCall, from name: String, now: WallTime) throws(EndpointError) -> Reply {
+    guard reply.count <= 1 else { throw .notADWN(name: name, reason: "it sent two dwn-response headers") }
+    let text = reply.first.map { Array($0.utf8) } ?? body
+    let envelope = try? JSONValue(parsing: text, depth: Self.depth)
+    if status == 429 || envelope?["error"]?["code"]?.integer == Self.tooManyRequests {
+      throw .rateLimited(name: name, retryAfter: waiting(envelope, now: now))
+    }
+    guard let envelope, envelope["jsonrpc"] == "2.0" else { throw withoutRPC(name) }
+    if let error = envelope["error"], let code = error["code"]?.integer {
+      throw .refused(name: name, reason: "\(error["message"]?.string?.prefix(300) ?? "error") (\(code))")
+    }
+    guard envelope["id"]?.string == call.id else {
+      throw .notADWN(name: name, reason: "its answer belongs to another request")
+    }
+    guard let result = envelope["result"]?["reply"], let parsed = Reply(result, data: reply.isEmpty ? nil : body) else {
+      throw .notADWN(name: name, reason: "its answer has no reply with a status")
+    }
+    return parsed
+  }
+
+  private func withoutRPC(_ name: String) -> EndpointError {
+    switch status {
+    case 502, 503, 504: .unreachable(name: name, reason: "HTTP status \(status)")
+    case 408: .timedOut(name: name)
+    case 300..<400: .notADWN(name: name, reason: "it redirects elsewhere (HTTP status \(status))")
+    case 200: .notADWN(name: name, reason: "its answer is not JSON-RPC")
+    default: .notADWN(name: name, reason: "HTTP status \(status) without a JSON-RPC answer")
+    }
+  }
+
+  /// `retry-after` in seconds or as a date, else the number in the error, else one second; never more than an hour.
+  private func waiting(_ envelope: JSONValue?, now: WallTime) -> Duration {
+    let seconds: Double =
+      if let retryAfter, let number = Double(retryAfter) {
+        number
+      } else if let retryAfter, let date = HTTPDate.parse(retryAfter) {
+        (date - now).seconds
+      } else {
+        envelope?["error"]?["data"]?["retryAfterSec"]?.double ?? 1
+      }
+    guard seconds.isFinite, seconds > 0 else { return .seconds(1) }
+    return .seconds(min(seconds, 3600))
+  }
+}

@@ -1,0 +1,122 @@
+public import DWN
+public import Identity
+public import Wire
+
+/// A Decentralized Web Node: it keeps the messages of its tenants, and lets others write and read what their protocols allow.
+///
+/// Processing takes a tenant, a message and its data, and gives a reply; clock and network play no part in it. A reply that
+/// accepts a message is given after the message is on the disk. Messages of all tenants are written one after the other;
+/// several that wait are committed together.
+public final class DWNNode: DWNEndpoint {
+  public let name = "the embedded node"
+  /// The DIDs that this node serves; everybody else's messages are refused with 401.
+  public let tenants: Set<DID>
+  public let limits: NodeLimits
+  private let store: any MessageStore
+  private let resolver: any DIDResolver
+  private let definitions = DefinitionCache()
+  private let feed = ChangeFeed()
+
+  init(store: any MessageStore, tenants: Set<DID>, limits: NodeLimits, resolver: any DIDResolver) {
+    self.store = store
+    self.tenants = tenants
+    self.limits = limits
+    self.resolver = resolver
+  }
+
+  /// A node over the SQLite database at a path, which is made if it does not exist.
+  public convenience init(
+    databasePath: String, tenants: Set<DID>, limits: NodeLimits = NodeLimits(),
+    resolver: any DIDResolver = OfflineResolver()
+  ) throws(NodeError) {
+    self.init(
+      store: try SQLiteMessageStore(path: databasePath), tenants: tenants, limits: limits, resolver: resolver)
+  }
+
+  /// Waits for what is being written and closes the database. Later messages get an error.
+  public func close() async {
+    await store.close()
+    feed.finish()
+  }
+
+  public func process(tenant: DID, message: JSONValue, data: [UInt8]?) async throws(EndpointError) -> Reply {
+    do {
+      return try await answer(tenant: tenant, message: message, data: data)
+    } catch let refusal as DWNError {
+      return Reply(refusal)
+    } catch {
+      throw .refused(name: name, reason: "\(error)")
+    }
+  }
+
+  public func changes(tenant: DID) -> AsyncStream<ChangeHint> {
+    feed.subscribe(tenant: tenant)
+  }
+
+  private func answer(tenant: DID, message json: JSONValue, data: [UInt8]?) async throws -> Reply {
+    guard tenants.contains(tenant) else { return Reply(.init(401, "Not a registered tenant.")) }
+    let message = try Message(json)
+    let encoded = message.value.encoded
+    guard encoded.count <= Message.maximumSize else {
+      throw DWNError(
+        400, "SchemaValidatorFailure", "a message without its data has at most \(Message.maximumSize) bytes")
+    }
+    let signed = message.json.contains("authorization") ? try SignedMessage(checking: message, resolver: resolver) : nil
+    switch message.kind {
+    case .recordsWrite, .recordsDelete, .protocolsConfigure:
+      guard let signed else { throw DWNError(401, "AuthenticateJwsMissing", "the message is not signed") }
+      return try await change(tenant, signed, encoded: encoded, data: data)
+    case .recordsRead:
+      let request = try RecordsReadRequest(message, signed)
+      return try await store.read(tenant) { [definitions] transaction in
+        try RecordsReading(tenant: tenant, transaction: transaction, definitions: definitions).reply(to: request)
+      }
+    case .recordsQuery:
+      let request = try RecordsQueryRequest(message, signed)
+      return try await store.read(tenant) { [definitions, limits] transaction in
+        try RecordsQuerying(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
+          .reply(to: request)
+      }
+    case .protocolsQuery:
+      let request = try ProtocolsQueryRequest(message, signed)
+      return try await store.read(tenant) { try ProtocolsQuerying(tenant: tenant, transaction: $0).reply(to: request) }
+    }
+  }
+
+  private func change(_ tenant: DID, _ signed: SignedMessage, encoded: [UInt8], data: [UInt8]?) async throws -> Reply {
+    let json = String(decoding: encoded, as: UTF8.self)
+    let outcome: Outcome
+    switch signed.message.kind {
+    case .recordsWrite:
+      let arrival = try ArrivingWrite(try RecordsWrite(signed), json: json, data: data, limits: limits)
+      outcome = try await store.write(tenant) { [definitions] transaction in
+        try RecordsWriting(tenant: tenant, transaction: transaction, definitions: definitions).outcome(of: arrival)
+      }
+    case .recordsDelete:
+      outcome = try await store.write(tenant) { [definitions] transaction in
+        try RecordsDeleting(tenant: tenant, transaction: transaction, definitions: definitions)
+          .outcome(of: signed, json: json)
+      }
+    default:
+      let definition = try ProtocolDefinition(configure: signed)
+      outcome = try await store.write(tenant) { transaction in
+        try ProtocolsConfiguring(tenant: tenant, transaction: transaction)
+          .outcome(of: signed, definition: definition, json: json)
+      }
+    }
+    feed.emit(outcome.hints, tenant: tenant)
+    return outcome.reply
+  }
+}
+
+/// What processing a message that changes the store came to.
+struct Outcome: Sendable {
+  var reply: Reply
+  var hints: Set<ChangeHint> = []
+
+  static func refused(_ code: Int, _ detail: String) -> Outcome { Outcome(reply: Reply(.init(code, detail))) }
+
+  static func accepted(_ hints: Set<ChangeHint>, code: Int = 202) -> Outcome {
+    Outcome(reply: Reply(.init(code, code == 204 ? "No Content" : "Accepted")), hints: hints)
+  }
+}

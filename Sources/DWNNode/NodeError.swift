@@ -1,0 +1,61 @@
+import GRDB
+
+/// Why the node, or a database, cannot do its work.
+public enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
+  case corruptDatabase(path: String, detail: String)
+  /// Written by a later version of the program.
+  case newerDatabase(path: String, version: Int, known: Int)
+  case cannotOpenDatabase(path: String, reason: String)
+  case databaseInUse(path: String)
+  case diskFull(path: String)
+  case databaseFailed(path: String, reason: String)
+  case addressInUse(address: String)
+  case addressNotHere(address: String)
+  case portNeedsPermission(address: String)
+  /// The machine has no IPv6, or no IPv4.
+  case familyMissing(address: String)
+  case cannotListen(address: String, reason: String)
+
+  public var description: String {
+    switch self {
+    case .corruptDatabase(let path, let detail):
+      "the database \(path) is damaged (\(detail)): restore it from a backup, or move it away to begin with an empty one"
+    case .newerDatabase(let path, let version, let known):
+      "the database \(path) has version \(version), and this program knows versions up to \(known): use a newer meshd"
+    case .cannotOpenDatabase(let path, let reason): "the database \(path) cannot be opened: \(reason)"
+    case .databaseInUse(let path): "the database \(path) is held by another process: end that one first"
+    case .diskFull(let path):
+      "no space is left on the disk of \(path): nothing was written; free some space and try again"
+    case .databaseFailed(let path, let reason): "the database \(path) failed: \(reason)"
+    case .addressInUse(let address):
+      "\(address) is in use by another program: choose another address or port with --listen"
+    case .addressNotHere(let address):
+      "\(address) is not an address of this machine: choose another one with --listen"
+    case .portNeedsPermission(let address):
+      "this user may not listen on \(address): choose a port above 1023 with --listen"
+    case .familyMissing(let address):
+      "this machine cannot listen on \(address), since it lacks that version of IP: name other addresses with --listen"
+    case .cannotListen(let address, let reason): "cannot listen on \(address): \(reason)"
+    }
+  }
+
+  /// What SQLite says of the database at a path, in words for people.
+  public init(_ error: any Error, path: String) {
+    if let error = error as? NodeError {
+      self = error
+      return
+    }
+    guard let error = error as? DatabaseError else {
+      self = .databaseFailed(path: path, reason: "\(error)")
+      return
+    }
+    let reason = error.message ?? "SQLite error \(error.resultCode.rawValue)"
+    switch error.resultCode {
+    case .SQLITE_CORRUPT, .SQLITE_NOTADB: self = .corruptDatabase(path: path, detail: reason)
+    case .SQLITE_FULL: self = .diskFull(path: path)
+    case .SQLITE_BUSY, .SQLITE_LOCKED: self = .databaseInUse(path: path)
+    case .SQLITE_CANTOPEN, .SQLITE_PERM, .SQLITE_READONLY: self = .cannotOpenDatabase(path: path, reason: reason)
+    default: self = .databaseFailed(path: path, reason: reason)
+    }
+  }
+}

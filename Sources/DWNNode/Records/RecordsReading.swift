@@ -1,0 +1,69 @@
+import DWN
+import Identity
+import Wire
+
+/// A RecordsRead with its parts as types. Throws status 400.
+struct RecordsReadRequest: Sendable {
+  let filter: RecordsFilter
+  let sort: DateSort
+  /// `nil` when the message is not signed.
+  let requester: DID?
+  let role: String?
+
+  init(_ message: Message, _ signed: SignedMessage?) throws(DWNError) {
+    filter = try RecordsFilter(message.descriptor["filter"] ?? .null)
+    sort = message.descriptor["dateSort"]?.string.flatMap { DateSort(rawValue: $0) } ?? .createdAscending
+    requester = signed?.author
+    role = signed?.payload.protocolRole
+  }
+}
+
+/// Answers a RecordsRead: one record with its data, or what ended it (dwn-server 5.1).
+struct RecordsReading {
+  let tenant: DID
+  let transaction: any MessageReader
+  let definitions: DefinitionCache
+
+  func reply(to request: RecordsReadRequest) throws -> Reply {
+    let found = try transaction.find(
+      Selection(
+        filter: request.filter, visibility: .all,
+        occupancy: try definitions.occupancy(for: request.filter, in: transaction), includesDeletes: true,
+        sort: request.sort, limit: 1)
+    ).first
+    guard let found, let place = found.place else { return Reply(.init(404, "Not Found")) }
+    let messages = try transaction.messages(of: place.recordID)
+    let initial = messages.first { $0.content?.isInitial == true }
+    if found.kind == .delete {
+      let newestWrite = messages.filter { $0.kind == .write }.max { $1.isNewer(than: $0) } ?? found
+      try authorize(request, newestWrite, place)
+      var entry = JSONObject()
+      entry["recordsDelete"] = try found.message()
+      entry["initialWrite"] = try initial?.message()
+      return Reply(.init(404, "Not Found"), members: ["entry": .object(entry)])
+    }
+    try authorize(request, found, place)
+    var write = ReplyEntry(message: try found.message())
+    var entry = JSONObject()
+    if let initial, initial.cid != found.cid { entry["initialWrite"] = try initial.message() }
+    guard let data = try transaction.data(of: found) else {
+      entry["recordsWrite"] = write.json
+      return Reply(.init(410, "the record is here, and its data is not"), members: ["entry": .object(entry)])
+    }
+    if data.count <= NodeLimits.inlineData { write.data = data }
+    entry["recordsWrite"] = write.json
+    return Reply(.init(200, "OK"), members: ["entry": .object(entry)], data: data)
+  }
+
+  private func authorize(_ request: RecordsReadRequest, _ write: StoredMessage, _ place: StoredMessage.Place) throws {
+    if request.requester == tenant || write.content?.isPublished == true { return }
+    if let requester = request.requester, requester == write.author || requester == place.recipient { return }
+    guard let definition = try? definitions.definition(of: write.protocolURI, in: transaction) else {
+      throw DWNError(401, "RecordsReadAuthorizationFailed", "the author may not read this record")
+    }
+    try RecordRules(reader: transaction, definition: definition).authorize(
+      request.requester, role: request.role, to: [.read],
+      on: RecordRules.Subject(
+        path: place.path, contextID: place.contextID, recipient: place.recipient, chainEnd: place.contextID))
+  }
+}

@@ -1,0 +1,42 @@
+import DWN
+import Synchronization
+import Wire
+
+/// Parsed definitions by the CID of the message that installed them, so that a write does not parse its protocol anew.
+final class DefinitionCache: Sendable {
+  private static let capacity = 64
+  private let known = Mutex<[String: ProtocolDefinition]>([:])
+
+  /// Where records of a filter's protocol, or of any, are shown only up to a number.
+  func occupancy(for filter: RecordsFilter, in reader: any MessageReader) throws -> [Selection.Occupancy] {
+    try reader.configures(of: filter.protocolURI, onlyPublished: false).flatMap { configure in
+      try definition(of: configure).ruleSets.compactMap { rules in
+        guard let limit = rules.recordLimit, limit.strategy == .reject else { return nil }
+        return Selection.Occupancy(protocolURI: configure.protocolURI, path: rules.path, maximum: limit.maximum)
+      }
+    }
+  }
+
+  /// The definition that governs the records of a protocol: the newest one. Throws status 400 when none is installed.
+  func definition(of protocolURI: String, in reader: any MessageReader) throws -> ProtocolDefinition {
+    guard let configure = try reader.configure(of: protocolURI) else {
+      throw DWNError(
+        400, "ProtocolAuthorizationProtocolNotFound", "the tenant has not installed the protocol \(protocolURI)")
+    }
+    return try definition(of: configure)
+  }
+
+  private func definition(of configure: StoredMessage) throws -> ProtocolDefinition {
+    if let definition = known.withLock({ $0[configure.cid] }) { return definition }
+    guard let json = try configure.message()["descriptor"]?["definition"] else {
+      throw DWNError(
+        400, "ProtocolAuthorizationProtocolNotFound", "the definition of \(configure.protocolURI) cannot be read")
+    }
+    let definition = try ProtocolDefinition(json)
+    known.withLock {
+      if $0.count >= Self.capacity { $0 = [:] }
+      $0[configure.cid] = definition
+    }
+    return definition
+  }
+}

@@ -1,0 +1,101 @@
+import DWN
+import Identity
+import Wire
+
+/// Who may act on a record by the rules of its protocol (dwn-server 6.3, 6.4). Refusals have status 401.
+struct RecordRules {
+  let reader: any MessageReader
+  let definition: ProtocolDefinition
+
+  /// What is acted upon.
+  struct Subject {
+    var path: ProtocolPath
+    /// Of the record itself, or for a record that does not exist yet, what it will be.
+    var contextID: ContextID
+    /// Of the record itself.
+    var recipient: DID?
+    /// The last record of the chain: the record itself, or its parent when it does not exist yet.
+    var chainEnd: ContextID?
+  }
+
+  /// Returns if `requester` may do one of `actions`; `nil` is somebody who did not sign.
+  func authorize(
+    _ requester: DID?, role: String?, to actions: Set<RecordAction>, on subject: Subject
+  ) throws {
+    let role = try role.map { try verifiedRole($0, holder: requester, context: subject.contextID) }
+    let rules = try ruleSet(at: subject.path)
+    var chain: [ProtocolPath: StoredMessage]?
+    for rule in rules where !rule.can.isDisjoint(with: actions) {
+      switch rule.actor {
+      case .anyone: return
+      case .role(let path): if path == role { return }
+      case .recipient(nil): if role == nil, let requester, subject.recipient == requester { return }
+      case .author(let of), .recipient(let of?):
+        guard role == nil, let requester else { continue }
+        if chain == nil { chain = try recordChain(to: subject.chainEnd) }
+        guard let ancestor = chain?[of] else { continue }
+        let party: DID? = if case .author = rule.actor { ancestor.author } else { ancestor.place?.recipient }
+        if party == requester { return }
+      }
+    }
+    throw refused(actions, at: subject.path)
+  }
+
+  /// For a query, which has no chain of records: only a role or everybody can be allowed.
+  func authorizeQuery(_ requester: DID, role: String, at path: ProtocolPath, context: ContextID?) throws {
+    let role = try verifiedRole(role, holder: requester, context: context)
+    for rule in try ruleSet(at: path) where rule.can.contains(.read) {
+      if rule.actor == .anyone || rule.actor == .role(role) { return }
+    }
+    throw refused([.read], at: path)
+  }
+
+  private func ruleSet(at path: ProtocolPath) throws -> [ActionRule] {
+    guard let actions = definition.ruleSet(at: path)?.actions else {
+      throw DWNError(
+        401, "ProtocolAuthorizationActionRulesNotFound", "nobody but the tenant may do anything at \(path)")
+    }
+    return actions
+  }
+
+  private func refused(_ actions: Set<RecordAction>, at path: ProtocolPath) -> DWNError {
+    let names = actions.map(\.rawValue).sorted().joined(separator: " or ")
+    return DWNError(401, "ProtocolAuthorizationActionNotAllowed", "no rule allows the author to \(names) at \(path)")
+  }
+
+  /// The role's path, once it is proved that the holder has a live role record in this context.
+  private func verifiedRole(_ text: String, holder: DID?, context: ContextID?) throws -> ProtocolPath {
+    guard let role = ProtocolPath(text), definition.ruleSet(at: role)?.isRole == true else {
+      throw DWNError(401, "ProtocolAuthorizationNotARole", "\(text) is not a role of \(definition.uri)")
+    }
+    var parent: ContextID?
+    if role.depth > 1 {
+      parent = context?.prefix(role.depth - 1)
+      guard parent != nil else {
+        throw DWNError(
+          401, "ProtocolAuthorizationMissingContextId", "the role \(role) holds in a context, and none is given")
+      }
+    }
+    let place = SiblingPlace(protocolURI: definition.uri, path: role, parent: parent)
+    guard let holder, try reader.roleRecord(place, recipient: holder) != nil else {
+      throw DWNError(
+        401, "ProtocolAuthorizationMatchingRoleRecordNotFound", "the author does not hold the role \(role)")
+    }
+    return role
+  }
+
+  /// The initial writes from the root down, by path.
+  private func recordChain(to end: ContextID?) throws -> [ProtocolPath: StoredMessage] {
+    var chain: [ProtocolPath: StoredMessage] = [:]
+    for record in end?.segments ?? [] {
+      guard let initial = try reader.messages(of: record).first(where: { $0.content?.isInitial == true }),
+        let path = initial.place?.path
+      else {
+        throw DWNError(
+          401, "ProtocolAuthorizationParentNotFoundConstructingRecordChain", "the record \(record) is not here")
+      }
+      chain[path] = initial
+    }
+    return chain
+  }
+}

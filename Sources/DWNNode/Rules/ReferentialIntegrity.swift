@@ -1,0 +1,103 @@
+import DWN
+import Wire
+
+/// Whether a write fits where it wants to stand, by its protocol (dwn-server 6.2). Refusals have status 400.
+struct ReferentialIntegrity {
+  let reader: any MessageReader
+  let definition: ProtocolDefinition
+
+  /// The rule set that governs the record. `initial` is the first write of the record, once there is one.
+  func check(_ write: RecordsWrite, initial: StoredMessage?) throws -> RuleSet {
+    try checkType(write)
+    try checkParent(write)
+    guard let rules = definition.ruleSet(at: write.path) else {
+      throw refused("MissingRuleSet", "\(definition.uri) has no records at \(write.path)")
+    }
+    try checkRole(write, rules)
+    try checkContent(write, rules)
+    try checkSquash(write, rules, initial: initial)
+    return rules
+  }
+
+  private func checkType(_ write: RecordsWrite) throws {
+    let name = write.path.typeName
+    guard let type = definition.types[name] else {
+      throw refused("InvalidType", "\(name) is no type of \(definition.uri)")
+    }
+    if let schema = type.schema, schema != write.schema {
+      throw refused("InvalidSchema", "records of type \(name) have the schema \(schema)")
+    }
+    if let formats = type.dataFormats, !formats.contains(write.dataFormat) {
+      throw refused("IncorrectDataFormat", "records of type \(name) have a data format of \(formats)")
+    }
+    if type.encryptionRequired, write.encryption == nil {
+      throw refused("EncryptionRequired", "records of type \(name) are encrypted")
+    }
+  }
+
+  private func checkParent(_ write: RecordsWrite) throws {
+    guard let parentID = write.parentID else {
+      guard write.path.depth == 1 else {
+        throw refused("ParentlessIncorrectProtocolPath", "a record at \(write.path) has a parent")
+      }
+      return
+    }
+    let messages = try reader.messages(of: parentID)
+    guard let parent = messages.max(by: { wins($1, over: $0) }), parent.kind == .write, let place = parent.place,
+      parent.protocolURI == write.protocolURI
+    else { throw refused("ParentRecordNotFound", "the parent \(parentID) is not here, or it was deleted") }
+    guard place.path == write.path.parent else {
+      throw refused(
+        "IncorrectProtocolPath", "the parent stands at \(place.path), which is not right above \(write.path)")
+    }
+    guard write.contextID == ContextID(place.contextID, write.recordID) else {
+      throw refused("IncorrectContextId", "contextId must be that of the parent followed by the record's id")
+    }
+  }
+
+  /// A delete stands for its record whatever was written later.
+  private func wins(_ a: StoredMessage, over b: StoredMessage) -> Bool {
+    if a.kind != b.kind { return a.kind == .delete }
+    return a.isNewer(than: b)
+  }
+
+  private func checkRole(_ write: RecordsWrite, _ rules: RuleSet) throws {
+    guard rules.isRole else { return }
+    guard let recipient = write.recipient else {
+      throw refused("RoleMissingRecipient", "a role record names its holder as recipient")
+    }
+    guard write.isInitial else { return }
+    let place = SiblingPlace(protocolURI: write.protocolURI, path: write.path, parent: write.contextID.parent)
+    if let other = try reader.roleRecord(place, recipient: recipient), other.place?.recordID != write.recordID {
+      throw refused("DuplicateRoleRecipient", "\(recipient) already holds the role \(write.path) there")
+    }
+  }
+
+  private func checkContent(_ write: RecordsWrite, _ rules: RuleSet) throws {
+    if let smallest = rules.smallestSize, write.dataSize < smallest {
+      throw refused("MinSizeInvalid", "data at \(write.path) has at least \(smallest) bytes")
+    }
+    if let largest = rules.largestSize, write.dataSize > largest {
+      throw refused("MaxSizeInvalid", "data at \(write.path) has at most \(largest) bytes")
+    }
+    if let tags = rules.tags {
+      do { try tags.check(write.tags) } catch { throw refused("TagsInvalidSchema", "tags at \(write.path): \(error)") }
+    }
+    if rules.isImmutable, !write.isInitial {
+      throw refused("ImmutableRecord", "records at \(write.path) are never changed")
+    }
+  }
+
+  /// A later write of a record that began with a squash repeats the member, which cannot change, and squashes nothing.
+  private func checkSquash(_ write: RecordsWrite, _ rules: RuleSet, initial: StoredMessage?) throws {
+    guard write.squash else { return }
+    guard rules.allowsSquash else { throw refused("SquashNotEnabled", "records at \(write.path) cannot be squashed") }
+    guard write.isInitial || initial?.content?.isSquash == true else {
+      throw refused("SquashNotInitialWrite", "only a first write can squash")
+    }
+  }
+
+  private func refused(_ code: String, _ text: String) -> DWNError {
+    DWNError(400, "ProtocolAuthorization" + code, text)
+  }
+}

@@ -1,0 +1,123 @@
+import DWN
+import GRDB
+import Synchronization
+
+/// Lets many writers share the price of one disk flush.
+///
+/// A writer that arrives while a transaction runs joins the next one. Each has a savepoint of its own, so that a refusal undoes
+/// only what it did itself; a failure of the database fails everybody in that transaction, since nothing of it was committed.
+final class CommitQueue: Sendable {
+  /// One writer's share of a transaction.
+  private struct Job: Sendable {
+    /// Runs within the transaction and gives what to call after the commit. Throws only a failure of the database.
+    let run: @Sendable (Database) throws -> @Sendable () -> Void
+    let fail: @Sendable (any Error) -> Void
+  }
+
+  private struct State {
+    var waiting: [Job] = []
+    var isRunning = false
+    var closed: NodeError?
+    var closers: [CheckedContinuation<Void, Never>] = []
+  }
+
+  /// Writers that share one transaction at most.
+  private static let largestBatch = 256
+
+  private let pool: DatabasePool
+  private let path: String
+  private let state = Mutex(State())
+
+  init(pool: DatabasePool, path: String) {
+    self.pool = pool
+    self.path = path
+  }
+
+  /// Returns after the commit is on the disk.
+  func perform<Result: Sendable>(_ body: @escaping @Sendable (Database) throws -> Result) async throws -> Result {
+    try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Result, any Error>) in
+      enqueue(
+        Job(
+          run: { database in
+            let result = try Self.isolated(database, body)
+            return { continuation.resume(with: result) }
+          },
+          fail: { continuation.resume(throwing: $0) }))
+    }
+  }
+
+  /// Waits for those that wait and refuses all later ones.
+  func close() async {
+    await withCheckedContinuation { continuation in
+      let isIdle = state.withLock { state in
+        state.closed = .databaseFailed(path: path, reason: "it was closed")
+        if state.isRunning { state.closers.append(continuation) }
+        return !state.isRunning
+      }
+      if isIdle { continuation.resume() }
+    }
+  }
+
+  /// Runs one writer in a savepoint. What it throws itself is its result; what the database throws goes on.
+  private static func isolated<Result>(
+    _ database: Database, _ body: (Database) throws -> Result
+  ) throws -> Swift.Result<Result, any Error> {
+    var outcome: Swift.Result<Result, any Error>?
+    try database.inSavepoint {
+      do {
+        outcome = .success(try body(database))
+        return .commit
+      } catch let error as DatabaseError {
+        throw error
+      } catch {
+        outcome = .failure(error)
+        return .rollback
+      }
+    }
+    return outcome!
+  }
+
+  private func enqueue(_ job: Job) {
+    let (start, closed) = state.withLock { state -> (Bool, NodeError?) in
+      if let closed = state.closed { return (false, closed) }
+      state.waiting.append(job)
+      defer { state.isRunning = true }
+      return (!state.isRunning, nil)
+    }
+    if let closed { job.fail(closed) }
+    if start { Task { await self.drain() } }
+  }
+
+  private func drain() async {
+    while true {
+      let (batch, closers) = state.withLock { state -> ([Job], [CheckedContinuation<Void, Never>]) in
+        let batch = Array(state.waiting.prefix(Self.largestBatch))
+        state.waiting.removeFirst(batch.count)
+        guard batch.isEmpty else { return (batch, []) }
+        state.isRunning = false
+        defer { state.closers = [] }
+        return ([], state.closers)
+      }
+      for closer in closers { closer.resume() }
+      if batch.isEmpty { return }
+      await commit(batch)
+    }
+  }
+
+  private func commit(_ batch: [Job]) async {
+    do {
+      let deliveries = try await pool.writeWithoutTransaction { database in
+        var deliveries: [@Sendable () -> Void] = []
+        try database.inTransaction(.immediate) {
+          for job in batch { deliveries.append(try job.run(database)) }
+          return .commit
+        }
+        return deliveries
+      }
+      for deliver in deliveries { deliver() }
+    } catch {
+      let failure = NodeError(error, path: path)
+      for job in batch { job.fail(failure) }
+    }
+  }
+}

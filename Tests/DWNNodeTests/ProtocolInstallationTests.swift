@@ -1,0 +1,170 @@
+import DWN
+import Foundation
+import TestSupport
+import Testing
+import Wire
+
+@testable import DWNNode
+
+/// Definitions: which are valid, who installs them, who sees them (dwn-server 7).
+@Suite(.timeLimit(.minutes(1)))
+struct ProtocolInstallationTests {
+  let tenancy: TestTenancy
+
+  init() throws { tenancy = try TestTenancy() }
+
+  private func status(_ structure: String, types: [String: String] = [:]) async throws -> String {
+    let definition = try tenancy.definition(structure, types: types)
+    return try await tenancy.status(tenancy.alice.signer.protocolsConfigure(definition, at: tenancy.tick()))
+  }
+
+  @Test(
+    "a definition that contradicts itself is refused",
+    arguments: [
+      (#"{"a": {"$size": {"min": 2, "max": 1}}}"#, "400 ProtocolsConfigureInvalidSize"),
+      (#"{"a": {"$recordLimit": {"max": 0, "strategy": "reject"}}}"#, "400 ProtocolsConfigureInvalidRecordLimit"),
+      (#"{"a": {"$recordLimit": {"max": 1, "strategy": "other"}}}"#, "400 ProtocolsConfigureInvalidRecordLimit"),
+      (#"{"a": {"$tags": {"x": {"type": "nothing"}}}}"#, "400 ProtocolsConfigureInvalidTagSchema"),
+      (#"{"a": {"$actions": [{"role": "b", "can": ["read"]}]}}"#, "400 ProtocolsConfigureRoleDoesNotExistAtGivenPath"),
+      (
+        #"{"a": {"$actions": [{"role": "b/c/d", "can": ["read"]}]}, "b": {"c": {"d": {"$role": true}}}}"#,
+        "400 ProtocolsConfigureRoleParentContextDepthExceeded"
+      ),
+      (
+        #"{"a": {"$actions": [{"who": "anyone", "of": "a", "can": ["read"]}]}}"#,
+        "400 ProtocolsConfigureInvalidActionOfNotAllowed"
+      ),
+      (#"{"a": {"$actions": [{"who": "author", "can": ["read"]}]}}"#, "400 ProtocolsConfigureInvalidActionMissingOf"),
+      (
+        #"{"a": {"$actions": [{"who": "recipient", "can": ["read"]}]}}"#,
+        "400 ProtocolsConfigureInvalidRecipientOfAction"
+      ),
+      (
+        #"{"a": {"$actions": [{"who": "author", "of": "b", "can": ["read"]}]}, "b": {}}"#,
+        "400 ProtocolsConfigureInvalidActionOfNotAnAncestor"
+      ),
+      (
+        #"{"a": {"$actions": [{"who": "anyone", "can": ["update"]}]}}"#,
+        "400 ProtocolsConfigureInvalidActionUpdateWithoutCreate"
+      ),
+      (
+        #"{"a": {"$actions": [{"who": "anyone", "can": ["delete"]}]}}"#,
+        "400 ProtocolsConfigureInvalidActionDeleteWithoutCreate"
+      ),
+      (
+        #"{"a": {"$actions": [{"who": "anyone", "can": ["prune"]}]}}"#,
+        "400 ProtocolsConfigureInvalidActionPruneWithoutCreate"
+      ),
+      (
+        #"{"a": {"$actions": [{"who": "anyone", "can": ["read"]}, {"who": "anyone", "can": ["create"]}]}}"#,
+        "400 ProtocolsConfigureDuplicateActorInRuleSet"
+      ),
+      (
+        #"{"a": {"$role": true, "$actions": [{"role": "a", "can": ["read"]}, {"role": "a", "can": ["co-update"]}]}}"#,
+        "400 ProtocolsConfigureDuplicateRoleInRuleSet"
+      ),
+      (#"{"a": {"$unknown": 1}}"#, "400 SchemaValidatorAdditionalPropertyNotAllowed"),
+      (#"{"a": {"$encryption": {"x": {}}}}"#, "400 ProtocolsConfigureReservedEncryptionControlPath"),
+      (#"{"a": {"$squash": false}}"#, "400 SchemaValidatorFailure"),
+      (#"{"a": {"$actions": []}}"#, "400 SchemaValidatorFailure"),
+      (#"{"a": {"$actions": [{"who": "anyone", "can": ["fly"]}]}}"#, "400 SchemaValidatorFailure"),
+      (#"{"a": {"$ref": "other:path"}}"#, "501 ProtocolsConfigureCompositionUnimplemented"),
+      (
+        #"{"a": {"$actions": [{"role": "other:b", "can": ["read"]}]}}"#,
+        "501 ProtocolsConfigureCompositionUnimplemented"
+      ),
+      (
+        #"{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{}}}}}}}}}}}}"#,
+        "400 ProtocolsConfigureRecordNestingDepthExceeded"
+      ),
+      (#"{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{}}}}}}}}}}}"#, "202"),
+    ])
+  func contradictions(structure: String, expected: String) async throws {
+    #expect(try await status(structure) == expected)
+  }
+
+  @Test(
+    "types have their form",
+    arguments: [
+      (#"{"schema": "HTTPS://example.org/S"}"#, "400 UrlSchemaNotNormalized"),
+      (#"{"dataFormats": []}"#, "400 SchemaValidatorFailure"),
+      (#"{"other": 1}"#, "400 SchemaValidatorAdditionalPropertyNotAllowed"),
+      (#"{"encryptionRequired": true}"#, "400 ProtocolsConfigureMissingTopLevelKeyAgreement"),
+      (#"{"schema": "https://example.org/s", "dataFormats": ["a/b"], "encryptionRequired": false}"#, "202"),
+    ])
+  func types(type: String, expected: String) async throws {
+    #expect(try await status(#"{"a": {}}"#, types: ["a": type]) == expected)
+  }
+
+  @Test("encryption of the v1 envelope needs its keys wherever it is read")
+  func keyAgreement() async throws {
+    let key =
+      #""$keyAgreement": {"publicKeyJwk": {"kty": "OKP", "crv": "X25519", "x": "n4zSUj1Wf3YHBZlAkRI_LrpXq9P9MaPR32eEwdpjAU8"}}"#
+    func install(_ structure: String) async throws -> String {
+      var definition = try tenancy.definition(structure, types: ["a": #"{"encryptionRequired": true}"#]).object ?? [:]
+      definition["$keyAgreement"] = try JSONValue(parsing: "{\(key)}")["$keyAgreement"]
+      return try await tenancy.status(tenancy.alice.signer.protocolsConfigure(.object(definition), at: tenancy.tick()))
+    }
+    #expect(try await install(#"{"a": {}}"#) == "400 ProtocolsConfigureMissingEncryptedPathKeyAgreement")
+    #expect(
+      try await install(#"{"a": {\#(key), "$actions": [{"who": "anyone", "can": ["read"]}]}}"#)
+        == "400 ProtocolsConfigureInvalidEncryptedAnyoneRead")
+    let read = #""$actions": [{"role": "b", "can": ["read"]}]"#
+    #expect(
+      try await install(#"{"a": {\#(key), \#(read)}, "b": {"$role": true}}"#)
+        == "400 ProtocolsConfigureInvalidEncryptedRoleMissingKeyAgreement")
+    #expect(try await install(#"{"a": {\#(key), \#(read)}, "b": {\#(key), "$role": true}}"#) == "202")
+  }
+
+  @Test("only the tenant installs; the newest definition stays whatever comes first")
+  func installation() async throws {
+    let definition = try tenancy.definition(#"{"a": {}}"#)
+    let newer = try tenancy.definition(#"{"b": {}}"#)
+    let early = tenancy.tick()
+    let late = tenancy.tick()
+    let stranger = tenancy.bob.signer.protocolsConfigure(definition, at: early)
+    #expect(try await tenancy.status(stranger) == "401 ProtocolsConfigureAuthorizationFailed")
+    let second = tenancy.alice.signer.protocolsConfigure(newer, at: late)
+    #expect(try await tenancy.status(second) == "202")
+    #expect(try await tenancy.status(second) == "409")
+    #expect(try await tenancy.status(tenancy.alice.signer.protocolsConfigure(definition, at: early)) == "202")
+    let query = tenancy.bob.signer.protocolsQuery(protocolURI: TestTenancy.protocolURI, at: tenancy.tick())
+    #expect(try await tenancy.send(query).entries.map(\.message) == [second.message.value])
+    #expect(try await tenancy.attempt(tenancy.alice, tenancy.draft("b")) == "202")
+    #expect(try await tenancy.attempt(tenancy.alice, tenancy.draft("a")) == "400 ProtocolAuthorizationInvalidType")
+  }
+
+  @Test("strangers see published definitions, the tenant all")
+  func visibility() async throws {
+    for (uri, published) in [("https://example.org/open", true), ("https://example.org/hidden", false)] {
+      #expect(try await tenancy.install(#"{"a": {}}"#, uri: uri, published: published).status.code == 202)
+    }
+    func count(_ person: Person) async throws -> Int {
+      try await tenancy.send(person.signer.protocolsQuery(protocolURI: nil, at: tenancy.tick())).entries.count
+    }
+    #expect(try await count(tenancy.alice) == 2)
+    #expect(try await count(tenancy.bob) == 1)
+    var unsigned = tenancy.bob.signer.protocolsQuery(protocolURI: "https://example.org/open", at: tenancy.tick())
+      .message.json
+    unsigned["authorization"] = nil
+    let reply = try await tenancy.node.process(tenant: tenancy.alice.did, message: .object(unsigned), data: nil)
+    #expect(reply.entries.count == 1)
+  }
+
+  @Test(
+    "the definitions of upstream's time install",
+    .enabled(if: Fixtures.have("mesh/key-derivation-jwe.json"), Comment(rawValue: Fixtures.skipped)),
+    arguments: ["mesh/key-derivation-jwe.json", "mesh/key-derivation-v1.json"])
+  func upstreamDefinitions(file: String) throws {
+    func definitions(_ value: JSONValue) -> [JSONValue] {
+      if value["structure"] != nil, value["types"] != nil { return [value] }
+      return (value.object?.members.map(\.value) ?? value.array ?? []).flatMap(definitions)
+    }
+    let found = definitions(try Fixtures.json(file))
+    #expect(!found.isEmpty)
+    for definition in found {
+      let parsed = try ProtocolDefinition(definition)
+      #expect(!parsed.ruleSets.isEmpty)
+    }
+  }
+}

@@ -1,0 +1,54 @@
+import DWN
+import DWNClient
+import Foundation
+import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+import TestSupport
+import Wire
+
+@testable import DWNNode
+
+/// A node that listens on loopback, with a client for it.
+struct RunningServer {
+  let server: DWNServer
+  let address: Wire.SocketAddress
+
+  static func start(
+    _ endpoint: any DWNEndpoint, on address: String = "127.0.0.1:0",
+    _ change: (inout ServerConfiguration) -> Void = { _ in }
+  ) async throws -> RunningServer {
+    var configuration = ServerConfiguration(listen: [Wire.SocketAddress(address)!])
+    configuration.lingerTimeout = .milliseconds(100)
+    change(&configuration)
+    var log = Logger(label: "test")
+    log.logLevel = .critical
+    let server = DWNServer(serving: endpoint, configuration: configuration, log: log)
+    return RunningServer(server: server, address: try await server.start()[0])
+  }
+
+  var url: EndpointURL { get throws { try EndpointURL("http://\(address)") } }
+
+  /// Sends bytes over a fresh connection and returns what comes back until the other side closes or the time is up.
+  func exchange(_ bytes: String, limit: TimeAmount = .seconds(5)) async throws -> String {
+    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .connect(host: address.ip.description, port: Int(address.port)) { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
+        }
+      }
+    let closing = channel.channel.eventLoop.scheduleTask(in: limit) { channel.channel.close(promise: nil) }
+    defer { closing.cancel() }
+    let received = Mutex("")
+    do {
+      try await channel.executeThenClose { inbound, outbound in
+        try await outbound.write(ByteBuffer(string: bytes))
+        for try await part in inbound { received.withLock { $0 += String(buffer: part) } }
+      }
+    } catch {
+      // A connection that was closed on us, before or after an answer, is as good as one that ended.
+    }
+    return received.withLock { $0 }
+  }
+}
