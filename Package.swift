@@ -65,6 +65,9 @@ let package = Package(
     module(
       "DWNNode",
       ["DWN", "Identity", "Wire", .grdb, .nio, .nioPosix, .nioHTTP1, .log]),
+    module(
+      "Mesh", ["DWN", "Identity", "Cryptography", "Wire"],
+      resources: [.embedInCode("protocols"), .embedInCode("schemas")]),
     module("WireGuard", ["Cryptography", "Wire", .deque]),
     .target(
       name: "TestSupport", dependencies: ["Identity", "Cryptography", "Wire"], path: "Tests/Support",
@@ -76,6 +79,7 @@ let package = Package(
     tests(
       "DWNNodeTests",
       ["DWNNode", "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .grdb, .nio, .nioPosix, .nioHTTP1]),
+    tests("MeshTests", ["Mesh", "DWN", "Identity", "Cryptography", "Wire"]),
     tests("WireGuardTests", ["WireGuard", "Cryptography", "Wire"]),
   ]
 )

@@ -1,0 +1,35 @@
+public import DWN
+public import Identity
+
+/// Why a ledger did not do what was asked. Nothing was signed.
+public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// What was stored is not what a ledger wrote.
+  case corrupt(reason: String)
+  /// Somebody else signs with this identity's key: nothing is written any more.
+  case foreignWriter(RecordID?)
+  case unknownNetwork(NetworkID)
+  case unusableDID(DID)
+  /// Another DID of the network gives the same WireGuard key.
+  case keyTaken(DID, by: DID)
+  case notAMember(DID)
+  /// The key that a write needs has not arrived.
+  case noKey
+  case mesh(MeshError)
+
+  public var description: String {
+    switch self {
+    case .corrupt(let reason):
+      "the ledger in mesh.sqlite cannot be read: \(reason). Restore the state directory from a backup"
+    case .foreignWriter(let record):
+      "something signed with this identity was found that this ledger does not know"
+        + (record.map { " (record \($0))" } ?? "")
+        + ": a second machine or an older copy of the state directory writes too. Nothing is written until only one is left"
+    case .unknownNetwork(let id): "this machine is not the anchor of the network \(id)"
+    case .unusableDID(let did): "\(did) gives no WireGuard key: a peer needs the DID that `meshd init` printed there"
+    case .keyTaken(let did, let other): "\(did) has the same WireGuard key as the peer \(other): remove that peer first"
+    case .notAMember(let did): "\(did) is not a peer of this network: add it with `meshd peer add`"
+    case .noKey: "the network's key has not arrived yet: the anchor delivers it with `meshd peer approve`"
+    case .mesh(let error): error.description
+    }
+  }
+}

@@ -1,0 +1,116 @@
+import DWN
+import Identity
+import Wire
+
+/// What the messages of a ledger add up to for one of its own networks. It can be made again from them at any time.
+struct OwnedNetwork: Sendable {
+  let id: NetworkID
+  let identity: MachineIdentity
+  let created: WallTime
+  private(set) var records = HeldRecords()
+  private(set) var head: (record: HeadRecord, stamp: WallTime)?
+  /// The newest delivery to each recipient that was not ended.
+  private(set) var deliveries: [DID: RecordsWrite] = [:]
+  private(set) var newestDelivery: WallTime?
+  /// Every address that a machine of this network ever had: none is given out again.
+  private(set) var addresses: Set<IPAddress> = []
+  private(set) var epochs: Set<KeyEpoch> = [.first]
+  let keyring: NetworkKeyring
+  private var opened: OpenedRecords
+
+  var reference: NetworkReference { NetworkReference(id: id, anchor: identity.did) }
+  var epoch: KeyEpoch { head?.record.epoch ?? .first }
+  var nextSeq: Int64 { (head?.record.seq ?? 0) + 1 }
+
+  init(_ write: RecordsWrite, identity: MachineIdentity) {
+    self.id = NetworkID(write.recordID)
+    self.identity = identity
+    self.created = write.dateCreated
+    self.keyring = NetworkKeyring(network: id, anchor: identity)
+    self.opened = OpenedRecords(network: NetworkReference(id: id, anchor: identity.did), identity: identity)
+  }
+
+  /// Takes one more message of this network, or a definition, into account.
+  mutating func apply(_ message: AuthoredMessage) throws(LedgerError) {
+    do {
+      switch message.signed.message.kind {
+      case .recordsWrite: try applyWrite(message)
+      case .recordsDelete:
+        guard let record = message.endedRecord else { return }
+        _ = records.end(record, at: message.stamp)
+        deliveries = deliveries.filter { $0.value.recordID != record }
+      case .protocolsConfigure:
+        guard let definition = try? MeshDefinition(message.signed), definition.protocolURI == MeshProtocol.uri else {
+          return
+        }
+        _ = try records.insert(message.signed, definition)
+      default: return
+      }
+    } catch let rejection as Rejection {
+      throw .corrupt(reason: rejection.reason.description)
+    } catch let error as MeshError {
+      throw .mesh(error)
+    } catch {
+      throw .corrupt(reason: "\(error)")
+    }
+  }
+
+  private mutating func applyWrite(_ message: AuthoredMessage) throws {
+    guard let write = message.write, let data = message.data else { return }
+    if message.isDelivery {
+      guard let recipient = write.recipient else { return }
+      deliveries[recipient] = write
+      newestDelivery = max(write.timestamp, newestDelivery ?? write.timestamp)
+      if let epoch = KeyEpoch(write.tags?[KeyDeliveryProtocol.Tag.epoch]) { epochs.insert(epoch) }
+    } else if message.isHead {
+      let record = try HeadRecord(parsing: data)
+      head = (record, write.timestamp)
+      epochs.insert(record.epoch)
+    } else {
+      guard let initial = write.isInitial ? write : records.initials[write.recordID] else {
+        throw LedgerError.corrupt(reason: "an update has no initial write")
+      }
+      // A record that was ended later is replayed, when the ledger is read, before its delete.
+      _ = try records.insert(write, data: data, initial: initial)
+      if case .node(let node, _) = opened.payload(HeldRecords.Held(write: write, data: data)) {
+        addresses.insert(node.meshIP)
+      }
+    }
+  }
+
+  private var live: [HeldRecords.Held] { records.live(at: WallTime(microseconds: .max)) }
+
+  /// What a head signed now covers.
+  var liveSet: LiveSet { records.liveSet(at: WallTime(microseconds: .max)) }
+
+  var record: NetworkRecord? {
+    guard let held = records.newest(.record(id.recordID)), case .network(let record) = opened.peek(held) else {
+      return nil
+    }
+    return record
+  }
+
+  /// Live node records, oldest first.
+  var nodes: [LedgerNode] {
+    live.sorted { ($0.write.dateCreated, $0.write.recordID) < ($1.write.dateCreated, $1.write.recordID) }.compactMap {
+      held in
+      guard let did = held.write.recipient, case .node(let node, let key) = opened.peek(held) else { return nil }
+      return LedgerNode(
+        did: did, key: key, recordID: held.write.recordID, contextID: held.write.contextID, record: node,
+        deliveredEpoch: deliveries[did].flatMap { KeyEpoch($0.tags?[KeyDeliveryProtocol.Tag.epoch]) })
+    }
+  }
+
+  /// Whether the newest head says something else than what is live now, or follows no delivery that it had to follow.
+  var owesHead: Bool {
+    guard let head else { return true }
+    if let newestDelivery, newestDelivery > head.stamp { return true }
+    return liveSet.hash != head.record.records
+  }
+
+  var cipher: JWERecordCipher {
+    JWERecordCipher(
+      network: reference, identity: identity, keyring: keyring, epoch: epoch,
+      definition: records.definitions.last?.definition)
+  }
+}

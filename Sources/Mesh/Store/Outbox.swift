@@ -1,0 +1,67 @@
+/// How far everything that this device signed has come on its way to each endpoint. What is not acknowledged is published again,
+/// also after a restart.
+public struct Outbox: Sendable {
+  private var states: [String: [String: PublicationState]] = [:]
+
+  public init(stored: [StoredPublication] = []) {
+    for publication in stored { states[publication.endpoint, default: [:]][publication.element] = publication.state }
+  }
+
+  public func state(of element: String, at endpoint: String) -> PublicationState {
+    states[endpoint]?[element] ?? .pending
+  }
+
+  /// What is to be sent to an endpoint now, in this order, and not past the first that fails.
+  ///
+  /// A head comes after everything that it covers, and not at all where something that it covers was refused. Of heads with nothing
+  /// between them only the last is sent. `network`: only what concerns this one.
+  public func due(in ledger: Ledger, to endpoint: String, of network: NetworkID? = nil) -> [AuthoredMessage] {
+    let known = states[endpoint] ?? [:]
+    var due: [AuthoredMessage] = []
+    var blocked: Set<NetworkID?> = []
+    let outgoing = ledger.outgoing
+    var doneHeads: [NetworkID?: Int64] = [:]
+    for message in outgoing where message.isHead && known[message.element] == .done {
+      doneHeads[message.network] = message.order
+    }
+    for message in outgoing {
+      if let network, let own = message.network, own != network { continue }
+      switch known[message.element] ?? .pending {
+      case .done: continue
+      case .refused:
+        if message.isCovered { blocked.insert(message.network) }
+        continue
+      case .pending: break
+      }
+      if message.isHead {
+        if let done = doneHeads[message.network], done > message.order { continue }
+        if blocked.contains(message.network) || blocked.contains(nil) { continue }
+        if let last = due.last, last.isHead, last.network == message.network { due.removeLast() }
+      }
+      due.append(message)
+    }
+    return due
+  }
+
+  /// Notes an outcome. What it returns has to be committed.
+  public mutating func note(_ state: PublicationState, of message: AuthoredMessage, at endpoint: String) -> StoreChange
+  {
+    var change = StoreChange()
+    guard self.state(of: message.element, at: endpoint) != state else { return change }
+    states[endpoint, default: [:]][message.element] = state
+    change.publications = [StoredPublication(element: message.element, endpoint: endpoint, state: state)]
+    return change
+  }
+
+  /// Publishes these again at one endpoint: it lost them, or shows what they should have ended.
+  public mutating func reopen(_ messages: [AuthoredMessage], at endpoint: String) -> StoreChange {
+    var change = StoreChange()
+    for message in messages { change.merge(note(.pending, of: message, at: endpoint)) }
+    return change
+  }
+
+  /// Whether some endpoint took the message: then a refusal elsewhere does not take it out of the ledger.
+  public func wasTaken(_ element: String) -> Bool {
+    states.values.contains { $0[element] == .done }
+  }
+}

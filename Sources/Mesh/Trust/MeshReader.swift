@@ -1,0 +1,263 @@
+public import DWN
+public import Identity
+public import Wire
+
+/// What a device believes of one network: it is offered whatever nodes show, checks all of it, and accepts the anchor's state as a
+/// whole or not at all (`trust.md` sections 2 to 6).
+///
+/// It does no I/O. Every offer says what has to be stored; a reader that is made again from what was stored gives the same view.
+/// Nothing that a node shows can add, bring back, move or widen anything: the view changes to what a head of the anchor covers,
+/// and between heads it only shrinks, by verified deletes and by expiry.
+public struct MeshReader: Sendable {
+  /// Most records of one network that are held.
+  public static let recordLimit = 20_000
+  /// A verified stamp further ahead of the own clock than this is worth a word about whose clock it is.
+  public static let clockTolerance: Duration = .seconds(300)
+  /// Most records that one offer asks to have read by id.
+  public static let readLimit = 32
+
+  public let network: NetworkReference
+  public let identity: MachineIdentity
+
+  let checks: RecordChecks
+  var records = HeldRecords()
+  var heads = HeadLine()
+  var keys: KeyIntake
+  var waiting = WaitingRoom()
+  var opened: OpenedRecords
+  var log = RefusalLog()
+  var archive = VerifiedArchive()
+  var acceptedAt: WallTime?
+  /// The verified elements of the last complete fetch.
+  var lastComplete: Set<String>?
+  var newestMismatch: Mismatch?
+  var lastCompleteAt: Instant?
+
+  /// Signers whose newest verified stamp lies ahead of this device's clock by more than `clockTolerance`, and by how much.
+  public internal(set) var clocksAhead: [DID: Duration] = [:]
+  /// `seq` of heads of which the anchor signed two.
+  public internal(set) var equivocations: Set<Int64> = []
+
+  /// A reader that begins where the stored one was. What is stored is checked again like everything else; `stored` of a new
+  /// network is empty.
+  public init(network: NetworkReference, identity: MachineIdentity, stored: StoredNetwork = StoredNetwork()) {
+    self.network = network
+    self.identity = identity
+    self.checks = RecordChecks(network)
+    self.keys = KeyIntake(network: network, identity: identity)
+    self.opened = OpenedRecords(network: network, identity: identity)
+    restore(stored)
+  }
+
+  /// Takes what a node showed.
+  ///
+  /// A complete fetch is offered in one call, so that its entries can stand for each other. `now` serves retries and patience,
+  /// `wall` the times in records.
+  public mutating func offer(
+    _ entries: [ReplyEntry], extent: FetchExtent = .partial, at now: Instant, wall: WallTime
+  ) -> OfferOutcome {
+    var outcome = OfferOutcome()
+    var intake = Intake()
+    for entry in entries { sort(entry, into: &intake, &outcome) }
+    for (signed, definition) in intake.definitions {
+      judge(signed.message.value, &outcome) { reader throws(Rejection) in
+        let isNew = try reader.insert(signed, definition)
+        intake.noteShown(signed.element)
+        return isNew
+      }
+    }
+    for write in intake.writes.sorted(by: Self.precedes) { place(write, &intake, &outcome, wall: wall) }
+    for (signed, record) in intake.deletes where records.end(record, at: signed.message.timestamp) {
+      outcome.changed = true
+    }
+    while !waiting.isEmpty {
+      let changedBefore = intake.placed
+      for write in waiting.takeAll() { place(write, &intake, &outcome, wall: wall) }
+      if intake.placed == changedBefore { break }
+    }
+    if extent == .complete {
+      // What still waits now has nothing above it there: it would only take the room of others.
+      waiting = WaitingRoom()
+      lastComplete = intake.shown
+      lastCompleteAt = now
+      outcome.readByID.formUnion(unshown(intake))
+    }
+    settle(extent: extent, at: now, wall: wall, &outcome)
+    if outcome.changed {
+      openHeld()
+      let change = archive.update(self)
+      opened.keep(only: archive.elements)
+      if !change.isEmpty { outcome.store.verified[network.id] = change }
+    }
+    return outcome
+  }
+
+  // MARK: Taking entries apart
+
+  /// What one offer brought, and what came of it.
+  struct Intake {
+    var definitions: [(SignedMessage, MeshDefinition)] = []
+    var writes: [RecordChecks.CheckedWrite] = []
+    var deletes: [(SignedMessage, RecordID)] = []
+    var shown: Set<String> = []
+    var shownRecords: Set<RecordID> = []
+    var placed = 0
+
+    mutating func noteShown(_ element: String) { shown.insert(element) }
+  }
+
+  private mutating func sort(_ entry: ReplyEntry, into intake: inout Intake, _ outcome: inout OfferOutcome) {
+    if let known = archive.known(entry) {
+      intake.noteShown(known.element)
+      if let record = known.record { intake.shownRecords.insert(record) }
+      return
+    }
+    do {
+      switch try checks.check(entry) {
+      case .write(let write): intake.writes.append(write)
+      case .delete(let signed, let record): intake.deletes.append((signed, record))
+      case .definition(let signed, let definition): intake.definitions.append((signed, definition))
+      case .irrelevant: break
+      }
+    } catch {
+      refuse(entry.message, error.reason, &outcome)
+    }
+  }
+
+  /// Parents before children, first writes before later ones, and heads at the end.
+  private static func precedes(_ a: RecordChecks.CheckedWrite, _ b: RecordChecks.CheckedWrite) -> Bool {
+    func rank(_ write: RecordsWrite) -> Int { write.path == MeshProtocol.head ? 100 : write.path.depth }
+    let (left, right) = (rank(a.write), rank(b.write))
+    return left == right ? b.write.message.isNewer(than: a.write.message) : left < right
+  }
+
+  private mutating func insert(_ signed: SignedMessage, _ definition: MeshDefinition) throws(Rejection) -> Bool {
+    guard definition.envelope == .jwe else { throw Rejection(.envelopeChanged) }
+    return try records.insert(signed, definition)
+  }
+
+  private mutating func place(
+    _ checked: RecordChecks.CheckedWrite, _ intake: inout Intake, _ outcome: inout OfferOutcome, wall: WallTime
+  ) {
+    do {
+      switch try placement(of: checked) {
+      case .waiting: waiting.add(checked)
+      case .withoutData:
+        if outcome.readByID.count < Self.readLimit { outcome.readByID.insert(checked.write.recordID) }
+      case .placed(let isNew):
+        intake.noteShown(checked.write.signed.element)
+        intake.placed += 1
+        if isNew {
+          outcome.changed = true
+          noteClock(of: checked.write, wall: wall)
+        }
+      }
+      intake.shownRecords.insert(checked.write.recordID)
+    } catch {
+      intake.shownRecords.insert(checked.write.recordID)
+      if error.reason == .equivocation, let seq = (try? HeadRecord(parsing: checked.data ?? []))?.seq {
+        equivocations.insert(seq)
+      }
+      refuse(checked.write.message.value, error.reason, &outcome)
+    }
+  }
+
+  private enum Placement {
+    case placed(isNew: Bool)
+    case waiting
+    case withoutData
+  }
+
+  /// The checks of section 2 that need what is held: 2.5 to 2.8, then the slot.
+  private mutating func placement(of checked: RecordChecks.CheckedWrite) throws(Rejection) -> Placement {
+    let write = checked.write
+    let isDelivery = write.protocolURI == KeyDeliveryProtocol.uri
+    if isDelivery, write.recipient != identity.did { return .placed(isNew: false) }
+    guard let initial = initialWrite(of: checked) else { throw Rejection(.initialWriteMissing) }
+    if let member = write.immutableMemberChanged(from: initial) { throw Rejection(.immutableMember(member)) }
+    guard let size = sizeLimit(for: write) else { return .waiting }
+    guard write.dataSize <= size else { throw Rejection(.dataTooLarge(bytes: write.dataSize, limit: size)) }
+    if !isDelivery {
+      if write.path == MeshProtocol.network {
+        guard initial.tags?[Envelope.tag]?.string == Envelope.jwe.rawValue else {
+          throw Rejection(.envelopeNotSupported)
+        }
+      } else {
+        guard let parent = write.contextID.parent else { throw Rejection(.wrongPlace) }
+        guard let above = records.initials[parent.record] else {
+          if records.isEnded(write.contextID) { throw Rejection(.ended) }
+          return .waiting
+        }
+        guard above.contextID == parent, above.path == write.path.parent else { throw Rejection(.wrongPlace) }
+        guard checks.authority.mayWrite(write.author, path: write.path, parentRecipient: above.recipient) else {
+          throw Rejection(.notTheAuthor(Authority.writer(of: write.path)))
+        }
+      }
+    }
+    guard let data = checked.data else {
+      if write.path != MeshProtocol.head, !isDelivery { try records.checkAdmission(of: write) }
+      return .withoutData
+    }
+    if isDelivery {
+      if records.isEnded(write.contextID) { throw Rejection(.ended) }
+      let isNew = try keys.insert(write, data: data, initial: initial)
+      if isNew {
+        opened.use(keys.keyring)
+        heads.require(seq: keys.lowestSeq ?? 1)
+      }
+      return .placed(isNew: isNew)
+    }
+    if write.path == MeshProtocol.head {
+      return .placed(isNew: try heads.insert(write, data: data, initial: initial))
+    }
+    return .placed(isNew: try records.insert(write, data: data, initial: initial))
+  }
+
+  private func initialWrite(of checked: RecordChecks.CheckedWrite) -> RecordsWrite? {
+    if checked.write.isInitial { return checked.write }
+    let record = checked.write.recordID
+    if let held = records.initials[record] { return held }
+    if let held = keys.held?.initial, held.recordID == record { return held }
+    return checked.initial
+  }
+
+  /// `nil`: the definition that says it was not shown yet. The network record and keys come before it.
+  private func sizeLimit(for write: RecordsWrite) -> Int? {
+    if let newest = records.definitions.last?.definition, write.protocolURI == MeshProtocol.uri {
+      return newest.sizeLimit(at: write.path)
+    }
+    return write.path.depth == 1 ? MeshDefinition.defaultSizeLimit : nil
+  }
+
+  /// Held records at the paths of a complete fetch that it did not show.
+  private func unshown(_ intake: Intake) -> Set<RecordID> {
+    var result: Set<RecordID> = []
+    for (_, versions) in records.slots {
+      guard let held = versions.last, LiveSet.covers(held.write.path),
+        !intake.shownRecords.contains(held.write.recordID),
+        !records.isEnded(held.write.contextID)
+      else { continue }
+      result.insert(held.write.recordID)
+    }
+    return result.count <= Self.readLimit ? result : Set(result.sorted().prefix(Self.readLimit))
+  }
+
+  private mutating func judge(
+    _ message: JSONValue, _ outcome: inout OfferOutcome, _ body: (inout MeshReader) throws(Rejection) -> Bool
+  ) {
+    do {
+      if try body(&self) { outcome.changed = true }
+    } catch {
+      refuse(message, error.reason, &outcome)
+    }
+  }
+
+  private mutating func refuse(_ message: JSONValue, _ reason: RefusalReason, _ outcome: inout OfferOutcome) {
+    if let first = log.note(message, reason) { outcome.refusals.append(first) }
+  }
+
+  private mutating func noteClock(of write: RecordsWrite, wall: WallTime) {
+    let ahead = write.timestamp - wall
+    clocksAhead[write.author] = ahead > Self.clockTolerance ? ahead : nil
+  }
+}
