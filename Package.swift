@@ -57,6 +57,8 @@ let package = Package(
   ],
   targets: [
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+    .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
+    .target(name: "CLinux"),
     module("Wire", []),
     module("Cryptography", ["Wire", "CSodium", .crypto]),
     module("Identity", ["Cryptography", "Wire", .crypto]),
@@ -68,7 +70,10 @@ let package = Package(
     module(
       "Mesh", ["DWN", "Identity", "Cryptography", "Wire"],
       resources: [.embedInCode("protocols"), .embedInCode("schemas")]),
+    module("Netmap", ["Cryptography", "Wire"]),
     module("WireGuard", ["Cryptography", "Wire", .deque]),
+    module("DataPath", ["CLinux", "Cryptography", "WireGuard", "Wire"]),
+    module("Engine", ["DataPath", "WireGuard", "Netmap", "CLinux", "CMnl", "Cryptography", "Wire", .log]),
     .target(
       name: "TestSupport", dependencies: ["Identity", "Cryptography", "Wire"], path: "Tests/Support",
       swiftSettings: swiftSettings),
@@ -81,5 +86,6 @@ let package = Package(
       ["DWNNode", "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .grdb, .nio, .nioPosix, .nioHTTP1]),
     tests("MeshTests", ["Mesh", "DWN", "Identity", "Cryptography", "Wire"]),
     tests("WireGuardTests", ["WireGuard", "Cryptography", "Wire"]),
+    tests("EngineTests", ["Engine", "DataPath", "WireGuard", "Netmap", "CLinux", "Cryptography", "Wire"]),
   ]
 )

@@ -1,0 +1,150 @@
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <sched.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+_Static_assert(sizeof(clinux_message) == sizeof(struct mmsghdr), "clinux_message is struct mmsghdr");
+_Static_assert(offsetof(clinux_message, length) == offsetof(struct mmsghdr, msg_len), "clinux_message is struct mmsghdr");
+
+static int failed(int descriptor) {
+  int reason = -errno;
+  if (descriptor >= 0) close(descriptor);
+  return reason;
+}
+
+int clinux_tun_create(const char *name) {
+  struct ifreq request;
+  memset(&request, 0, sizeof request);
+  if (strlen(name) >= sizeof request.ifr_name) return -ENAMETOOLONG;
+  int descriptor = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) return -errno;
+  strcpy(request.ifr_name, name);
+  // Without IFF_TUN_EXCL the kernel would attach to a persistent interface that somebody else made.
+  request.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL);
+  if (ioctl(descriptor, TUNSETIFF, &request) < 0) return failed(descriptor);
+  return descriptor;
+}
+
+static void raise_buffer(int descriptor, int forced, int ordinary, int bytes) {
+  // The forced form needs CAP_NET_ADMIN; the ordinary one stops at net.core.rmem_max or wmem_max.
+  if (setsockopt(descriptor, SOL_SOCKET, forced, &bytes, sizeof bytes) < 0)
+    setsockopt(descriptor, SOL_SOCKET, ordinary, &bytes, sizeof bytes);
+}
+
+int clinux_udp_open(int family, uint16_t port, int buffer) {
+  int descriptor = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (descriptor < 0) return -errno;
+  clinux_address address;
+  memset(&address, 0, sizeof address);
+  socklen_t length;
+  if (family == AF_INET6) {
+    int yes = 1;
+    if (setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes) < 0) return failed(descriptor);
+    address.v6.sin6_family = AF_INET6;
+    address.v6.sin6_port = htons(port);
+    length = sizeof address.v6;
+  } else {
+    address.v4.sin_family = AF_INET;
+    address.v4.sin_port = htons(port);
+    length = sizeof address.v4;
+  }
+  raise_buffer(descriptor, SO_RCVBUFFORCE, SO_RCVBUF, buffer);
+  raise_buffer(descriptor, SO_SNDBUFFORCE, SO_SNDBUF, buffer);
+  if (bind(descriptor, &address.any, length) < 0) return failed(descriptor);
+  return descriptor;
+}
+
+int clinux_udp_port(int descriptor) {
+  clinux_address address;
+  socklen_t length = sizeof address;
+  if (getsockname(descriptor, &address.any, &length) < 0) return -errno;
+  return ntohs(address.family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
+}
+
+void clinux_message_set(clinux_message *messages, struct iovec *parts, size_t index, void *buffer, size_t length,
+                        clinux_address *address, socklen_t address_length) {
+  parts[index].iov_base = buffer;
+  parts[index].iov_len = length;
+  struct msghdr *header = &messages[index].header;
+  memset(header, 0, sizeof *header);
+  header->msg_name = address;
+  header->msg_namelen = address_length;
+  header->msg_iov = &parts[index];
+  header->msg_iovlen = 1;
+  messages[index].length = 0;
+}
+
+int clinux_receive(int descriptor, clinux_message *messages, unsigned count) {
+  int received = recvmmsg(descriptor, (struct mmsghdr *)messages, count, MSG_DONTWAIT, NULL);
+  return received < 0 ? -errno : received;
+}
+
+int clinux_send(int descriptor, clinux_message *messages, unsigned count) {
+  int sent = sendmmsg(descriptor, (struct mmsghdr *)messages, count, MSG_DONTWAIT);
+  return sent < 0 ? -errno : sent;
+}
+
+int64_t clinux_peer_uid(int descriptor) {
+  struct ucred credentials;
+  socklen_t length = sizeof credentials;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0) return -errno;
+  return credentials.uid;
+}
+
+int clinux_lock_file(int descriptor) { return flock(descriptor, LOCK_EX | LOCK_NB) < 0 ? -errno : 0; }
+
+int clinux_forbid_dumps(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0; }
+
+int clinux_enter_network_namespace(const char *path) {
+  int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return -errno;
+  if (setns(descriptor, CLONE_NEWNET) < 0) return failed(descriptor);
+  close(descriptor);
+  return 0;
+}
+
+void clinux_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+int clinux_event_create(void) {
+  int descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return descriptor < 0 ? -errno : descriptor;
+}
+
+void clinux_event_signal(int descriptor) {
+  uint64_t one = 1;
+  // It can fail only by overflow, and then the counter is readable already.
+  ssize_t ignored = write(descriptor, &one, sizeof one);
+  (void)ignored;
+}
+
+void clinux_event_clear(int descriptor) {
+  uint64_t count;
+  ssize_t ignored = read(descriptor, &count, sizeof count);
+  (void)ignored;
+}
+
+int clinux_timer_create(void) {
+  int descriptor = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+  return descriptor < 0 ? -errno : descriptor;
+}
+
+int clinux_timer_set(int descriptor, uint64_t nanoseconds) {
+  struct itimerspec when;
+  memset(&when, 0, sizeof when);
+  when.it_value.tv_sec = (time_t)(nanoseconds / 1000000000u);
+  when.it_value.tv_nsec = (long)(nanoseconds % 1000000000u);
+  return timerfd_settime(descriptor, TFD_TIMER_ABSTIME, &when, NULL) < 0 ? -errno : 0;
+}

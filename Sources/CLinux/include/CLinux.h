@@ -1,0 +1,83 @@
+// What Swift cannot see of Linux: macros that compute, ioctls (variadic), and what stands behind _GNU_SOURCE.
+#pragma once
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+// Every function returns a negative errno value on failure unless it says otherwise.
+
+// --- Devices -------------------------------------------------------------------------------------------------------
+
+// Opens /dev/net/tun and creates the interface `name`: layer 3, no packet information, non-blocking, not persistent, so
+// that it vanishes with the descriptor. -EBUSY if an interface of this name exists.
+int clinux_tun_create(const char *name);
+
+// --- UDP -----------------------------------------------------------------------------------------------------------
+
+// A non-blocking datagram socket of the family, IPv6 without IPv4, bound to the wildcard address and `port` (0: any free
+// one). Its buffers are raised as far as the kernel allows, up to `buffer` bytes.
+int clinux_udp_open(int family, uint16_t port, int buffer);
+
+// The port a socket is bound to, in host order.
+int clinux_udp_port(int descriptor);
+
+// One message of a batch: struct mmsghdr, which headers show to those alone who ask for GNU extensions.
+typedef struct {
+  struct msghdr header;
+  unsigned length;
+} clinux_message;
+
+// An address of either family; `family` is AF_UNSPEC when there is none.
+typedef union {
+  sa_family_t family;
+  struct sockaddr any;
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+} clinux_address;
+
+// Points message `index` of `messages` at one buffer and one address; both stay where they are.
+void clinux_message_set(clinux_message *messages, struct iovec *parts, size_t index, void *buffer, size_t length,
+                        clinux_address *address, socklen_t address_length);
+
+// recvmmsg without waiting. How many messages arrived.
+int clinux_receive(int descriptor, clinux_message *messages, unsigned count);
+
+// sendmmsg without waiting. How many messages the kernel took, from the front.
+int clinux_send(int descriptor, clinux_message *messages, unsigned count);
+
+// --- Processes -----------------------------------------------------------------------------------------------------
+
+// The user id of the process at the other end of a connected Unix socket, when it connected (SO_PEERCRED).
+int64_t clinux_peer_uid(int descriptor);
+
+// Takes a BSD lock on an open file: `true` exclusive, without waiting. -EWOULDBLOCK if somebody else holds it.
+int clinux_lock_file(int descriptor);
+
+// No core dumps, and no tracing by others (PR_SET_DUMPABLE 0), for a process that holds keys.
+int clinux_forbid_dumps(void);
+
+// Moves the calling thread into the network namespace that the file at `path` stands for.
+int clinux_enter_network_namespace(const char *path);
+
+// Names the calling thread, at most 15 characters, for people who look at it with ps or gdb.
+void clinux_name_thread(const char *name);
+
+// --- Descriptors to wait for ---------------------------------------------------------------------------------------
+
+// An eventfd counter, non-blocking.
+int clinux_event_create(void);
+
+// Makes the counter readable; waking twice is the same as waking once.
+void clinux_event_signal(int descriptor);
+
+// Makes it unreadable again.
+void clinux_event_clear(int descriptor);
+
+// A timer on CLOCK_BOOTTIME, which goes on while the machine sleeps; non-blocking.
+int clinux_timer_create(void);
+
+// Sets it to the absolute time in nanoseconds; 0 disarms it.
+int clinux_timer_set(int descriptor, uint64_t nanoseconds);

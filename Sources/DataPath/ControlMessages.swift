@@ -1,0 +1,75 @@
+import CLinux
+public import Wire
+public import WireGuard
+
+/// What the data thread hands to the control side.
+public enum DataPathMessage {
+  /// A datagram that is not transport data, in the length of a handshake message or a cookie reply.
+  case handshake([UInt8], from: SocketAddress)
+  case event(Event)
+  /// The TUN is gone: somebody deleted the interface. The error number tells.
+  case deviceLost(CInt)
+}
+
+/// The queues between the data thread and the control side, one per purpose: a flood of handshake messages or of packets that
+/// wait cannot push out an event, which is told only once.
+final class ControlRings: Sendable {
+  let sendEvents = PacketRing(capacity: 1 << 16)
+  let receiveEvents = PacketRing(capacity: 1 << 16)
+  let handshakes = PacketRing(capacity: 1 << 18)
+  let waiting = PacketRing(capacity: 1 << 19)
+  /// From the control side: what must be sealed.
+  let requests = PacketRing(capacity: 1 << 20)
+}
+
+/// The kinds of ring records, and how they are read back.
+enum RecordKind {
+  static let handshake: UInt32 = 1
+  static let confirmed: UInt32 = 2
+  static let sourceChanged: UInt32 = 3
+  static let dataSent: UInt32 = 4
+  static let dataReceived: UInt32 = 5
+  static let wantsRekey: UInt32 = 6
+  static let packetWithoutSession: UInt32 = 7
+  static let deviceLost: UInt32 = 8
+
+  /// What a cookie reply, the shortest of them, takes in the ring of handshake messages.
+  static let leastHandshakeSpace = Int(PacketRing.space(MemoryLayout<clinux_address>.size + 64))
+
+  /// From the control side: seal the payload for the peer `subject`. An empty payload is a keepalive.
+  static let seal: UInt32 = 1
+
+  /// Record payloads are made by the data thread alone, so a record that cannot be read is a broken invariant.
+  static func message(_ header: PacketRing.Header, _ payload: UnsafeRawBufferPointer) -> DataPathMessage {
+    let peer = PeerID(header.subject)
+    switch header.kind {
+    case handshake:
+      let prefix = MemoryLayout<clinux_address>.size
+      return .handshake(Array(payload[prefix...]), from: address(payload))
+    case confirmed:
+      return .event(.confirmed(SessionID(header.value), peer: peer))
+    case sourceChanged:
+      return .event(.sourceChanged(peer, address(payload)))
+    case dataSent:
+      return .event(.dataSent(peer, at: Instant(nanoseconds: header.value)))
+    case dataReceived:
+      return .event(.dataReceived(peer, at: Instant(nanoseconds: header.value)))
+    case wantsRekey:
+      return .event(.wantsRekey(SessionID(header.value), peer: peer))
+    case packetWithoutSession:
+      let unusable = header.value == 0 ? nil : SessionID(header.value)
+      return .event(.packetWithoutSession(peer, packet: Array(payload), unusable: unusable))
+    case deviceLost:
+      return .deviceLost(CInt(truncatingIfNeeded: header.detail))
+    default:
+      preconditionFailure("the data thread writes no record of kind \(header.kind)")
+    }
+  }
+
+  private static func address(_ payload: UnsafeRawBufferPointer) -> SocketAddress {
+    guard let address = payload.loadUnaligned(as: clinux_address.self).socketAddress else {
+      preconditionFailure("the data thread reports only addresses of IP families")
+    }
+    return address
+  }
+}

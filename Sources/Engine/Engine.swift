@@ -1,0 +1,209 @@
+import CLinux
+import Cryptography
+import DataPath
+import Glibc
+public import Logging
+public import Netmap
+import Wire
+import WireGuard
+
+/// Moves packets between this machine and its peers, as the last netmap says.
+///
+/// It has a TUN and UDP sockets from its making until `stop()` or until it is dropped, and leaves no interface, address or
+/// route behind, however the process ends. Its actor runs on a thread of its own, which also waits for the data path, the
+/// timers and the kernel's network events; packets never wait for it.
+public actor Engine {
+  /// What it learns by itself. One consumer; the newest are kept if it does not keep up. Ends with the engine.
+  public nonisolated let events: AsyncStream<EngineEvent>
+  /// The name of the interface, as it was made.
+  public nonisolated let interfaceName: String
+  /// The UDP port, as it was bound.
+  public nonisolated let port: UInt16
+
+  public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+  private nonisolated let loop: ControlLoop
+  nonisolated let announce: AsyncStream<EngineEvent>.Continuation
+  nonisolated let logger: Logger
+  let configuration: EngineConfiguration
+  let random = SystemRandom()
+  let device: Device
+  /// `nil` once stopped.
+  var io: EngineIO?
+  var netmap: Netmap?
+  var peers: [PeerID: PeerState] = [:]
+  var routes: Set<IPPrefix> = []
+  var addresses: Set<IPPrefix> = []
+  var localEndpoints: [SocketAddress] = []
+  /// Handshakes that begin later than at once, so that not all begin together.
+  var plannedInitiations: [PeerID: Instant] = [:]
+  /// When the host's addresses are looked at again after a change.
+  private var endpointsDueAt: Instant?
+  private var hasAnnouncedEndpoints = false
+  /// What a netmap compiles to; `nil` after a new one.
+  var compiled: (allowedIPs: AllowedIPsTable, filter: PacketFilter)?
+  /// The data path's table is out of date.
+  var isTableStale = false
+  /// What is sealed as soon as the data path has the table.
+  var waitingToSeal: [(peer: PeerID, packet: [UInt8])] = []
+
+  /// Opens the device and the sockets, and starts the threads. Nothing is sent before the first netmap.
+  ///
+  /// - Throws: `EngineError`.
+  public init(
+    configuration: EngineConfiguration, logger: Logger = Logger(label: "meshd.engine")
+  ) async throws {
+    try configuration.validate()
+    let loop = try ControlLoop.start()
+    do {
+      self.init(configuration, loop, try await EngineIO.open(configuration, on: loop), logger)
+    } catch {
+      loop.end()
+      throw error
+    }
+    begin()
+  }
+
+  private init(
+    _ configuration: EngineConfiguration, _ loop: ControlLoop, _ io: sending EngineIO, _ logger: Logger
+  ) {
+    self.configuration = configuration
+    self.loop = loop
+    self.logger = logger
+    (events, announce) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1024))
+    device = Device(privateKey: configuration.privateKey, random: random)
+    interfaceName = io.tunnel.name
+    port = io.sockets.port
+    self.io = io
+  }
+
+  deinit {
+    announce.finish()
+    loop.end()
+  }
+
+  private func begin() {
+    guard let io else { return }
+    loop.watch(io.dataPath.doorbell) { [weak self] in self?.assumeIsolated { $0.collect() } }
+    loop.watch(io.timer.descriptor) { [weak self] in self?.assumeIsolated { $0.timerFired() } }
+    loop.watch(io.changes.descriptor) { [weak self] in self?.assumeIsolated { $0.hostChanged() } }
+    lookAtLocalEndpoints()
+    logger.info(
+      "engine is up",
+      metadata: ["interface": "\(interfaceName)", "port": "\(port)", "mtu": "\(configuration.mtu)"])
+  }
+
+  /// Ends the threads and closes everything: the interface vanishes, and its addresses and routes with it. Again: does nothing.
+  public func stop() async {
+    guard let io else { return }
+    for descriptor in [io.dataPath.doorbell, io.timer.descriptor, io.changes.descriptor] { loop.unwatch(descriptor) }
+    self.io = nil
+    peers = [:]
+    plannedInitiations = [:]
+    io.close()
+    announce.finish()
+    logger.info("engine has stopped", metadata: ["interface": "\(interfaceName)"])
+  }
+
+  /// Makes this the network: peers, keys, routes, addresses, filter. Sessions of peers that stay go on undisturbed.
+  ///
+  /// - Throws: `EngineError`: `.stopped`, `.foreignNetmap`, `.addressInUse`, with nothing changed; `.system` when the kernel
+  ///   refuses an address.
+  public func apply(_ netmap: Netmap) async throws {
+    try adopt(netmap)
+  }
+
+  public func status() async -> EngineStatus {
+    let now = Instant.now()
+    var drops: [String: UInt64] = [:]
+    if let io {
+      for reason in DropReason.allCases where io.dataPath.drops(reason) > 0 {
+        drops["\(reason)"] = io.dataPath.drops(reason)
+      }
+    }
+    return EngineStatus(
+      interfaceName: interfaceName, port: port, mtu: configuration.mtu, localEndpoints: localEndpoints,
+      peers: peers.values.sorted { $0.key < $1.key }.map { $0.status(device, at: now) }, drops: drops)
+  }
+
+  // MARK: What the loop tells
+
+  private func collect() {
+    guard let io else { return }
+    let now = Instant.now()
+    let wallTime = WallTime.now()
+    io.dataPath.collect { message, backlog in
+      switch message {
+      case .handshake(_, let source) where isInsideMesh(source),
+        .event(.sourceChanged(_, let source)) where isInsideMesh(source):
+        // Answering there would send the tunnel through itself.
+        break
+      case .handshake(let bytes, let source):
+        perform(device.receive(bytes, from: source, backlog: backlog, now: now, wallTime: wallTime))
+      case .event(let event):
+        perform(device.handle(event, now: now, wallTime: wallTime))
+      case .deviceLost(let number):
+        let error = EngineError.system("reading from the interface \(interfaceName)", reason: reason(of: number))
+        logger.error("the engine lost its interface", metadata: ["reason": "\(error)"])
+        announce.yield(.failed(error))
+      }
+    }
+    settle()
+  }
+
+  private func timerFired() {
+    guard let io else { return }
+    io.timer.clear()
+    let now = Instant.now()
+    let wallTime = WallTime.now()
+    for (peer, _) in plannedInitiations.filter({ $0.value <= now }) {
+      plannedInitiations[peer] = nil
+      // It may have begun one itself meanwhile.
+      if device.status(of: peer, now: now)?.state != .established {
+        perform(device.initiate(peer, now: now, wallTime: wallTime))
+      }
+    }
+    perform(
+      device.advance(now: now, wallTime: wallTime) { [peers] in
+        peers[$0]?.memory.observeTraffic() ?? Traffic()
+      })
+    if let due = endpointsDueAt, due <= now {
+      endpointsDueAt = nil
+      lookAtLocalEndpoints()
+    }
+    settle()
+  }
+
+  private func hostChanged() {
+    // Changes come in flocks: one look after the last of them is enough, and none is put off for ever.
+    guard let io, io.changes.drainEvents() else { return }
+    if endpointsDueAt == nil { endpointsDueAt = Instant.now() + .milliseconds(100) }
+    settle()
+  }
+
+  private func isInsideMesh(_ address: SocketAddress) -> Bool {
+    netmap?.node.meshPrefixes.contains { $0.contains(address.ip.unmapped) } ?? false
+  }
+
+  /// Publishes what changed, sends what waited for that, and sets the timer.
+  func settle() {
+    flushTable()
+    let deadlines = [device.nextDeadline, endpointsDueAt, plannedInitiations.values.min()]
+    io?.timer.set(deadlines.compactMap { $0 }.min())
+  }
+
+  func lookAtLocalEndpoints() {
+    guard let io else { return }
+    do {
+      let found = LocalEndpoints.list(
+        try HostNetwork(io.netlink), meshPrefixes: netmap?.node.meshPrefixes ?? [], port: port,
+        hasIPv4: io.sockets.ipv4 != nil, hasIPv6: io.sockets.ipv6 != nil)
+      guard found != localEndpoints || !hasAnnouncedEndpoints else { return }
+      localEndpoints = found
+      hasAnnouncedEndpoints = true
+      announce.yield(.localEndpoints(found))
+    } catch {
+      logger.warning("cannot list this host's addresses", metadata: ["reason": "\(error)"])
+    }
+  }
+}

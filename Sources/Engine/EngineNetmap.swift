@@ -1,0 +1,170 @@
+import Cryptography
+import DataPath
+import Glibc
+import Logging
+import Netmap
+import Wire
+import WireGuard
+
+/// How a new netmap takes effect: by its difference to the former one.
+extension Engine {
+  /// The first initiations after a start are spread over this time.
+  private static let initiationSpread: Duration = .seconds(1)
+
+  func adopt(_ wanted: Netmap) throws(EngineError) {
+    guard let io else { throw .stopped }
+    guard wanted.node.key == configuration.privateKey.publicKey else { throw .foreignNetmap }
+    let isFirst = netmap == nil
+    try setAddresses(Set(wanted.node.addresses), io)
+    let former = netmap
+    netmap = wanted
+    compiled = nil
+    let change = PeerChange(
+      from: peers.mapValues(\.peer).values.map { $0 }, to: wanted.peers, own: wanted.node)
+    for key in change.removed { removePeer(key) }
+    for peer in change.updated { updatePeer(peer) }
+    for peer in change.added { addPeer(peer, spread: isFirst) }
+    // Only now: updating a peer may have published a table already.
+    compiled = nil
+    isTableStale = true
+    setRoutes(change.routes, io)
+    if former?.node.meshPrefixes != wanted.node.meshPrefixes { lookAtLocalEndpoints() }
+    settle()
+  }
+
+  // MARK: Peers
+
+  private func settings(of peer: Peer) -> PeerConfiguration {
+    PeerConfiguration(
+      publicKey: peer.key, allowedIPs: peer.allowedIPs,
+      candidates: EndpointHygiene.candidates(
+        peer.endpoints, meshPrefixes: netmap?.node.meshPrefixes ?? [],
+        has: { [io] in io?.sockets.has($0) ?? false }))
+  }
+
+  private func addPeer(_ peer: Peer, spread: Bool) {
+    let now = Instant.now()
+    let configuration = settings(of: peer)
+    do {
+      let id = try device.addPeer(configuration, now: now)
+      peers[id] = PeerState(peer, id)
+      guard !configuration.candidates.isEmpty else { return }
+      let delay = spread ? random.uniform(below: UInt64(Engine.initiationSpread.nanoseconds)) : 0
+      plannedInitiations[id] = now + .nanoseconds(Int64(delay))
+    } catch {
+      logger.warning("a peer of the netmap is left out", metadata: ["name": "\(peer.name)", "reason": "\(error)"])
+    }
+  }
+
+  private func updatePeer(_ peer: Peer) {
+    guard let id = device.peer(peer.key), let former = peers[id]?.peer else { return }
+    let now = Instant.now()
+    let wallTime = WallTime.now()
+    peers[id]?.peer = peer
+    let configuration = settings(of: peer)
+    do {
+      perform(try device.updatePeer(id, configuration, now: now, wallTime: wallTime))
+    } catch {
+      logger.warning("a peer of the netmap is not changed", metadata: ["name": "\(peer.name)", "reason": "\(error)"])
+    }
+    // Its records say that it has started again or moved: whatever session there is may be worth nothing.
+    let isNews = peer.revision != former.revision || peer.endpoints != former.endpoints
+    if isNews, !configuration.candidates.isEmpty || peers[id]?.endpoint != nil {
+      plannedInitiations[id] = nil
+      perform(device.initiate(id, .peerChanged, now: now, wallTime: wallTime))
+    }
+  }
+
+  private func removePeer(_ key: X25519PublicKey) {
+    guard let id = device.peer(key) else { return }
+    perform(device.removePeer(id))
+    peers[id] = nil
+    plannedInitiations[id] = nil
+  }
+
+  // MARK: The interface
+
+  private func setAddresses(_ wanted: Set<IPPrefix>, _ io: EngineIO) throws(EngineError) {
+    guard wanted != addresses else { return }
+    let host = try HostNetwork(io.netlink)
+    for prefix in wanted.sorted() {
+      guard let owner = host.addresses.first(where: { $0.ip == prefix.address && $0.link != Int(io.tunnel.index) })
+      else { continue }
+      throw .addressInUse(prefix.address, interface: host.links[owner.link]?.name ?? "\(owner.link)")
+    }
+    for prefix in addresses.subtracting(wanted) {
+      _ = io.settings.remove(address: prefix)
+      addresses.remove(prefix)
+    }
+    for prefix in wanted.subtracting(addresses).sorted() {
+      let status = io.settings.add(address: prefix)
+      switch status {
+      case 0, EEXIST:
+        addresses.insert(prefix)
+      case EACCES where prefix.family == .v6, EOPNOTSUPP where prefix.family == .v6,
+        EAFNOSUPPORT where prefix.family == .v6:
+        logger.warning(
+          "this host has IPv6 switched off: the mesh has only IPv4 here", metadata: ["address": "\(prefix)"])
+      default:
+        throw .system("adding \(prefix) to the interface \(interfaceName)", reason: reason(of: status))
+      }
+    }
+  }
+
+  private func setRoutes(_ wanted: Set<IPPrefix>, _ io: EngineIO) {
+    for route in routes.subtracting(wanted) {
+      _ = io.settings.remove(route: route)
+      routes.remove(route)
+    }
+    for route in wanted.subtracting(routes).sorted() where addresses.contains(where: { $0.family == route.family }) {
+      let status = io.settings.add(route: route)
+      if status == 0 {
+        routes.insert(route)
+      } else {
+        // Not a reason to take the rest of the network away; tried again with the next netmap.
+        logger.warning(
+          status == EEXIST ? "another program has a route to the same addresses" : "the kernel refused a route",
+          metadata: ["route": "\(route)", "interface": "\(interfaceName)", "reason": "\(reason(of: status))"])
+      }
+    }
+  }
+}
+
+/// What has to be done to get from one list of peers to another.
+struct PeerChange: Equatable {
+  var removed: [X25519PublicKey] = []
+  var updated: [Peer] = []
+  var added: [Peer] = []
+  /// What leads into the tunnel: every peer's allowed IPs. A default route is left out, as it would swallow the tunnel's own
+  /// packets.
+  var routes: Set<IPPrefix> = []
+
+  /// The wanted peers keep only allowed IPs that are not the node's own addresses and that no peer before them has.
+  init(from former: [Peer], to wanted: [Peer], own node: LocalNode) {
+    let before = Dictionary(former.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+    var taken: Set<IPPrefix> = Set(node.addresses.map { IPPrefix(host: $0.address) })
+    var present: Set<X25519PublicKey> = [node.key]
+    for var peer in wanted where present.insert(peer.key).inserted {
+      peer.allowedIPs = peer.allowedIPs.filter { taken.insert($0).inserted }
+      routes.formUnion(peer.allowedIPs.filter { $0.length > 0 })
+      switch before[peer.key] {
+      case peer: break
+      case .some: updated.append(peer)
+      case nil: added.append(peer)
+      }
+    }
+    removed = former.map(\.key).filter { !present.contains($0) }.sorted()
+  }
+}
+
+extension PacketFilter {
+  /// The netmap's rules in the packet path's form.
+  convenience init(_ filter: PacketFilterRules) {
+    self.init(
+      rules: filter.rules.map { rule in
+        Rule(
+          accepts: rule.action == .accept, sources: rule.sources, sourcePorts: rule.sourcePorts,
+          destinations: rule.destinations, destinationPorts: rule.destinationPorts, protocols: rule.protocols)
+      }, acceptsByDefault: filter.defaultAction == .accept)
+  }
+}

@@ -1,0 +1,79 @@
+import DataPath
+import Glibc
+import Logging
+import Netmap
+import Wire
+import WireGuard
+
+/// What the engine does for its `Device`: carries out actions, and keeps the data path's table up to date with them.
+extension Engine {
+  /// Carries out actions in their order. What has to be sealed waits for `flushTable`.
+  func perform(_ actions: [Action]) {
+    for action in actions {
+      switch action {
+      case .send(let message, let addresses):
+        // Whoever gets this may answer under a session that it agrees: the data path must know it first.
+        flushTable()
+        for address in addresses {
+          let status = io?.sockets.send(message, to: address) ?? 0
+          if status != 0 {
+            logger.debug(
+              "a handshake message was not sent", metadata: ["to": "\(address)", "reason": "\(reason(of: status))"])
+          }
+        }
+      case .install(let session, let keys, let state):
+        let memory = SessionMemory(session, keys: keys)
+        peers[session.peer]?.sessions[session.id] = memory
+        if state == .current { peers[session.peer]?.sealing = memory }
+        isTableStale = true
+      case .promote(let session):
+        let memory = peers[session.peer]?.sessions[session.id]
+        peers[session.peer]?.sealing = memory
+        isTableStale = true
+      case .retire(let session):
+        guard let peer = peers[session.peer] else { continue }
+        peers[session.peer]?.sessions[session.id] = nil
+        if peer.sealing?.session.id == session.id { peers[session.peer]?.sealing = nil }
+        isTableStale = true
+      case .setEndpoint(let id, let address):
+        guard let peer = peers[id] else { continue }
+        peers[id]?.endpoint = address
+        isTableStale = true
+        announce.yield(.endpointChanged(peer.key, address))
+      case .seal(let id, let packets):
+        waitingToSeal += packets.map { (id, $0) }
+      case .sealKeepalive(let id):
+        waitingToSeal.append((id, []))
+      case .handshakeCompleted(let id, let session):
+        guard let peer = peers[id] else { continue }
+        peers[id]?.lastHandshake = session.establishedAt
+        logger.debug(
+          "handshake", metadata: ["peer": "\(peer.key)", "name": "\(peer.peer.name)", "role": "\(session.role)"])
+        announce.yield(.handshake(peer.key))
+      case .handshakeAbandoned(let id, let dropped):
+        guard let peer = peers[id] else { continue }
+        logger.info(
+          "no answer to handshakes",
+          metadata: ["peer": "\(peer.key)", "name": "\(peer.peer.name)", "droppedPackets": "\(dropped)"])
+      }
+    }
+  }
+
+  /// Publishes the table if it is out of date, then hands over what has to be sealed under it.
+  func flushTable() {
+    guard let io else { return }
+    if isTableStale {
+      isTableStale = false
+      let compiled = compiled ?? (device.allowedIPs.table(), netmap.map { PacketFilter($0.filter) } ?? .denyAll)
+      self.compiled = compiled
+      io.dataPath.publish(
+        ForwardingTable(
+          peers: peers.values.map(\.forwarding), allowedIPs: compiled.allowedIPs,
+          ownAddresses: netmap?.node.addresses.map(\.address) ?? [], filter: compiled.filter))
+    }
+    for (peer, packet) in waitingToSeal where !io.dataPath.seal(packet, for: peer) {
+      logger.debug("the queue of packets to seal is full", metadata: ["peer": "\(peer.number)"])
+    }
+    waitingToSeal = []
+  }
+}

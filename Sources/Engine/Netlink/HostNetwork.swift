@@ -1,0 +1,97 @@
+import CMnl
+import Glibc
+import Wire
+
+/// The host's interfaces and addresses at one moment, as far as they matter to where it can be reached.
+struct HostNetwork: Equatable {
+  struct Link: Equatable {
+    var name: String
+    var isUp = true
+    var isLoopback = false
+    /// A TUN of whatever program, or WireGuard's own: what lies on it is reached through somebody's tunnel.
+    var isTunnel = false
+  }
+
+  struct Address: Equatable {
+    var ip: IPAddress
+    var link: Int
+    /// IPv6 privacy address, which changes.
+    var isTemporary = false
+    /// Not usable yet, no longer, or never: duplicate detection runs or failed, or the address is deprecated.
+    var isUnsettled = false
+  }
+
+  var links: [Int: Link] = [:]
+  var addresses: [Address] = []
+  /// Links with a default route.
+  var defaultRoutes: Set<Int> = []
+
+  init(links: [Int: Link] = [:], addresses: [Address] = [], defaultRoutes: Set<Int> = []) {
+    self.links = links
+    self.addresses = addresses
+    self.defaultRoutes = defaultRoutes
+  }
+
+  /// Asks the kernel.
+  init(_ socket: NetlinkSocket) throws(EngineError) {
+    var found = HostNetwork()
+    var status = socket.list(NetlinkRequest(RTM_GETLINK, flags: 0, ifinfomsg())) { type, content in
+      if type == UInt16(RTM_NEWLINK) { found.addLink(content) }
+    }
+    if status == 0 {
+      status = socket.list(NetlinkRequest(RTM_GETADDR, flags: 0, ifaddrmsg())) { type, content in
+        if type == UInt16(RTM_NEWADDR) { found.addAddress(content) }
+      }
+    }
+    if status == 0 {
+      status = socket.list(NetlinkRequest(RTM_GETROUTE, flags: 0, rtmsg())) { type, content in
+        if type == UInt16(RTM_NEWROUTE) { found.addRoute(content) }
+      }
+    }
+    guard status == 0 else { throw .system("listing the host's addresses", reason: reason(of: status)) }
+    self = found
+  }
+
+  /// `ifinfomsg`, 16 bytes: family 1, padding 1, type 2, index 4, flags 4, change 4.
+  mutating func addLink(_ content: UnsafeRawBufferPointer) {
+    guard content.count >= 16 else { return }
+    let attributes = NetlinkAttributes(UnsafeRawBufferPointer(rebasing: content[16...]))
+    let flags = content.loadUnaligned(fromByteOffset: 8, as: UInt32.self)
+    let type = content.loadUnaligned(fromByteOffset: 2, as: UInt16.self)
+    let kind = attributes.nested(IFLA_LINKINFO)?.string(IFLA_INFO_KIND)
+    links[Int(content.loadUnaligned(fromByteOffset: 4, as: CInt.self))] = Link(
+      name: attributes.string(IFLA_IFNAME) ?? "",
+      isUp: flags & UInt32(IFF_UP) != 0,
+      isLoopback: flags & UInt32(IFF_LOOPBACK) != 0,
+      // A TAP is of kind "tun" too, but has Ethernet's type, and may well lead to a neighbour.
+      isTunnel: (kind == "tun" || kind == "wireguard") && type == HostNetwork.typeWithoutLinkLayer)
+  }
+
+  /// `ifaddrmsg`, 8 bytes: family 1, prefix length 1, flags 1, scope 1, index 4.
+  mutating func addAddress(_ content: UnsafeRawBufferPointer) {
+    guard content.count >= 8 else { return }
+    let attributes = NetlinkAttributes(UnsafeRawBufferPointer(rebasing: content[8...]))
+    // With a point-to-point peer IFA_ADDRESS is the other end's.
+    guard let ip = attributes.address(IFA_LOCAL) ?? attributes.address(IFA_ADDRESS) else { return }
+    let flags = attributes.uint32(IFA_FLAGS) ?? UInt32(content[2])
+    addresses.append(
+      Address(
+        ip: ip, link: Int(content.loadUnaligned(fromByteOffset: 4, as: UInt32.self)),
+        isTemporary: ip.family == .v6 && flags & UInt32(IFA_F_TEMPORARY) != 0,
+        isUnsettled: flags & UInt32(IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED) != 0
+          && flags & UInt32(IFA_F_OPTIMISTIC) == 0))
+  }
+
+  /// `rtmsg`, 12 bytes: family 1, destination length 1, source length 1, service 1, table 1, protocol 1, scope 1, type 1,
+  /// flags 4.
+  mutating func addRoute(_ content: UnsafeRawBufferPointer) {
+    guard content.count >= 12, content[1] == 0, content[4] == UInt8(RT_TABLE_MAIN.rawValue),
+      content[7] == UInt8(RTN_UNICAST)
+    else { return }
+    let attributes = NetlinkAttributes(UnsafeRawBufferPointer(rebasing: content[12...]))
+    if let link = attributes.uint32(Int(RTA_OIF.rawValue)) { defaultRoutes.insert(Int(link)) }
+  }
+
+  /// ARPHRD_NONE.
+  private static let typeWithoutLinkLayer: UInt16 = 0xfffe
+}

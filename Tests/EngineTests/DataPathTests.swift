@@ -1,0 +1,326 @@
+import Cryptography
+import Glibc
+import TestSupport
+import Testing
+import Wire
+import WireGuard
+
+@testable import DataPath
+
+/// A data path whose device is one end of a socket pair, and whose network is loopback: no privilege needed.
+private final class Machine {
+  let address: IPAddress
+  let peer = PeerMemory(PeerID(1))
+  let dataPath: DataPath
+  let socket: CInt
+  let endpoint: SocketAddress
+  private let device: CInt
+  private let inside: CInt
+  var events: [Event] = []
+  var handshakes: [[UInt8]] = []
+
+  init(_ address: String) throws {
+    self.address = IPAddress(address)!
+    var pair: [CInt] = [0, 0]
+    let kind = CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
+    #expect(socketpair(AF_UNIX, kind, 0, &pair) == 0)
+    inside = pair[0]
+    device = pair[1]
+    socket = Glibc.socket(AF_INET, kind, 0)
+    var bound = sockaddr_in()
+    bound.sin_family = sa_family_t(AF_INET)
+    bound.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let socket = self.socket
+    let status = withUnsafeMutablePointer(to: &bound) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(socket, $0, length) | getsockname(socket, $0, &length)
+      }
+    }
+    #expect(status == 0)
+    endpoint = SocketAddress(IPAddress(v4: 0x7f00_0001), port: UInt16(bigEndian: bound.sin_port))
+    dataPath = try #require(
+      DataPath(.init(tun: inside, ipv4: socket, ipv6: nil), mtu: 1280, random: SeededRandom(3)))
+    #expect(dataPath.start())
+  }
+
+  deinit {
+    dataPath.stop()
+    for descriptor in [inside, device, socket] { close(descriptor) }
+  }
+
+  /// What an application sends.
+  func send(_ packet: [UInt8]) { #expect(write(device, packet, packet.count) == packet.count) }
+
+  /// What arrives at an application within the time; `nil`: nothing.
+  func receive(within milliseconds: CInt = 2000) -> [UInt8]? {
+    var set = pollfd(fd: device, events: Int16(POLLIN), revents: 0)
+    guard poll(&set, 1, milliseconds) > 0 else { return nil }
+    var buffer = [UInt8](repeating: 0, count: 65536)
+    let count = read(device, &buffer, buffer.count)
+    return count > 0 ? Array(buffer[..<count]) : nil
+  }
+
+  /// Sends a datagram from this machine's socket past its data path.
+  func inject(_ datagram: [UInt8], to address: SocketAddress) {
+    var target = sockaddr_in()
+    target.sin_family = sa_family_t(AF_INET)
+    target.sin_port = address.port.bigEndian
+    target.sin_addr.s_addr = UInt32(truncatingIfNeeded: address.ip.value).bigEndian
+    let sent = withUnsafePointer(to: &target) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        sendto(socket, datagram, datagram.count, 0, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
+    }
+    #expect(sent == datagram.count)
+  }
+
+  /// Collects until the condition holds or two seconds have passed.
+  func collect(until isDone: () -> Bool) -> Bool {
+    for _ in 0..<40 {
+      dataPath.collect { message, _ in
+        switch message {
+        case .event(let event): events.append(event)
+        case .handshake(let bytes, _): handshakes.append(bytes)
+        case .deviceLost(let number): Issue.record("the device was lost: \(number)")
+        }
+      }
+      if isDone() { return true }
+      var set = pollfd(fd: dataPath.doorbell, events: Int16(POLLIN), revents: 0)
+      _ = poll(&set, 1, 50)
+    }
+    return false
+  }
+}
+
+/// Two machines with one agreed session, as after a handshake that the first began.
+private struct Link {
+  let a: Machine
+  let b: Machine
+  let keys = SecretBytes([UInt8](repeating: 1, count: 32))
+  let otherKeys = SecretBytes([UInt8](repeating: 2, count: 32))
+  let aSession: SessionMemory
+  let bSession: SessionMemory
+
+  init(establishedAt: Instant = .now()) throws {
+    a = try Machine("10.200.0.1")
+    b = try Machine("10.200.0.2")
+    func session(_ role: Session.Role, _ local: UInt32, _ remote: UInt32) -> Session {
+      Session(
+        id: SessionID(UInt64(local)), peer: PeerID(1), role: role, localIndex: local, remoteIndex: remote,
+        establishedAt: establishedAt)
+    }
+    aSession = SessionMemory(
+      session(.initiator, 100, 200), keys: SessionKeys(send: keys, receive: otherKeys))
+    bSession = SessionMemory(
+      session(.responder, 200, 100), keys: SessionKeys(send: otherKeys, receive: keys))
+  }
+
+  func table(
+    _ here: Machine, _ there: Machine, sealing: SessionMemory?, opening: [SessionMemory], allowed: [String]? = nil,
+    endpoint: SocketAddress? = nil, filter: PacketFilter = .acceptAll
+  ) -> ForwardingTable {
+    var allowedIPs = AllowedIPs()
+    for prefix in allowed ?? ["\(there.address)"] { allowedIPs.insert(IPPrefix(prefix)!, for: PeerID(1)) }
+    return ForwardingTable(
+      peers: [.init(memory: here.peer, sealing: sealing, opening: opening, endpoint: endpoint ?? there.endpoint)],
+      allowedIPs: allowedIPs.table(), ownAddresses: [here.address], filter: filter)
+  }
+
+  func publishBoth(filter: PacketFilter = .acceptAll) {
+    a.dataPath.publish(table(a, b, sealing: aSession, opening: [aSession], filter: filter))
+    b.dataPath.publish(table(b, a, sealing: bSession, opening: [bSession], filter: filter))
+  }
+
+  func packet(_ from: Machine, _ to: Machine, _ body: [UInt8] = []) -> [UInt8] {
+    SamplePacket.make(from: "\(from.address)", to: "\(to.address)", protocol: 17, ports: (1000, 2000), body: body)
+  }
+}
+
+@Suite("the packet path")
+struct DataPathTests {
+  @Test("carries packets of every size both ways, without their padding")
+  func carries() throws {
+    let link = try Link()
+    link.publishBoth()
+    for size in [0, 1, 3, 4, 15, 16, 17, 500, 1248] {
+      let body = (0..<size).map { UInt8(truncatingIfNeeded: $0) }
+      let out = link.packet(link.a, link.b, body)
+      link.a.send(out)
+      #expect(link.b.receive() == out, "\(size)")
+      let back = link.packet(link.b, link.a, body)
+      link.b.send(back)
+      #expect(link.a.receive() == back, "\(size)")
+    }
+    #expect(link.a.peer.sentBytes > 0 && link.a.peer.sentBytes == link.b.peer.receivedBytes)
+  }
+
+  @Test("tells what the control side needs, once each")
+  func tells() throws {
+    let link = try Link()
+    link.publishBoth()
+    for _ in 0..<10 {
+      link.a.send(link.packet(link.a, link.b))
+      #expect(link.b.receive() != nil)
+    }
+    func count(_ machine: Machine, _ isWanted: (Event) -> Bool) -> Int { machine.events.filter(isWanted).count }
+    let isConfirmed: (Event) -> Bool = { if case .confirmed(SessionID(200), PeerID(1)) = $0 { true } else { false } }
+    let isReceived: (Event) -> Bool = { if case .dataReceived(PeerID(1), _) = $0 { true } else { false } }
+    let isSent: (Event) -> Bool = { if case .dataSent(PeerID(1), _) = $0 { true } else { false } }
+    #expect(link.b.collect { count(link.b, isConfirmed) > 0 && count(link.b, isReceived) > 0 })
+    #expect(link.a.collect { count(link.a, isSent) > 0 })
+    #expect(count(link.b, isConfirmed) == 1 && count(link.b, isReceived) == 1 && link.b.events.count == 2)
+    #expect(link.a.events.count == 1)
+  }
+
+  @Test("hands a packet without a session to the control side, and seals it on demand under the table published before")
+  func staged() throws {
+    let link = try Link()
+    link.a.dataPath.publish(link.table(link.a, link.b, sealing: nil, opening: []))
+    link.b.dataPath.publish(link.table(link.b, link.a, sealing: nil, opening: [link.bSession]))
+    let packet = link.packet(link.a, link.b, [1, 2, 3])
+    link.a.send(packet)
+    var staged: [UInt8]?
+    #expect(
+      link.a.collect {
+        for case .packetWithoutSession(PeerID(1), let bytes, nil) in link.a.events { staged = bytes }
+        return staged != nil
+      })
+    #expect(staged == packet)
+    link.publishBoth()
+    #expect(link.a.dataPath.seal(packet, for: PeerID(1)))
+    #expect(link.b.receive() == packet)
+  }
+
+  @Test("a session past its age seals and opens nothing")
+  func expired() throws {
+    let link = try Link(establishedAt: .now() - .seconds(181))
+    link.publishBoth()
+    let packet = link.packet(link.a, link.b)
+    link.a.send(packet)
+    var unusable: SessionID?
+    #expect(
+      link.a.collect {
+        for case .packetWithoutSession(_, _, let session) in link.a.events { unusable = session }
+        return unusable != nil
+      })
+    #expect(unusable == SessionID(100))
+    #expect(link.b.receive(within: 50) == nil)
+  }
+
+  @Test("a repeated, a changed and a foreign datagram go no further")
+  func refuses() throws {
+    let link = try Link()
+    link.publishBoth()
+    var key = SealingKey(link.aSession.session, key: link.keys)
+    let inner = link.packet(link.a, link.b)
+    func sealed(_ packet: [UInt8]) -> [UInt8] {
+      let padded = packet + [UInt8](repeating: 0, count: (16 - packet.count % 16) % 16)
+      var datagram = [UInt8](repeating: 0, count: padded.count + TransportMessage.overhead)
+      let counter = key.takeCounters(at: .now())!
+      datagram.withUnsafeMutableBytes { out in
+        padded.withUnsafeBytes {
+          key.seal($0.baseAddress!, count: padded.count, counter: counter, into: out.baseAddress!)
+        }
+      }
+      return datagram
+    }
+    let good = sealed(inner)
+    link.a.inject(good, to: link.b.endpoint)
+    #expect(link.b.receive() == inner)
+    link.a.inject(good, to: link.b.endpoint)
+    var changed = sealed(inner)
+    changed[20] ^= 1
+    link.a.inject(changed, to: link.b.endpoint)
+    var elsewhere = sealed(inner)
+    elsewhere[4] ^= 1
+    link.a.inject(elsewhere, to: link.b.endpoint)
+    link.a.inject([1, 2, 3], to: link.b.endpoint)
+    link.a.inject([UInt8](repeating: 9, count: 148), to: link.b.endpoint)
+    // Another peer's source, another machine's destination, and no packet at all.
+    link.a.inject(
+      sealed(SamplePacket.make(from: "10.200.0.9", to: "10.200.0.2", protocol: 17)), to: link.b.endpoint)
+    link.a.inject(
+      sealed(SamplePacket.make(from: "10.200.0.1", to: "10.200.0.9", protocol: 17)), to: link.b.endpoint)
+    link.a.inject(sealed([UInt8](repeating: 0xff, count: 40)), to: link.b.endpoint)
+    let last = link.packet(link.a, link.b, [42])
+    link.a.inject(sealed(last), to: link.b.endpoint)
+    #expect(link.b.receive() == last)
+    let drops = DropReason.allCases.filter { link.b.dataPath.drops($0) > 0 }
+    #expect(
+      drops == [
+        .foreignDatagram, .noSession, .notAuthentic, .replayed, .inboundMalformed, .foreignSource, .foreignDestination,
+      ])
+    #expect(link.b.dataPath.drops(.foreignDatagram) == 2)
+  }
+
+  @Test("reports a new source address once, and again only under another table")
+  func roams() throws {
+    let link = try Link()
+    let elsewhere = SocketAddress("127.0.0.1:9")!
+    func publish() {
+      link.b.dataPath.publish(
+        link.table(link.b, link.a, sealing: link.bSession, opening: [link.bSession], endpoint: elsewhere))
+    }
+    link.a.dataPath.publish(link.table(link.a, link.b, sealing: link.aSession, opening: [link.aSession]))
+    publish()
+    func changes() -> [SocketAddress] {
+      link.b.events.compactMap { if case .sourceChanged(_, let address) = $0 { address } else { nil } }
+    }
+    for _ in 0..<5 {
+      link.a.send(link.packet(link.a, link.b))
+      #expect(link.b.receive() != nil)
+    }
+    #expect(link.b.collect { !changes().isEmpty })
+    #expect(changes() == [link.a.endpoint])
+    publish()
+    link.a.send(link.packet(link.a, link.b))
+    #expect(link.b.receive() != nil)
+    #expect(link.b.collect { changes().count == 2 })
+  }
+
+  @Test("handshake messages reach the control side with their source")
+  func handshake() throws {
+    let link = try Link()
+    let message: [UInt8] = [1, 0, 0, 0] + [UInt8](repeating: 7, count: 144)
+    link.a.inject(message, to: link.b.endpoint)
+    #expect(link.b.collect { !link.b.handshakes.isEmpty })
+    #expect(link.b.handshakes == [message])
+  }
+
+  @Test("deny-all lets answers in and nothing else")
+  func denies() throws {
+    let link = try Link()
+    link.publishBoth(filter: .denyAll)
+    let request = link.packet(link.a, link.b)
+    link.a.send(request)
+    #expect(link.b.receive(within: 100) == nil)
+    #expect(link.b.dataPath.drops(.filtered) == 1)
+    // Only now does b speak to a, and a's packets become answers; b's own is one already.
+    let answer = SamplePacket.make(from: "10.200.0.2", to: "10.200.0.1", protocol: 17, ports: (2000, 1000))
+    link.b.send(answer)
+    #expect(link.a.receive() == answer)
+    link.a.send(request)
+    #expect(link.b.receive() == request)
+  }
+
+  @Test("no packet is lost or repeated while tables are swapped, and every old table is freed")
+  func swapsUnderLoad() throws {
+    let link = try Link()
+    link.publishBoth()
+    let total = 3000
+    var received: [Int] = []
+    for number in 0..<total {
+      let body = withUnsafeBytes(of: UInt32(number).bigEndian) { Array($0) }
+      link.a.send(link.packet(link.a, link.b, body))
+      if number % 3 == 0 { link.publishBoth() }
+      while received.count < number - 30 || (number == total - 1 && received.count < total) {
+        guard let packet = link.b.receive() else { break }
+        received.append(packet.suffix(4).reduce(0) { $0 << 8 | Int($1) })
+      }
+    }
+    #expect(received == Array(0..<total))
+    #expect(link.a.collect { link.a.dataPath.tablesInUse == 0 })
+    #expect(link.b.collect { link.b.dataPath.tablesInUse == 0 })
+  }
+}
