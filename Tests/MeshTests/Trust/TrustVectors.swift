@@ -48,7 +48,8 @@ struct TrustVectors {
     for identity in json["identities"]?.array ?? [] {
       let name = try #require(identity["name"]?.string)
       let seed = try #require(identity["seedHex"]?.string.flatMap { Hex.decode($0) })
-      identities[name] = try #require(MachineIdentity(seed: SecretBytes(seed)))
+      let machine: MachineIdentity = try #require(MachineIdentity(seed: SecretBytes(seed)))
+      identities[name] = machine
     }
     self.identities = identities
     network = NetworkReference(
