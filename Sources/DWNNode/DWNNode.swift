@@ -89,8 +89,9 @@ public final class DWNNode: DWNEndpoint {
     switch signed.message.kind {
     case .recordsWrite:
       let arrival = try ArrivingWrite(try RecordsWrite(signed), json: json, data: data, limits: limits)
-      outcome = try await store.write(tenant) { [definitions] transaction in
-        try RecordsWriting(tenant: tenant, transaction: transaction, definitions: definitions).outcome(of: arrival)
+      outcome = try await store.write(tenant) { [definitions, limits] transaction in
+        try RecordsWriting(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
+          .outcome(of: arrival)
       }
     case .recordsDelete:
       outcome = try await store.write(tenant) { [definitions] transaction in

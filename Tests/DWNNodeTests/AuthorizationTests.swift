@@ -56,6 +56,32 @@ struct AuthorizationTests {
     #expect(try await tenancy.attempt(tenancy.bob, tenancy.draft("group")) == Self.refused)
   }
 
+  @Test(
+    "what anyone may create is bounded, until the tenant deals with some; the tenant's own and other places are not touched"
+  )
+  func room() async throws {
+    let tenancy = try TestTenancy(limits: NodeLimits(recordsByAnyone: 2))
+    let installed = try await tenancy.install(
+      """
+      {"box": {"$actions": [{"who": "anyone", "can": ["create"]}, {"who": "author", "of": "box", "can": ["create", "delete"]}]},
+       "bag": {"$actions": [{"who": "anyone", "can": ["create"]}]}}
+      """)
+    #expect(installed.status.code == 202)
+    let first = try await tenancy.write(tenancy.bob, "box")
+    let second = try await tenancy.write(tenancy.carol, "box")
+    let refusal = "429 RecordsWriteQuotaExceeded"
+    #expect(try await tenancy.attempt(tenancy.bob, tenancy.draft("box")) == refusal)
+    #expect(try await tenancy.attempt(tenancy.bob, tenancy.draft("bag")) == "202")
+    #expect(try await tenancy.attempt(tenancy.alice, tenancy.draft("box")) == "202")
+
+    let withdrawn = tenancy.carol.signer.recordsDelete(second.recordID, prune: false, at: tenancy.tick())
+    #expect(try await tenancy.status(withdrawn) == "202")
+    #expect(try await tenancy.attempt(tenancy.carol, tenancy.draft("box")) == refusal)
+    let handled = tenancy.alice.signer.recordsDelete(first.recordID, prune: false, at: tenancy.tick())
+    #expect(try await tenancy.status(handled) == "202")
+    #expect(try await tenancy.attempt(tenancy.carol, tenancy.draft("box")) == "202")
+  }
+
   @Test("the author of a record updates and deletes it, another author does not")
   func author() async throws {
     let letter = try await tenancy.write(tenancy.bob, "inbox")

@@ -47,6 +47,33 @@ struct DurabilityTests {
     #expect(try permissions(path) == 0o600)
   }
 
+  @Test("after it was closed, the one file holds everything")
+  func closed() throws {
+    defer { cleanUp() }
+    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
+    try pool.write { database in try database.execute(sql: "INSERT INTO tenant (did) VALUES ('a')") }
+    func tenants(_ pool: DatabasePool) throws -> [String] {
+      try pool.read { try String.fetchAll($0, sql: "SELECT did FROM tenant") }
+    }
+    #expect(try tenants(pool) == ["a"])
+    try DurableDatabase.close(pool)
+    let copy = folder.appendingPathComponent("copy.sqlite").path
+    try FileManager.default.copyItem(atPath: path, toPath: copy)
+    #expect(try tenants(try DurableDatabase.open(path: copy, schema: NodeSchema.steps)) == ["a"])
+  }
+
+  @Test("a link in the place of the file is refused, and what it points at keeps its permissions")
+  func link() throws {
+    defer { cleanUp() }
+    let target = folder.appendingPathComponent("target").path
+    try FileManager.default.createDirectory(atPath: folder.path + "/a", withIntermediateDirectories: true)
+    _ = FileManager.default.createFile(
+      atPath: target, contents: Data(), attributes: [.posixPermissions: NSNumber(value: 0o644)])
+    try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: target)
+    #expect(throws: NodeError.self) { _ = try DurableDatabase.open(path: path, schema: NodeSchema.steps) }
+    #expect(try permissions(target) == 0o644)
+  }
+
   @Test("a file that is no database, or is damaged, is refused and kept")
   func corrupt() throws {
     defer { cleanUp() }

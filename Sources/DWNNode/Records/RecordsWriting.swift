@@ -7,6 +7,7 @@ struct RecordsWriting {
   let tenant: DID
   let transaction: any MessageTransaction
   let definitions: DefinitionCache
+  let limits: NodeLimits
 
   func outcome(of arrival: ArrivingWrite) throws -> Outcome {
     let write = arrival.write
@@ -22,10 +23,11 @@ struct RecordsWriting {
     }
     let definition = try definitions.definition(of: write.protocolURI, in: transaction)
     let rules = try ReferentialIntegrity(reader: transaction, definition: definition).check(write, initial: initial)
-    try authorize(write, initial: initial, definition: definition)
+    let place = SiblingPlace(protocolURI: write.protocolURI, path: write.path, parent: write.contextID.parent)
+    let rule = try authorize(write, initial: initial, definition: definition)
+    if initial == nil, !write.squash, rule?.actor == .anyone { try checkRoom(at: place) }
     if !write.isInitial, let initial { try checkImmutable(write, initial) }
 
-    let place = SiblingPlace(protocolURI: write.protocolURI, path: write.path, parent: write.contextID.parent)
     if rules.allowsSquash, twin == nil, let squashed = try transaction.newestSquash(at: place),
       write.timestamp <= squashed
     {
@@ -52,19 +54,31 @@ struct RecordsWriting {
       && stored.count == 1 && stored[0].cid == twin.cid
   }
 
-  private func authorize(_ write: RecordsWrite, initial: StoredMessage?, definition: ProtocolDefinition) throws {
-    guard write.author != tenant else { return }
+  /// The rule by which somebody else than the tenant may write this.
+  private func authorize(
+    _ write: RecordsWrite, initial: StoredMessage?, definition: ProtocolDefinition
+  ) throws -> ActionRule? {
+    guard write.author != tenant else { return nil }
     let actions: Set<RecordAction> =
       if write.isInitial {
         write.squash ? [.squash, .create] : [.create]
       } else {
         initial?.author == write.author ? [.update, .coUpdate] : [.coUpdate]
       }
-    try RecordRules(reader: transaction, definition: definition).authorize(
+    return try RecordRules(reader: transaction, definition: definition).authorize(
       write.author, role: write.signed.payload.protocolRole, to: actions,
       on: RecordRules.Subject(
         path: write.path, contextID: write.contextID, recipient: initial?.place?.recipient ?? write.recipient,
         chainEnd: write.isInitial ? write.contextID.parent : write.contextID))
+  }
+
+  /// Strangers cost nothing, so what they write must end somewhere (dwn-server 13, fair shares).
+  private func checkRoom(at place: SiblingPlace) throws {
+    guard try transaction.count(at: place, byOthersThan: tenant) < limits.recordsByAnyone else {
+      throw DWNError(
+        429, "RecordsWriteQuotaExceeded",
+        "\(limits.recordsByAnyone) records of others wait at \(place.path): the tenant has to deal with them first")
+    }
   }
 
   private func checkImmutable(_ write: RecordsWrite, _ initial: StoredMessage) throws {

@@ -18,24 +18,25 @@ struct RecordRules {
     var chainEnd: ContextID?
   }
 
-  /// Returns if `requester` may do one of `actions`; `nil` is somebody who did not sign.
+  /// Returns the rule by which `requester` may do one of `actions`; `nil` is somebody who did not sign.
+  @discardableResult
   func authorize(
     _ requester: DID?, role: String?, to actions: Set<RecordAction>, on subject: Subject
-  ) throws {
+  ) throws -> ActionRule {
     let role = try role.map { try verifiedRole($0, holder: requester, context: subject.contextID) }
     let rules = try ruleSet(at: subject.path)
     var chain: [ProtocolPath: StoredMessage]?
     for rule in rules where !rule.can.isDisjoint(with: actions) {
       switch rule.actor {
-      case .anyone: return
-      case .role(let path): if path == role { return }
-      case .recipient(nil): if role == nil, let requester, subject.recipient == requester { return }
+      case .anyone: return rule
+      case .role(let path): if path == role { return rule }
+      case .recipient(nil): if role == nil, let requester, subject.recipient == requester { return rule }
       case .author(let of), .recipient(let of?):
         guard role == nil, let requester else { continue }
         if chain == nil { chain = try recordChain(to: subject.chainEnd) }
         guard let ancestor = chain?[of] else { continue }
         let party: DID? = if case .author = rule.actor { ancestor.author } else { ancestor.place?.recipient }
-        if party == requester { return }
+        if party == requester { return rule }
       }
     }
     throw refused(actions, at: subject.path)

@@ -46,6 +46,13 @@ public enum DurableDatabase {
     }
   }
 
+  /// Closes the database with everything in the one file, so that a copy of it is a backup.
+  public static func close(_ pool: DatabasePool) throws {
+    // The readers, which close last, could not do this. Without it nothing is lost, so closing does not depend on it.
+    try? pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
+    try pool.close()
+  }
+
   /// Looks at an existing file without writing to it, so that one that is refused stays as it is.
   private static func inspect(_ path: String, schema: [SchemaStep]) throws {
     var configuration = Configuration()
@@ -80,9 +87,10 @@ public enum DurableDatabase {
   private static func prepareFile(_ path: String) throws(NodeError) -> Bool {
     let directory = path.split(separator: "/").count > 1 ? String(path[..<path.lastIndex(of: "/")!]) : ""
     if !directory.isEmpty { try makeDirectory(directory, for: path) }
-    let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    // A link could point at somebody else's file, whose permissions would change.
+    let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard descriptor >= 0 else { throw failure(path) }
-    defer { close(descriptor) }
+    defer { Glibc.close(descriptor) }
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw failure(path) }
     guard status.st_mode & S_IFMT == S_IFREG else {
@@ -109,7 +117,7 @@ public enum DurableDatabase {
     let descriptor = Glibc.open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else { return }
     fsync(descriptor)
-    close(descriptor)
+    Glibc.close(descriptor)
   }
 
   private static func failure(_ path: String) -> NodeError {

@@ -39,6 +39,9 @@ protocol MessageReader {
   /// The time of the newest squash among siblings.
   func newestSquash(at place: SiblingPlace) throws -> WallTime?
 
+  /// Records at a place whose first author is not the tenant, without those that the tenant deleted.
+  func count(at place: SiblingPlace, byOthersThan tenant: DID) throws -> Int
+
   /// The messages that stand for their records, in order, and no more than asked for.
   func find(_ selection: Selection) throws -> [StoredMessage]
 

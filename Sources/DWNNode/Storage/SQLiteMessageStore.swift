@@ -40,7 +40,7 @@ final class SQLiteMessageStore: MessageStore {
 
   func close() async {
     await queue.close()
-    try? pool.close()
+    try? DurableDatabase.close(pool)
   }
 
   private static func tenantID(_ database: Database, _ tenant: DID) throws -> Int64? {

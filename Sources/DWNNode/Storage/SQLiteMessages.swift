@@ -45,6 +45,17 @@ struct SQLiteMessages: MessageTransaction {
       .first?.timestamp
   }
 
+  func count(at place: SiblingPlace, byOthersThan owner: DID) throws -> Int {
+    let statement = try database.cachedStatement(
+      sql: """
+        SELECT count(*) FROM message WHERE tenant = ? AND \(Self.atPlace) AND is_initial AND author <> ? AND NOT EXISTS (
+          SELECT 1 FROM message AS other WHERE other.tenant = message.tenant AND other.record_id = message.record_id
+            AND other.kind = 'delete' AND other.author = ?)
+        """)
+    let arguments: [any DatabaseValueConvertible] = [tenant] + values(place) + [owner.text, owner.text]
+    return try Int.fetchOne(statement, arguments: StatementArguments(arguments)) ?? 0
+  }
+
   func find(_ selection: Selection) throws -> [StoredMessage] {
     let query = SelectionSQL(selection)
     return try fetch(query.text, query.values)
