@@ -33,6 +33,7 @@ extension MeshReader {
   }
 
   private mutating func verdict(on head: HeadLine.Entry) -> Result<LiveSet, NotYet> {
+    guard head.record.seq >= heads.lowestSeq else { return .failure(NotYet(cause: .beforeAdmission(heads.lowestSeq))) }
     guard records.initials[network.id.recordID] != nil else { return .failure(NotYet(cause: .noNetworkRecord)) }
     guard records.definition(at: head.stamp) != nil else { return .failure(NotYet(cause: .noDefinition)) }
     var candidate = records.liveSet(at: head.stamp)

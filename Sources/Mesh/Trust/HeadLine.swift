@@ -19,7 +19,8 @@ struct HeadLine: Sendable {
   private(set) var accepted: Entry?
   /// By rising `seq`.
   private(set) var pending: [Entry] = []
-  /// What the delivered key said: nothing below is an answer.
+  /// What the delivered key said: a head below it waits for ever. Showing one is no lie while the one that admitted this device is
+  /// still on its way.
   private(set) var lowestSeq: Int64 = 1
 
   var newest: Entry? { pending.last ?? accepted }
@@ -37,7 +38,6 @@ struct HeadLine: Sendable {
     if let same = known.first(where: { $0.record.seq == record.seq }) {
       throw Rejection(same.record == record ? .headNotRising : .equivocation)
     }
-    if record.seq < lowestSeq { throw Rejection(.headBelowAdmission(lowest: lowestSeq)) }
     if let accepted, record.seq < accepted.record.seq || entry.stamp <= accepted.stamp {
       throw Rejection(.headNotRising)
     }
@@ -53,6 +53,5 @@ struct HeadLine: Sendable {
 
   mutating func require(seq: Int64) {
     lowestSeq = max(lowestSeq, seq)
-    pending.removeAll { $0.record.seq < lowestSeq }
   }
 }

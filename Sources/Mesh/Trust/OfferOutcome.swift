@@ -33,6 +33,8 @@ public struct Mismatch: Hashable, Sendable, CustomStringConvertible {
     case keyMissing(KeyEpoch)
     case noDefinition
     case noNetworkRecord
+    /// The key that admitted this device names a later head.
+    case beforeAdmission(Int64)
   }
 
   public var seq: Int64
@@ -52,6 +54,9 @@ public struct Mismatch: Hashable, Sendable, CustomStringConvertible {
     case .keyMissing(let epoch):
       return "head \(seq) is waiting for the network key of epoch \(epoch), which the anchor delivers; \(stays)"
     case .noDefinition: return "head \(seq) cannot be checked: the anchor's protocol definition was not shown; \(stays)"
+    case .beforeAdmission(let lowest):
+      return
+        "head \(seq) is older than the mesh that admitted this device, whose head \(lowest) was not shown; \(stays)"
     case .noNetworkRecord: return "head \(seq) cannot be checked: the network record was not shown; \(stays)"
     }
   }

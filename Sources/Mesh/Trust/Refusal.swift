@@ -33,8 +33,6 @@ public enum RefusalReason: Hashable, Sendable, CustomStringConvertible {
   /// Two heads with one `seq` and different content.
   case equivocation
   case headMalformed(String)
-  /// Older than the mesh that admitted this device.
-  case headBelowAdmission(lowest: Int64)
   /// The initial write of the network does not commit to the JWE envelope.
   case envelopeNotSupported
   /// The network committed to the JWE envelope, the definition declares another.
@@ -72,7 +70,6 @@ public enum RefusalReason: Hashable, Sendable, CustomStringConvertible {
     case .headNotRising: "a head must have a higher seq and a later time than the one before"
     case .equivocation: "the anchor signed two different heads with this seq"
     case .headMalformed(let reason): "the head cannot be read: \(reason)"
-    case .headBelowAdmission(let lowest): "the head is older than the mesh that admitted this device (seq \(lowest))"
     case .envelopeNotSupported: "the network does not commit to the JWE envelope, the only one that this version reads"
     case .envelopeChanged: "the network id commits to the JWE envelope, and this definition declares another"
     case .definitionUnusable(let reason): reason

@@ -169,7 +169,8 @@ struct TrustAdversaryTests {
     var reader = MeshReader(network: history.network, identity: machine)
     let outcome = reader.offer(old + [key], extent: .complete, at: Instant(nanoseconds: 1), wall: history.wall)
     #expect(outcome.acceptedHead == nil)
-    #expect(outcome.refusals.contains { $0.reason == .headBelowAdmission(lowest: history.headSeq) })
+    #expect(reader.mismatch?.cause == .beforeAdmission(history.headSeq))
+    #expect(outcome.refusals.isEmpty, "a head that is still on its way is no lie")
     #expect(reader.membership(at: history.wall) == .waitingForHead)
   }
 
