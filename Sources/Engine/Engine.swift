@@ -199,11 +199,18 @@ public actor Engine {
         try HostNetwork(io.netlink), meshPrefixes: netmap?.node.meshPrefixes ?? [], port: port,
         hasIPv4: io.sockets.ipv4 != nil, hasIPv6: io.sockets.ipv6 != nil)
       guard found != localEndpoints || !hasAnnouncedEndpoints else { return }
+      if hasAnnouncedEndpoints { showNewAddress() }
       localEndpoints = found
       hasAnnouncedEndpoints = true
       announce.yield(.localEndpoints(found))
     } catch {
       logger.warning("cannot list this host's addresses", metadata: ["reason": "\(error)"])
     }
+  }
+
+  /// A peer that only answers would send to the vanished address until its own timers fire: a packet from the new one moves it.
+  private func showNewAddress() {
+    let now = Instant.now()
+    perform(device.peerIDs.filter { device.status(of: $0, now: now)?.state == .established }.map { .sealKeepalive($0) })
   }
 }

@@ -27,7 +27,8 @@ extension Engine {
     // Only now: updating a peer may have published a table already.
     compiled = nil
     isTableStale = true
-    setRoutes(change.routes, io)
+    // The mesh's whole blocks lead here, so that nothing meant for one of its addresses leaves in clear by another route.
+    setRoutes(change.routes.union(wanted.node.meshPrefixes.filter { $0.length > 0 }), io)
     if former?.node.meshPrefixes != wanted.node.meshPrefixes { lookAtLocalEndpoints() }
     settle()
   }
