@@ -71,6 +71,7 @@ let package = Package(
       "Mesh", ["DWN", "Identity", "Cryptography", "Wire"],
       resources: [.embedInCode("protocols"), .embedInCode("schemas")]),
     module("Netmap", ["Cryptography", "Wire"]),
+    module("Control", ["Mesh", "Netmap", "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .log]),
     module("WireGuard", ["Cryptography", "Wire", .deque]),
     module("DataPath", ["CLinux", "Cryptography", "WireGuard", "Wire"]),
     module("Engine", ["DataPath", "WireGuard", "Netmap", "CLinux", "CMnl", "Cryptography", "Wire", .log]),
@@ -85,6 +86,7 @@ let package = Package(
       "DWNNodeTests",
       ["DWNNode", "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .grdb, .nio, .nioPosix, .nioHTTP1]),
     tests("MeshTests", ["Mesh", "DWN", "Identity", "Cryptography", "Wire"]),
+    tests("ControlTests", ["Control", "Mesh", "Netmap", "DWN", "Identity", "Cryptography", "Wire", .log]),
     tests("WireGuardTests", ["WireGuard", "Cryptography", "Wire"]),
     tests("EngineTests", ["Engine", "DataPath", "WireGuard", "Netmap", "CLinux", "Cryptography", "Wire"]),
   ]

@@ -1,0 +1,116 @@
+import DWN
+import Identity
+import Mesh
+import Wire
+
+/// Asks one node of the DWN kind for parts of a network. What comes back is what the node says, and nothing else.
+struct NodeQueries: Sendable {
+  let endpoint: any DWNEndpoint
+  let network: NetworkReference
+  let signer: MessageSigner
+  /// By which right this machine reads; `nil` for the anchor, who reads its own tenant.
+  let role: ProtocolPath?
+  let time: WallTime
+
+  /// Why there is nothing to look at.
+  enum Failure: Error {
+    case unanswered(EndpointError)
+    /// 401: the role does not give the right to read, or not any more.
+    case notAdmitted
+    case refused(Reply.Status)
+  }
+
+  /// A node may hold 20,000 live records of a network; more pages than those fill are not followed.
+  private static let pageSize = 500
+  private static let pageLimit = 60
+  /// Larger data does not come with a query's result, and is read record by record, for so many of them.
+  private static let separateReads = 32
+
+  /// All records at one path of this network, or of a part of it; those alone that were updated since then if a time is given.
+  func records(
+    at path: ProtocolPath, in context: ContextID? = nil, since: WallTime? = nil
+  ) async throws(Failure) -> [ReplyEntry] {
+    var entries = try await all(
+      RecordsFilter(
+        protocolURI: MeshProtocol.uri, path: path, contextID: context ?? network.id.contextID,
+        dateUpdated: since.map { RecordsFilter.DateRange(from: $0) }), role: role)
+    for index in entries.indices.filter({ entries[$0].data == nil }).prefix(Self.separateReads) {
+      guard let id = entries[index].message["recordId"]?.string.flatMap({ RecordID($0) }),
+        let read = try await read(id, role: role)
+      else { continue }
+      entries[index] = read
+    }
+    return entries
+  }
+
+  /// The record at the root of the network, which everybody may read.
+  func networkRecord() async throws(Failure) -> [ReplyEntry] {
+    try await read(network.id.recordID, role: nil).map { [$0] } ?? []
+  }
+
+  /// The keys that were delivered to this machine. No role is needed for what one receives.
+  func deliveries() async throws(Failure) -> [ReplyEntry] {
+    try await all(
+      RecordsFilter(
+        protocolURI: KeyDeliveryProtocol.uri, path: KeyDeliveryProtocol.contextKey, recipient: [signer.did]), role: nil)
+  }
+
+  /// The tenant's definition of a protocol, or all of them.
+  func definitions(of protocolURI: String?) async throws(Failure) -> [ReplyEntry] {
+    try await ask(signer.protocolsQuery(protocolURI: protocolURI, at: time)).entries
+  }
+
+  /// All deliveries of keys, to whomever: for the anchor.
+  func allDeliveries() async throws(Failure) -> [ReplyEntry] {
+    try await all(
+      RecordsFilter(
+        protocolURI: KeyDeliveryProtocol.uri, path: KeyDeliveryProtocol.contextKey,
+        tags: [KeyDeliveryProtocol.Tag.contextID: .equals(.string(network.id.text))]), role: nil)
+  }
+
+  /// One record, or the delete that ended it. `nil` if the node knows of neither.
+  func read(_ record: RecordID, role: ProtocolPath?) async throws(Failure) -> ReplyEntry? {
+    var filter = RecordsFilter(recordID: record)
+    if role != nil {
+      filter.protocolURI = MeshProtocol.uri
+      filter.contextID = network.id.contextID
+    }
+    let reply = try await send(signer.recordsRead(filter, at: time, role: role))
+    switch reply.status.code {
+    case 200..<300, 404: return reply.entry
+    case 401: throw .notAdmitted
+    default: throw .refused(reply.status)
+    }
+  }
+
+  private func all(_ filter: RecordsFilter, role: ProtocolPath?) async throws(Failure) -> [ReplyEntry] {
+    var entries: [ReplyEntry] = []
+    var pagination = Pagination(limit: Self.pageSize)
+    for _ in 0..<Self.pageLimit {
+      let reply = try await ask(
+        signer.recordsQuery(filter, sort: .createdAscending, pagination: pagination, at: time, role: role))
+      entries += reply.entries
+      guard let cursor = reply.members["cursor"].flatMap({ Pagination.Cursor($0) }), cursor != pagination.cursor,
+        !reply.entries.isEmpty
+      else { break }
+      pagination.cursor = cursor
+    }
+    return entries
+  }
+
+  private func ask(_ message: SignedMessage) async throws(Failure) -> Reply {
+    let reply = try await send(message)
+    guard reply.status.isSuccess else {
+      throw reply.status.code == 401 ? .notAdmitted : .refused(reply.status)
+    }
+    return reply
+  }
+
+  private func send(_ message: SignedMessage) async throws(Failure) -> Reply {
+    do {
+      return try await endpoint.process(tenant: network.anchor, message: message.message.value, data: nil)
+    } catch {
+      throw .unanswered(error)
+    }
+  }
+}

@@ -1,0 +1,181 @@
+import DWN
+import Logging
+import Mesh
+import Netmap
+import Wire
+
+/// What a control plane does to read: one fetch from one endpoint at a time, and what follows from it.
+extension DWNControlPlane {
+  /// Asks an endpoint for what its plan says, and plans the next time.
+  func fetch(_ index: Int) async {
+    let extent = plans[index].extent(at: clock.now())
+    snapshot.lastAttemptAt = clock.wallTime()
+    let result: PollPlan.Outcome
+    do throws(NodeQueries.Failure) {
+      result = isAnchor ? try await watch(index, extent) : try await poll(index, extent)
+      noteAnswer(from: index)
+    } catch {
+      result = .failed(retryAfter: noteFailure(error, from: index))
+    }
+    let now = clock.now()
+    plans[index].finished(extent, result, at: now, jitter: Double(random.uint32()) / Double(UInt32.max))
+    if !isAnchor { choose(after: result, of: index, at: now) }
+    if case .mismatch = result, reader.mismatch?.attempts == 1 {
+      for other in plans.indices where other != index {
+        plans[other].hinted(.complete, at: now)
+        wake(.fetch(other))
+      }
+    }
+  }
+
+  func queries(to index: Int) -> NodeQueries {
+    NodeQueries(
+      endpoint: configuration.endpoints[index], network: network, signer: MessageSigner(configuration.identity),
+      role: isAnchor ? nil : role, time: clock.wallTime())
+  }
+
+  // MARK: - A member
+
+  private func poll(_ index: Int, _ extent: PollPlan.Extent) async throws(NodeQueries.Failure) -> PollPlan.Outcome {
+    // Keys come before the head that admits: who has been handed some asks again soon.
+    var hasKeys = false
+    do {
+      if extent == .recent {
+        let since = WallTime.recentlyUpdated(newestSeen: view?.newestStamp, now: clock.wallTime())
+        let recent = try await queries(to: index).recent(since: since, withMembers: hasMembers)
+        await take(recent.shown, .partial)
+        if !recent.isAdmitted {
+          try await askWithoutRole(index)
+          return .nothing
+        }
+      }
+      // What is asked for in parts shows that there is something new; whole, it can be accepted.
+      if extent == .complete || reader.mismatch != nil || reader.acceptedHead == nil {
+        let expected = await ownRecords(doneAt: index)
+        let shown = try await queries(to: index).complete()
+        let outcome = await take(shown, .complete)
+        hasKeys = shown.contains { $0.message["descriptor"]?["protocol"]?.string == KeyDeliveryProtocol.uri }
+        await republish(expected, unlessIn: shown, at: index)
+        try await readByID(outcome.readByID, from: index)
+      }
+    } catch .notAdmitted {
+      try await askWithoutRole(index)
+      return .nothing
+    }
+    if reader.mismatch != nil { return .mismatch }
+    if reader.acceptedHead == nil { return hasKeys ? .mismatch : .nothing }
+    return .settled
+  }
+
+  /// The mesh does not let this machine read, as a node or as a member: it may have been removed, which its own node record
+  /// tells, or not have been admitted yet, or own its machines as a member.
+  private func askWithoutRole(_ index: Int) async throws(NodeQueries.Failure) {
+    role = role == MeshProtocol.node ? MeshProtocol.member : MeshProtocol.node
+    let queries = queries(to: index)
+    await take(try await queries.deliveries(), .partial)
+    try await readByID(Set(reader.ownNodeRecords), from: index, role: nil)
+  }
+
+  private var hasMembers: Bool {
+    view.map { view in !view.members.isEmpty || view.nodes.contains { $0.path == MeshProtocol.memberNode } } ?? true
+  }
+
+  /// Records that were held and not shown, or shown without their data. What comes may ask for more, once.
+  func readByID(_ records: Set<RecordID>, from index: Int) async throws(NodeQueries.Failure) {
+    try await readByID(records, from: index, role: isAnchor ? nil : role)
+  }
+
+  private func readByID(
+    _ records: Set<RecordID>, from index: Int, role: ProtocolPath?
+  ) async throws(NodeQueries.Failure) {
+    var shown: [ReplyEntry] = []
+    let queries = queries(to: index)
+    for record in records.sorted() {
+      do throws(NodeQueries.Failure) {
+        if let entry = try await queries.read(record, role: role) { shown.append(entry) }
+      } catch {
+        // One record that cannot be read must not keep the delete of another from being seen.
+        if case .unanswered = error { throw error }
+      }
+    }
+    if !shown.isEmpty { await take(shown, .partial) }
+  }
+
+  private func choose(after result: PollPlan.Outcome, of index: Int, at now: Instant) {
+    if case .failed = result { choice.failed(index) } else { choice.succeeded(index) }
+    for other in plans.indices where other != choice.preferred { plans[other].demote(at: now) }
+    plans[choice.preferred].promote(at: choice.hasStartedOver ? now + PollPlan.quickInterval : now)
+    wake(.fetch(choice.preferred))
+  }
+
+  // MARK: - What was shown
+
+  /// Offers records to the reader, keeps what is new about them, and lets a changed view take effect.
+  @discardableResult
+  func take(_ entries: [ReplyEntry], _ extent: FetchExtent) async -> OfferOutcome {
+    let outcome = reader.offer(entries, extent: extent, at: clock.now(), wall: clock.wallTime())
+    for refusal in outcome.refusals {
+      logger.warning(
+        "refused a record",
+        metadata: [
+          "record": "\(refusal.recordID ?? "-")", "path": "\(refusal.path ?? "-")",
+          "author": "\(refusal.author ?? "-")",
+          "reason": "\(refusal.reason)",
+        ])
+    }
+    if let head = outcome.acceptedHead {
+      logger.info("accepted a head", metadata: ["seq": "\(head.seq)", "epoch": "\(head.epoch)"])
+    }
+    do {
+      try await keeper.commits.commitOrKeep(outcome.store)
+      saveError = nil
+    } catch {
+      // What was verified is in force also when it cannot be saved: after a restart this machine may be shown an older state, but
+      // until then nobody whose removal it has seen comes back.
+      saveError = "what was verified cannot be saved: \(error)"
+      logger.error("cannot save verified records", metadata: ["error": "\(error)"])
+    }
+    if outcome.changed {
+      let now = clock.now()
+      for index in plans.indices { plans[index].changed(at: now) }
+      translate()
+      wake(.upkeep)
+    }
+    return outcome
+  }
+
+  private func noteAnswer(from index: Int) {
+    snapshot.refreshedAt = clock.wallTime()
+    snapshot.lastError = nil
+    snapshot.consecutiveFailures = 0
+    snapshot.state = reader.mismatch == nil ? .healthy : .degraded
+  }
+
+  /// Returns how long to leave the endpoint alone at least.
+  private func noteFailure(_ failure: NodeQueries.Failure, from index: Int) -> Duration {
+    let name = configuration.endpoints[index].name
+    var pause: Duration = .zero
+    let text: String
+    switch failure {
+    case .unanswered(let error):
+      if case .rateLimited(_, let after) = error { pause = after }
+      text = error.description
+    case .notAdmitted: text = "\(name) does not let this machine read"
+    case .refused(let status): text = "\(name) answered \(status.code) \(status.detail)"
+    }
+    if snapshot.lastError != text {
+      logger.warning("cannot fetch", metadata: ["endpoint": "\(name)", "error": "\(text)"])
+    }
+    snapshot.lastError = text
+    snapshot.consecutiveFailures += 1
+    snapshot.state = .degraded
+    return pause
+  }
+}
+
+extension MeshView {
+  /// The newest stamp of any record that it rests on.
+  var newestStamp: WallTime {
+    nodes.map(\.newestStamp).max().map { max($0, head.stamp) } ?? head.stamp
+  }
+}

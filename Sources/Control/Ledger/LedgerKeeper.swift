@@ -1,0 +1,129 @@
+import DWN
+public import Identity
+public import Mesh
+
+/// Holds this device's ledger and outbox over their store: every decision is durable before anybody sees it, and decisions are
+/// taken one after the other. The daemon has one; a command has one while no daemon runs.
+public actor LedgerKeeper {
+  /// What was committed last. What is under way is not in it.
+  public private(set) var ledger: Ledger
+
+  let commits: CommitQueue
+  private var outbox: Outbox
+  private var last: Task<Void, Never>?
+  private var listeners: [@Sendable (LedgerChange) async -> Void] = []
+
+  /// Throws `LedgerError.corrupt`.
+  public init(identity: MachineIdentity, store: any MeshStore, stored: StoredMesh) throws(LedgerError) {
+    ledger = try Ledger(identity: identity, stored: stored)
+    outbox = Outbox(stored: stored.publications)
+    commits = CommitQueue(store)
+  }
+
+  // MARK: - Decisions
+
+  /// Takes a decision: `command` signs, the change is committed, and then it is the ledger's. When `command` throws or the commit
+  /// fails, nothing has happened.
+  public func perform<Result: Sendable>(
+    _ command: @escaping @Sendable (inout Ledger) throws -> (Result, LedgerChange)
+  ) async throws -> Result {
+    try await inTurn {
+      var next = await self.ledger
+      let (result, change) = try command(&next)
+      try await self.commits.commit(change.store)
+      await self.replace(next, after: change)
+      return result
+    }
+  }
+
+  /// As above, for a decision that says nothing but its change.
+  @discardableResult
+  public func perform(
+    _ command: @escaping @Sendable (inout Ledger) throws -> LedgerChange
+  ) async throws -> LedgerChange {
+    try await perform { ledger in
+      let change = try command(&ledger)
+      return (change, change)
+    }
+  }
+
+  /// Compares what a node shows of an own network with the ledger, and opens again what has to be published there once more.
+  ///
+  /// From the moment on that a message of this identity is found which the ledger does not hold, every decision throws
+  /// `LedgerError.foreignWriter`.
+  func audit(
+    _ entries: [ReplyEntry], of network: NetworkID, complete paths: Set<ProtocolPath>, includesDefinitions: Bool,
+    at endpoint: String
+  ) async throws -> LedgerAudit {
+    let audit = try await inTurn {
+      var next = await self.ledger
+      let audit = next.audit(entries, of: network, complete: paths, includesDefinitions: includesDefinitions)
+      try await self.commits.commit(audit.store)
+      await self.replace(next, after: nil)
+      return audit
+    }
+    await reopen(audit.repeated + audit.lacking, at: endpoint)
+    return audit
+  }
+
+  /// Is told of every change after it was committed, in order. It must not wait for a decision.
+  func listen(_ listener: @escaping @Sendable (LedgerChange) async -> Void) {
+    listeners.append(listener)
+  }
+
+  private func replace(_ next: Ledger, after change: LedgerChange?) async {
+    ledger = next
+    guard let change, !change.isEmpty else { return }
+    for listener in listeners { await listener(change) }
+  }
+
+  /// Runs one body after the other, in the order of the calls.
+  private func inTurn<Result: Sendable>(
+    _ body: @escaping @Sendable () async throws -> Result
+  ) async throws -> Result {
+    let previous = last
+    let task = Task {
+      await previous?.value
+      return try await body()
+    }
+    last = Task { _ = await task.result }
+    return try await task.value
+  }
+
+  // MARK: - Publication
+
+  /// What has to be sent to an endpoint, in this order, and not past the first that fails.
+  func due(to endpoint: String, of network: NetworkID) -> [AuthoredMessage] {
+    outbox.due(in: ledger, to: endpoint, of: network)
+  }
+
+  /// Whether an endpoint has everything of a change, or what replaced it.
+  public func isPublished(_ change: LedgerChange, at endpoint: String) -> Bool {
+    let due = Set(outbox.due(in: ledger, to: endpoint).map(\.element))
+    return !change.messages.contains { due.contains($0.element) || isRefused($0, at: endpoint) }
+  }
+
+  func state(of message: AuthoredMessage, at endpoint: String) -> PublicationState {
+    outbox.state(of: message.element, at: endpoint)
+  }
+
+  /// Whether some endpoint took the message.
+  func wasTaken(_ message: AuthoredMessage) -> Bool { outbox.wasTaken(message.element) }
+
+  func note(_ state: PublicationState, of message: AuthoredMessage, at endpoint: String) async {
+    await keep(outbox.note(state, of: message, at: endpoint))
+  }
+
+  func reopen(_ messages: [AuthoredMessage], at endpoint: String) async {
+    await keep(outbox.reopen(messages, at: endpoint))
+  }
+
+  private func isRefused(_ message: AuthoredMessage, at endpoint: String) -> Bool {
+    if case .refused = outbox.state(of: message.element, at: endpoint) { true } else { false }
+  }
+
+  /// What is not saved of this is done again after a restart, and does no harm.
+  private func keep(_ change: StoreChange) async {
+    try? await commits.commit(change)
+  }
+}

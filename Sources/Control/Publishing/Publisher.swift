@@ -1,0 +1,146 @@
+public import DWN
+public import Logging
+public import Mesh
+public import Wire
+
+/// Publishes to one endpoint what this device has signed and the endpoint does not have yet: in order, and not past the first that
+/// fails. What a node's answer means is `DeliveryVerdict`'s to say.
+public struct Publisher: Sendable {
+  let keeper: LedgerKeeper
+  let endpoint: any DWNEndpoint
+  let network: NetworkReference
+  let clock: any ControlClock
+  let logger: Logger
+
+  public init(
+    keeper: LedgerKeeper, endpoint: any DWNEndpoint, network: NetworkReference, clock: any ControlClock, logger: Logger
+  ) {
+    self.keeper = keeper
+    self.endpoint = endpoint
+    self.network = network
+    self.clock = clock
+    self.logger = logger
+  }
+
+  /// How an attempt ended.
+  public enum Result: Hashable, Sendable {
+    /// The node has everything that it will ever take.
+    case finished
+    /// Something is left, to be tried again no sooner than after this time. The reason is for people.
+    case left(reason: String, retryAfter: Duration)
+    /// The node shows a record of this machine that it does not know it wrote: it has to be written anew, stamped above that.
+    case superseded(AuthoredMessage, above: WallTime)
+  }
+
+  /// Sends what is due, until it is done or something stands in the way.
+  public func publish() async -> Result {
+    // A decision that follows from a refusal makes new messages; there are not many of those.
+    for _ in 0..<Self.rounds {
+      let due = await keeper.due(to: endpoint.name, of: network.id)
+      if due.isEmpty { return .finished }
+      var isListStale = false
+      for message in due {
+        switch await send(message) {
+        case .done: await keeper.note(.done, of: message, at: endpoint.name)
+        case .refused(let status, let detail):
+          await keeper.note(.refused(status: status, detail: detail), of: message, at: endpoint.name)
+          await withdraw(message, status, detail)
+          isListStale = true
+        case .stopped(let result): return result
+        }
+        if isListStale || Task.isCancelled { break }
+      }
+      if Task.isCancelled { return .left(reason: "it was interrupted", retryAfter: .zero) }
+    }
+    return .left(reason: "\(endpoint.name) refuses one message after another", retryAfter: .zero)
+  }
+
+  private static let rounds = 16
+
+  private enum Step {
+    case done
+    case refused(status: Int, detail: String)
+    case stopped(Result)
+  }
+
+  private func send(_ message: AuthoredMessage) async -> Step {
+    let reply: Reply
+    do {
+      reply = try await endpoint.process(
+        tenant: message.tenant, message: message.signed.message.value, data: message.data)
+    } catch {
+      if case .rateLimited(_, let after) = error {
+        return .stopped(.left(reason: error.description, retryAfter: after))
+      }
+      return .stopped(.left(reason: error.description, retryAfter: .zero))
+    }
+    let ledger = await keeper.ledger
+    let context = message.write?.contextID ?? message.endedRecord.map { ContextID(root: $0) }
+    let verdict = DeliveryVerdict(reply, to: message, hasEnded: context.map { ledger.hasEnded($0) } ?? false)
+    switch verdict {
+    case .done: return .done
+    case .refused(let status, let detail): return .refused(status: status, detail: detail)
+    case .again(let detail): return left("\(endpoint.name) answered \(detail)")
+    case .lacksBasis(let detail):
+      if ledger.isAnchor(of: network.id) { await keeper.reopen(ledger.outgoing, at: endpoint.name) }
+      return left("\(endpoint.name) lacks what a message builds upon: \(detail)")
+    case .compare(let detail): return await compare(message, detail)
+    }
+  }
+
+  /// The node has something else in this place: what it is decides.
+  private func compare(_ message: AuthoredMessage, _ detail: String) async -> Step {
+    let shown: [ReplyEntry]
+    do throws(NodeQueries.Failure) {
+      shown = try await shownInPlace(of: message)
+    } catch {
+      return left("\(endpoint.name) answered \(detail), and does not show what it has instead")
+    }
+    let ledger = await keeper.ledger
+    switch ConflictVerdict(message, shown: shown, ledger: ledger) {
+    case .done: return .done
+    case .unexplained: return left("\(endpoint.name) answered \(detail), and shows nothing that explains it")
+    case .writeAnew(let above):
+      guard ledger.isAnchor(of: network.id) else { return .stopped(.superseded(message, above: above)) }
+      let audit = try? await keeper.audit(
+        shown, of: network.id, complete: [], includesDefinitions: false, at: endpoint.name)
+      if audit?.foreign != nil {
+        logger.critical(
+          "a message of this identity was found that its ledger does not know: nothing is written any more")
+      }
+      return left("\(endpoint.name) shows something newer that was signed with this identity elsewhere")
+    }
+  }
+
+  private func shownInPlace(of message: AuthoredMessage) async throws(NodeQueries.Failure) -> [ReplyEntry] {
+    let queries = NodeQueries(
+      endpoint: endpoint, network: network, signer: MessageSigner(await keeper.ledger.identity), role: nil,
+      time: clock.wallTime())
+    if message.signed.message.kind == .protocolsConfigure { return try await queries.definitions(of: nil) }
+    guard let record = message.write?.recordID ?? message.endedRecord else { return [] }
+    var shown = try await queries.read(record, role: nil).map { [$0] } ?? []
+    if let write = message.write, write.squash, let parent = write.contextID.parent {
+      shown += try await queries.records(at: write.path, in: parent)
+    }
+    return shown
+  }
+
+  /// A node will never take a message: unless another has it, it is as if it had not been signed.
+  private func withdraw(_ message: AuthoredMessage, _ status: Int, _ detail: String) async {
+    logger.error(
+      "a message was refused for good",
+      metadata: [
+        "endpoint": "\(endpoint.name)", "status": "\(status)", "detail": "\(detail)",
+        "path": "\(message.write?.path.text ?? message.signed.message.kind.rawValue)",
+      ])
+    guard await keeper.ledger.isAnchor(of: network.id), await !keeper.wasTaken(message) else { return }
+    let (element, wall) = (message.element, clock.wallTime())
+    do {
+      try await keeper.perform { try $0.withdraw(element, now: wall) }
+    } catch {
+      logger.error("it could not be taken out of the ledger", metadata: ["error": "\(error)"])
+    }
+  }
+
+  private func left(_ reason: String) -> Step { .stopped(.left(reason: reason, retryAfter: .zero)) }
+}

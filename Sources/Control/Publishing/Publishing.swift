@@ -1,0 +1,42 @@
+import DWN
+import Mesh
+import Wire
+
+extension DWNControlPlane {
+  /// Sends one endpoint what it lacks.
+  func publish(to index: Int) async {
+    lines[index].began()
+    let publisher = Publisher(
+      keeper: keeper, endpoint: configuration.endpoints[index], network: network, clock: clock, logger: logger)
+    // A machine that is no live node may not write; the anchor is told by its ledger.
+    let result: Publisher.Result = isAnchor || view?.own != nil ? await publisher.publish() : .finished
+    let now = clock.now()
+    switch result {
+    case .finished: lines[index].finished()
+    case .left(let reason, let retryAfter):
+      lines[index].left(reason, retryAfter: retryAfter, at: now, jitter: Double(random.uint32()) / Double(UInt32.max))
+    case .superseded(let message, let above):
+      lines[index].left("it shows a newer record of this machine", retryAfter: .zero, at: now, jitter: 0)
+      await writeAnew(message, above: above)
+    }
+  }
+
+  /// There is something to send to an endpoint, at once.
+  func resume(publishingTo index: Int) {
+    lines[index].somethingNew(at: clock.now())
+    wake(.publish(index))
+  }
+
+  /// How much is still on its way, and why, for people.
+  func unpublished() async -> [String] {
+    var result: [String] = []
+    for (index, endpoint) in configuration.endpoints.enumerated() {
+      let due = await keeper.due(to: endpoint.name, of: network.id)
+      guard !due.isEmpty, isAnchor || view?.own != nil else { continue }
+      let what = due.count == 1 ? "1 message is" : "\(due.count) messages are"
+      let why = lines[index].reason.map { ": \($0)" } ?? ""
+      result.append("\(what) not yet published to \(endpoint.name)\(why)")
+    }
+    return result
+  }
+}

@@ -1,0 +1,123 @@
+import DWN
+import Logging
+import Mesh
+import Wire
+
+/// What follows from the passing of time, whatever nodes do: expiries, this machine's own records, and the anchor's heads and
+/// deliveries.
+extension DWNControlPlane {
+  /// Longest wait between two looks at the civil clock, which may be set at any time.
+  private static let clockCheck: Duration = .seconds(30)
+  /// How long to wait after something could not be done.
+  private static let retryInterval: Duration = .seconds(5)
+
+  func upkeep() async {
+    let wall = clock.wallTime()
+    if let expiry = view?.nextExpiry, expiry <= wall { translate() }
+    do {
+      if isAnchor { try await renew(at: wall) }
+      try await publishOwnRecords()
+      upkeepRetry = nil
+      upkeepError = nil
+    } catch {
+      upkeepRetry = clock.now() + Self.retryInterval
+      if upkeepError != "\(error)" { logger.error("cannot write", metadata: ["error": "\(error)"]) }
+      upkeepError = "\(error)"
+    }
+    upkeepAt = clock.now()
+  }
+
+  /// When `upkeep` has something to do.
+  func upkeepDeadline() async -> Instant {
+    let now = clock.now()
+    guard let upkeepAt else { return now }
+    if let upkeepRetry { return upkeepRetry }
+    let wall = clock.wallTime()
+    var deadline = upkeepAt + Self.clockCheck
+    func include(_ time: WallTime?) {
+      guard let time else { return }
+      deadline = min(deadline, now + max(.zero, time - wall))
+    }
+    include(view?.nextExpiry)
+    if isAnchor { include(await keeper.ledger.headDue) }
+    if let due = publication.deadline(at: now), canPublish { deadline = min(deadline, due) }
+    return deadline
+  }
+
+  /// Heads that are due, and keys that somebody lacks.
+  private func renew(at wall: WallTime) async throws {
+    let (network, random) = (network.id, random)
+    try await keeper.perform { try $0.deliverMissingKeys(in: network, now: wall, random: random) }
+    try await keeper.perform { try $0.writeDueHeads(now: wall) }
+  }
+
+  // MARK: - This machine's own records
+
+  /// Whether own records can be written: this machine is a live node, and holds the key that they need.
+  private var canPublish: Bool { view?.own != nil && reader.cipher != nil }
+
+  /// Writes nodeInfo and endpoint where what is there says something else than what is so.
+  private func publishOwnRecords() async throws {
+    guard let own = view?.own, let cipher = reader.cipher else { return }
+    if own.info != configuration.nodeInfo {
+      try await publish(.nodeInfo(configuration.nodeInfo), below: own, cipher)
+    }
+    guard let addresses = localAddresses, let record = view?.record else { return }
+    let advertised = AdvertisedAddresses(addresses, meshPrefixes: NetmapTranslator.meshPrefixes(of: record))
+    let isPublished = own.endpoint.map { AdvertisedAddresses($0).says(theSameAs: advertised) } ?? false
+    guard !isPublished, !advertised.isEmpty else {
+      publication.settled()
+      return
+    }
+    let now = clock.now()
+    // A node record without an endpoint record is waited for by others; a change of addresses may be one of several.
+    if publication.deadline(at: now) == nil { publication.changed(at: now) }
+    guard publication.take(at: now) else { return }
+    try await publish(.endpoint(advertised.record(updatedAt: clock.wallTime())), below: own, cipher)
+  }
+
+  private func publish(
+    _ record: OwnRecord, below own: MeshView.Node, _ cipher: JWERecordCipher, above shown: WallTime? = nil
+  ) async throws {
+    let (network, wall, random) = (network, clock.wallTime(), random)
+    try await keeper.perform {
+      try $0.publish(record, below: own, in: network, cipher: cipher, above: shown, now: wall, random: random)
+    }
+  }
+
+  /// A node shows a record of this machine that its ledger does not know: it is written anew, stamped above that.
+  func writeAnew(_ message: AuthoredMessage, above shown: WallTime) async {
+    guard let own = view?.own, let cipher = reader.cipher, let path = message.write?.path else { return }
+    do {
+      if path == MeshProtocol.nodeInfo(under: own.path) {
+        try await publish(.nodeInfo(configuration.nodeInfo), below: own, cipher, above: shown)
+      } else if path == MeshProtocol.endpoint(under: own.path), let endpoint = own.endpoint {
+        try await publish(.endpoint(endpoint), below: own, cipher, above: shown)
+      }
+    } catch {
+      logger.error("cannot write own record anew", metadata: ["path": "\(path)", "error": "\(error)"])
+    }
+  }
+
+  /// Own records that an endpoint took: a fetch that begins now has to show them.
+  func ownRecords(doneAt index: Int) async -> [AuthoredMessage] {
+    guard let own = view?.own else { return [] }
+    let name = configuration.endpoints[index].name
+    var result: [AuthoredMessage] = []
+    for path in [MeshProtocol.nodeInfo(under: own.path), MeshProtocol.endpoint(under: own.path)].compactMap({ $0 }) {
+      guard let message = await keeper.ledger.newest(at: path, below: own.contextID),
+        await keeper.state(of: message, at: name) == .done
+      else { continue }
+      result.append(message)
+    }
+    return result
+  }
+
+  /// Publishes again what a fetch should have shown and did not.
+  func republish(_ expected: [AuthoredMessage], unlessIn shown: [ReplyEntry], at index: Int) async {
+    let lacking = expected.filter { message in !shown.contains { $0.message == message.signed.message.value } }
+    guard !lacking.isEmpty else { return }
+    await keeper.reopen(lacking, at: configuration.endpoints[index].name)
+    resume(publishingTo: index)
+  }
+}

@@ -1,0 +1,87 @@
+import DWN
+import Identity
+import Mesh
+import Wire
+
+extension DWNControlPlane {
+  /// What `status` and `peer list` show.
+  public func status() async -> ControlStatus {
+    let wall = clock.wallTime()
+    let membership = reader.membership(at: wall)
+    var status = ControlStatus(
+      network: network, did: configuration.identity.did, membership: membership)
+    let view = reader.view(at: wall)
+    status.networkName = view?.record?.name
+    status.meshCIDR = view?.record?.meshCIDR
+    let nodes = (view?.nodes ?? []).map(ControlStatus.Node.init)
+    status.myself = nodes.first { $0.did == status.did }
+    status.peers = nodes.filter { $0.did != status.did }.sorted { $0.meshIP < $1.meshIP }
+    status.head = view.map {
+      ControlStatus.Head(sequence: $0.head.seq, epoch: $0.head.epoch.number, acceptedAt: $0.head.acceptedAt)
+    }
+    status.refused = reader.refusals.map { refusal in
+      ControlStatus.Refused(
+        recordID: refusal.recordID ?? "", path: refusal.path ?? "", author: refusal.author ?? "",
+        reason: refusal.reason.description, count: refusal.count)
+    }
+    status.pending = await pending(membership)
+    status.notes = notes(view, at: wall)
+    status.snapshot = snapshot
+    return status
+  }
+
+  /// What is waited for, most basic first.
+  private func pending(_ membership: Membership) async -> [String] {
+    var pending: [String] = []
+    switch membership {
+    case .waitingForHead:
+      pending.append(
+        "the anchor's head: no node has shown one that this machine may read; has the anchor added it with 'meshd peer add'?"
+      )
+    case .waitingForKey:
+      pending.append("the network key: the anchor delivers it ('meshd peer approve' there does it at once)")
+    case .notAMember:
+      pending.append(
+        "this machine's own node record: the anchor adds it with 'meshd peer add \(configuration.identity.did)'")
+    case .removed: pending.append("nothing: the anchor has removed this machine from the network")
+    case .expired: pending.append("nothing: this machine's membership has expired")
+    case .member: break
+    }
+    if let mismatch = reader.mismatch, clock.now() - mismatch.since > Mismatch.patience {
+      pending.append(mismatch.description)
+    }
+    return pending + (await unpublished())
+  }
+
+  private func notes(_ view: MeshView?, at wall: WallTime) -> [String] {
+    var notes = view.map(NetmapTranslator.notes) ?? []
+    if let view, !isAnchor, wall - view.head.stamp > Self.silenceLimit {
+      notes.append(
+        "the anchor has not been heard of since \(view.head.stamp.rfc3339): it is away, or a node withholds its records"
+      )
+    }
+    for seq in reader.equivocations.sorted() {
+      notes.append(
+        "the anchor signed two different heads with the number \(seq): its ledger was restored from a backup, or copied"
+      )
+    }
+    for (did, ahead) in reader.clocksAhead.sorted(by: { $0.key < $1.key }) {
+      notes.append("the clock of \(did) is ahead of this machine's by \(Int(ahead.seconds)) s")
+    }
+    for error in [upkeepError, saveError].compactMap({ $0 }) { notes.append(error) }
+    return notes
+  }
+
+  /// The anchor signs a head every hour: so much silence is worth a word.
+  static let silenceLimit: Duration = .seconds(3 * 3600)
+}
+
+extension ControlStatus.Node {
+  init(_ node: MeshView.Node) {
+    self.init(
+      did: node.did, name: node.name, label: node.record.label, meshIP: node.meshIP, meshIPv6: node.meshIPv6,
+      ownerDID: node.record.owner, nodeRecordID: node.recordID,
+      memberRecordID: node.path == MeshProtocol.memberNode ? node.contextID.parent?.record : nil,
+      expiresAt: node.record.expiresAt, wireGuardKey: node.key, lastSeen: node.endpointStamp)
+  }
+}

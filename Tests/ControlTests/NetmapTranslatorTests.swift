@@ -1,0 +1,123 @@
+import Cryptography
+import DWN
+import Identity
+import Netmap
+import TestSupport
+import Testing
+import Wire
+
+@testable import Control
+@testable import Mesh
+
+@Suite("From a view to a netmap")
+struct NetmapTranslatorTests {
+  private let random = SeededRandom(3)
+  private let start = WallTime(seconds: 1_790_000_000)
+
+  private func node(_ identity: MachineIdentity, _ ip: String, name: String) -> MeshView.Node {
+    let id = RecordID("bafy" + identity.did.text.suffix(20).filter(\.isLetter))!
+    return MeshView.Node(
+      did: identity.did, key: identity.wireGuardKey.publicKey, name: name, recordID: id, contextID: ContextID(root: id),
+      path: MeshProtocol.node, record: NodeRecord(meshIP: IPAddress(ip)!, addedAt: start), newestStamp: start)
+  }
+
+  private func view(_ own: MachineIdentity, _ nodes: [MeshView.Node], policy: MeshView.Policy = .accepted(.acceptAll))
+    -> MeshView
+  {
+    MeshView(
+      network: NetworkReference(id: NetworkID("bafynetwork")!, anchor: own.did),
+      head: MeshView.Head(seq: 1, epoch: .first, stamp: start, acceptedAt: start), record: NetworkRecord(name: "home"),
+      nodes: nodes.sorted { $0.key < $1.key }, members: [:], policy: policy, relays: [], unused: [], did: own.did,
+      nextExpiry: nil)
+  }
+
+  private func identities(_ count: Int) -> [MachineIdentity] { (0..<count).map { _ in .generate(random: random) } }
+
+  @Test("peers are sorted by key, without this machine, each with its two addresses")
+  func peers() throws {
+    let machines = identities(6)
+    let nodes = machines.enumerated().map { node($1, "10.200.0.\($0 + 2)", name: "n\($0)") }
+    let netmap = try #require(NetmapTranslator.netmap(of: view(machines[0], nodes)))
+    #expect(netmap.peers.map(\.key) == machines.dropFirst().map(\.wireGuardKey.publicKey).sorted())
+    #expect(
+      netmap.node.addresses == [IPPrefix("10.200.0.2/32")!, IPPrefix(host: AddressPlan.ipv6(for: machines[0].did))])
+    #expect(netmap.node.meshPrefixes == [IPPrefix("10.200.0.0/16")!, AddressPlan.ipv6Block])
+    #expect(netmap.peers.allSatisfy { $0.allowedIPs == $0.addresses && $0.addresses.count == 2 })
+  }
+
+  @Test("without a live node record of its own, or without a network record, there is no netmap")
+  func none() {
+    let machines = identities(2)
+    #expect(NetmapTranslator.netmap(of: view(machines[0], [node(machines[1], "10.200.0.3", name: "x")])) == nil)
+    var broken = view(machines[0], [node(machines[0], "10.200.0.3", name: "x")])
+    broken.record = nil
+    #expect(NetmapTranslator.netmap(of: broken) == nil)
+    #expect(NetmapTranslator.notes(on: broken).count == 1)
+  }
+
+  @Test("endpoints: public before local, each once, none that leads to this host, its link or the mesh, twenty at most")
+  func endpoints() throws {
+    let machines = identities(2)
+    var peer = node(machines[1], "10.200.0.3", name: "peer")
+    func address(_ text: String) -> SocketAddress { SocketAddress(text)! }
+    peer.endpoint = EndpointRecord(
+      publicEndpoints: [
+        .init(address("203.0.113.1:5")), .init(address("127.0.0.1:5")), .init(address("10.200.0.9:5")),
+      ],
+      localEndpoints: ["192.168.0.1:5", "203.0.113.1:5", "[fe80::1]:5", "[::ffff:192.168.0.2]:5"].map { address($0) }
+        + (3...60).map { address("192.168.0.\($0):5") },
+      updatedAt: start)
+    let netmap = try #require(
+      NetmapTranslator.netmap(of: view(machines[0], [node(machines[0], "10.200.0.2", name: "me"), peer])))
+    let endpoints = try #require(netmap.peers.first?.endpoints)
+    #expect(
+      endpoints.prefix(4)
+        == ["203.0.113.1:5", "192.168.0.1:5", "192.168.0.2:5", "192.168.0.3:5"].map { address($0) }[...])
+    #expect(endpoints.count == 20)
+  }
+
+  @Test("announced routes count, except those that would take everything or addresses of the mesh")
+  func routes() throws {
+    let machines = identities(2)
+    var peer = node(machines[1], "10.200.0.3", name: "peer")
+    peer.record.allowedIPs = ["0.0.0.0/0", "::/0", "10.200.0.2/32", "10.200.4.0/24", "172.16.0.0/12"].map {
+      IPPrefix($0)!
+    }
+    let netmap = try #require(
+      NetmapTranslator.netmap(of: view(machines[0], [node(machines[0], "10.200.0.2", name: "me"), peer])))
+    #expect(netmap.peers[0].allowedIPs == netmap.peers[0].addresses + [IPPrefix("172.16.0.0/12")!])
+  }
+
+  @Test("the revision changes with the node record and with the endpoint record, also when their clocks disagree")
+  func revision() throws {
+    let machines = identities(2)
+    let own = node(machines[0], "10.200.0.2", name: "me")
+    var peer = node(machines[1], "10.200.0.3", name: "peer")
+    func revision() throws -> UInt64 {
+      try #require(NetmapTranslator.netmap(of: view(machines[0], [own, peer]))?.peers.first?.revision)
+    }
+    let bare = try revision()
+    peer.endpoint = EndpointRecord(updatedAt: start)
+    peer.endpointStamp = start + .seconds(-30)
+    let withEndpoint = try revision()
+    peer.newestStamp = start + .seconds(1)
+    let renewed = try revision()
+    #expect(Set([bare, withEndpoint, renewed]).count == 3)
+  }
+
+  @Test("only a policy that accepts everything opens the filter")
+  func filter() throws {
+    let machines = identities(1)
+    func filter(_ policy: MeshView.Policy) -> PacketFilterRules? {
+      NetmapTranslator.netmap(of: view(machines[0], [node(machines[0], "10.200.0.2", name: "me")], policy: policy))?
+        .filter
+    }
+    let some = try ACLPolicy([
+      "version": 1, "rules": [["action": "accept", "src": ["*"], "dst": ["*"], "dstPorts": ["22"]]],
+    ])
+    #expect(filter(.accepted(.acceptAll)) == .acceptAll)
+    #expect(filter(.accepted(some)) == .denyAll)
+    #expect(filter(.missing) == .denyAll)
+    #expect(filter(.unusable("it is not JSON")) == .denyAll)
+  }
+}

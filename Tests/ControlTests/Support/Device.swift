@@ -1,0 +1,125 @@
+import Cryptography
+import DWN
+import Identity
+import Logging
+import Mesh
+import Netmap
+import TestSupport
+import Wire
+
+@testable import Control
+
+/// A machine of a simulated mesh: an identity, a store, and the control plane over it, which can be stopped and started.
+final class Device {
+  let identity: MachineIdentity
+  let store: MemoryStore
+  let clock: VirtualClock
+  let random: SeededRandom
+  private(set) var keeper: LedgerKeeper
+  private(set) var plane: DWNControlPlane?
+
+  var did: DID { identity.did }
+  var key: X25519PublicKey { identity.wireGuardKey.publicKey }
+
+  init(_ identity: MachineIdentity, clock: VirtualClock, random: SeededRandom, store: MemoryStore = MemoryStore())
+    async throws
+  {
+    self.identity = identity
+    self.clock = clock
+    self.random = random
+    self.store = store
+    keeper = try LedgerKeeper(identity: identity, store: store, stored: await store.load())
+  }
+
+  /// Starts the control plane from what is stored, as after a restart of the machine.
+  func start(
+    _ network: NetworkReference, _ endpoints: [any DWNEndpoint], hostname: String = "host",
+    addresses: [String] = ["192.168.1.2:41641"]
+  ) async throws {
+    let stored = await store.load()
+    keeper = try LedgerKeeper(identity: identity, store: store, stored: stored)
+    let plane = await DWNControlPlane(
+      DWNControlPlane.Configuration(
+        network: network, identity: identity, endpoints: endpoints,
+        nodeInfo: NodeInfoRecord(hostname: hostname, os: "linux")),
+      stored: stored.networks[network.id] ?? StoredNetwork(), keeper: keeper, clock: clock, random: random,
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    await plane.setLocalEndpoints(addresses.map { SocketAddress($0)! })
+    self.plane = plane
+  }
+
+  func stop() { plane = nil }
+
+  var netmap: Netmap? {
+    get async { await plane?.lastNetmap }
+  }
+
+  var status: ControlStatus {
+    get async { await plane!.status() }
+  }
+
+  func createNetwork(_ name: String = "home") async throws -> NetworkReference {
+    let (wall, random) = (clock.wallTime(), random)
+    return try await keeper.perform { ledger in
+      let (network, change) = try ledger.createNetwork(
+        NetworkPlan(record: NetworkRecord(name: name), label: "anchor"), now: wall, random: random)
+      return (network, change)
+    }
+  }
+
+  @discardableResult
+  func add(_ did: DID, to network: NetworkReference, label: String? = nil, expiresAt: WallTime? = nil) async throws
+    -> LedgerChange
+  {
+    let (wall, random) = (clock.wallTime(), random)
+    return try await keeper.perform { ledger in
+      let admission = NodeAdmission(did: did, label: label, expiresAt: expiresAt)
+      switch try ledger.addNode(admission, to: network.id, now: wall, random: random) {
+      case .added(_, let change): return change
+      case .alreadyMember: return LedgerChange()
+      }
+    }
+  }
+}
+
+/// Performs the jobs of all devices in the order of their deadlines on one virtual clock.
+struct Simulation {
+  let clock: VirtualClock
+
+  /// Returns the number of jobs that were performed.
+  @discardableResult
+  func run(
+    _ duration: Duration, _ devices: [Device], afterEachJob: ((Device) async throws -> Void)? = nil
+  ) async throws -> Int {
+    let end = clock.now() + duration
+    for step in 0..<100_000 {
+      var next: (deadline: Instant, device: Device, job: DWNControlPlane.Job)?
+      for device in devices {
+        guard let plane = device.plane else { continue }
+        for job in plane.orderedJobs {
+          guard let deadline = await plane.deadline(of: job), deadline < (next?.deadline ?? (end + .nanoseconds(1)))
+          else { continue }
+          next = (deadline, device, job)
+        }
+      }
+      guard let next else {
+        clock.advance(to: end)
+        return step
+      }
+      clock.advance(to: next.deadline)
+      await next.device.plane?.perform(next.job)
+      try await afterEachJob?(next.device)
+    }
+    throw Endless()
+  }
+
+  struct Endless: Error, CustomStringConvertible { let description = "the simulation makes no progress in time" }
+}
+
+extension DWNControlPlane {
+  /// Publishing first, then reading: a fixed order, so that a run can be repeated.
+  nonisolated var orderedJobs: [Job] {
+    let indices = configuration.endpoints.indices
+    return [.upkeep] + indices.map { .publish($0) } + indices.map { .fetch($0) }
+  }
+}

@@ -1,0 +1,262 @@
+import DWN
+import Identity
+import Mesh
+import Synchronization
+import Wire
+
+/// A node in memory for one tenant: it stores, replaces, deletes, squashes and shows records like a real one, knows just enough of
+/// authorization for a mesh, and can be told to lie.
+final class FakeNode: DWNEndpoint, Sendable {
+  let name: String
+  let tenant: DID
+  private let state = Mutex(State())
+  private let hints = Mutex<[AsyncStream<ChangeHint>.Continuation]>([])
+
+  /// Sees a request and the honest answer, and gives another.
+  typealias Lie = @Sendable (Message, Reply, History) -> Reply
+
+  /// Everything that the node was ever given, for those who want to show it again.
+  struct History: Sendable {
+    var entries: [ReplyEntry] = []
+  }
+
+  struct Held: Sendable {
+    var initial: RecordsWrite
+    var latest: RecordsWrite
+    var data: [UInt8]
+    var deleted: SignedMessage?
+    var newest: WallTime { deleted?.message.timestamp ?? latest.timestamp }
+  }
+
+  fileprivate struct State: Sendable {
+    var records: [RecordID: Held] = [:]
+    var definitions: [String: SignedMessage] = [:]
+    var history = History()
+    var lie: Lie?
+    var isReachable = true
+    var refuses: (@Sendable (Message) -> Reply?)?
+    var requests: [Message.Kind: Int] = [:]
+    var arrivals: [String] = []
+  }
+
+  init(name: String, tenant: DID) {
+    self.name = name
+    self.tenant = tenant
+  }
+
+  // MARK: - What tests set and see
+
+  var isReachable: Bool {
+    get { state.withLock { $0.isReachable } }
+    set { state.withLock { $0.isReachable = newValue } }
+  }
+
+  func tell(_ lie: Lie?) { state.withLock { $0.lie = lie } }
+
+  /// Answers some writes without looking at them.
+  func refuse(_ refuses: (@Sendable (Message) -> Reply?)?) { state.withLock { $0.refuses = refuses } }
+
+  func forgetEverything() {
+    state.withLock {
+      $0.records = [:]
+      $0.definitions = [:]
+    }
+  }
+
+  /// Loses records, and everything that says they were there.
+  func drop(_ isLost: @Sendable (RecordsWrite) -> Bool) {
+    state.withLock { state in state.records = state.records.filter { !isLost($0.value.latest) } }
+  }
+
+  func live(_ path: ProtocolPath) -> [Held] {
+    state.withLock { $0.records.values.filter { $0.latest.path == path && $0.deleted == nil } }
+  }
+
+  var history: History { state.withLock { $0.history } }
+
+  /// Paths and methods of everything that was accepted, in order.
+  var arrivals: [String] { state.withLock { $0.arrivals } }
+
+  func count(_ kind: Message.Kind) -> Int { state.withLock { $0.requests[kind] ?? 0 } }
+
+  // MARK: - DWNEndpoint
+
+  func process(tenant: DID, message: JSONValue, data: [UInt8]?) async throws(EndpointError) -> Reply {
+    guard isReachable else { throw .unreachable(name: name, reason: "it is switched off") }
+    let parsed: Message
+    do { parsed = try Message(message) } catch { return Reply(error) }
+    let reply = state.withLock { state -> Reply in
+      state.requests[parsed.kind, default: 0] += 1
+      guard tenant == self.tenant else { return Reply(.init(401, "NotATenant: not served here")) }
+      if let reply = state.refuses?(parsed) { return reply }
+      do throws(DWNError) {
+        return try state.answer(parsed, data: data, tenant: tenant)
+      } catch {
+        return Reply(error)
+      }
+    }
+    if reply.status.isSuccess, [.recordsWrite, .recordsDelete, .protocolsConfigure].contains(parsed.kind) {
+      let hint = ChangeHint(
+        protocolURI: parsed.descriptor["protocol"]?.string ?? MeshProtocol.uri,
+        path: parsed.descriptor["protocolPath"]?.string.flatMap { ProtocolPath($0) })
+      for continuation in hints.withLock({ $0 }) { continuation.yield(hint) }
+    }
+    guard let lie = state.withLock({ $0.lie }) else { return reply }
+    return lie(parsed, reply, history)
+  }
+
+  func changes(tenant: DID) -> AsyncStream<ChangeHint> {
+    AsyncStream { continuation in hints.withLock { $0.append(continuation) } }
+  }
+}
+
+extension FakeNode.State {
+  fileprivate mutating func answer(_ message: Message, data: [UInt8]?, tenant: DID) throws(DWNError) -> Reply {
+    let signed = try SignedMessage(checking: message, resolver: OfflineResolver())
+    switch message.kind {
+    case .protocolsConfigure: return try configure(signed, tenant: tenant)
+    case .protocolsQuery: return definitions(signed)
+    case .recordsWrite: return try write(signed, data: data, tenant: tenant)
+    case .recordsDelete: return try delete(signed, tenant: tenant)
+    case .recordsQuery: return try query(signed, tenant: tenant)
+    case .recordsRead: return try read(signed, tenant: tenant)
+    }
+  }
+
+  private mutating func configure(_ signed: SignedMessage, tenant: DID) throws(DWNError) -> Reply {
+    guard signed.author == tenant else { throw DWNError(401, "NotTheTenant", "only the tenant configures") }
+    guard let uri = signed.message.descriptor["definition"]?["protocol"]?.string else {
+      throw DWNError(400, "NoProtocol", "a definition names its protocol")
+    }
+    if let held = definitions[uri], !signed.message.isNewer(than: held.message) { return Reply(.init(409, "Conflict")) }
+    definitions[uri] = signed
+    history.entries.append(ReplyEntry(message: signed.message.value))
+    arrivals.append("configure \(uri)")
+    return Reply(.init(202, "Accepted"))
+  }
+
+  private func definitions(_ signed: SignedMessage) -> Reply {
+    let wanted = signed.message.descriptor["filter"]?["protocol"]?.string
+    let found = definitions.filter { wanted == nil || $0.key == wanted }.values
+    return Reply(.init(200, "OK"), members: ["entries": .array(found.map(\.message.value))])
+  }
+
+  private mutating func write(_ signed: SignedMessage, data: [UInt8]?, tenant: DID) throws(DWNError) -> Reply {
+    let write = try RecordsWrite(signed)
+    guard definitions[write.protocolURI] != nil else { throw DWNError(400, "ProtocolNotFound", "not configured") }
+    guard mayWrite(write, tenant: tenant) else { throw DWNError(401, "ActionNotAllowed", "no rule allows this") }
+    guard let data, write.matches(data: data) else { throw DWNError(400, "DataMismatch", "the data is other data") }
+    if let held = records[write.recordID] {
+      guard held.deleted == nil else { throw DWNError(400, "Deleted", "the record was deleted") }
+      guard write.message.isNewer(than: held.latest.message) else { return Reply(.init(409, "Conflict")) }
+      records[write.recordID]?.latest = write
+      records[write.recordID]?.data = data
+    } else {
+      guard write.isInitial else { throw DWNError(400, "InitialWriteNotFound", "no initial write") }
+      let siblings = records.values.filter { $0.latest.path == write.path && $0.latest.parentID == write.parentID }
+      if MeshProtocol.squashed.contains(write.path) {
+        let squash = siblings.filter(\.initial.squash).map(\.newest).max()
+        if let squash, write.timestamp <= squash { return Reply(.init(409, "Conflict: squashed")) }
+      }
+      if write.path == MeshProtocol.node {
+        let isTaken = siblings.contains { $0.deleted == nil && $0.latest.recipient == write.recipient }
+        guard !isTaken else { throw DWNError(400, "DuplicateRoleRecipient", "one role record each") }
+      }
+      if write.squash {
+        for sibling in siblings where sibling.newest < write.timestamp { records[sibling.latest.recordID] = nil }
+      }
+      records[write.recordID] = FakeNode.Held(initial: write, latest: write, data: data)
+    }
+    history.entries.append(entry(records[write.recordID]!))
+    arrivals.append("write \(write.path)")
+    return Reply(.init(202, "Accepted"))
+  }
+
+  private mutating func delete(_ signed: SignedMessage, tenant: DID) throws(DWNError) -> Reply {
+    guard let id = signed.message.descriptor["recordId"]?.string.flatMap({ RecordID($0) }), let held = records[id]
+    else {
+      return Reply(.init(404, "Not Found"))
+    }
+    guard signed.author == tenant else { throw DWNError(401, "ActionNotAllowed", "no rule allows this") }
+    guard held.deleted == nil else { return Reply(.init(409, "Conflict")) }
+    records[id]?.deleted = signed
+    if signed.message.descriptor["prune"]?.bool == true {
+      for (other, record) in records where other != id && held.latest.contextID.contains(record.latest.contextID) {
+        records[other] = nil
+      }
+    }
+    arrivals.append("delete \(held.latest.path)")
+    return Reply(.init(202, "Accepted"))
+  }
+
+  private func query(_ signed: SignedMessage, tenant: DID) throws(DWNError) -> Reply {
+    let filter = try RecordsFilter(signed.message.descriptor["filter"] ?? .null)
+    let sees = try visibility(signed, filter: filter, tenant: tenant)
+    let found = records.values.filter { $0.deleted == nil && matches($0.latest, filter) && sees($0.latest) }
+      .sorted { $0.latest.dateCreated < $1.latest.dateCreated }
+    return Reply(.init(200, "OK"), members: ["entries": .array(found.map { entry($0).json })])
+  }
+
+  private func read(_ signed: SignedMessage, tenant: DID) throws(DWNError) -> Reply {
+    let filter = try RecordsFilter(signed.message.descriptor["filter"] ?? .null)
+    guard let held = records.values.first(where: { matches($0.latest, filter) }) else {
+      return Reply(.init(404, "Not Found"))
+    }
+    let sees = try visibility(signed, filter: filter, tenant: tenant)
+    guard sees(held.latest) || held.latest.path == MeshProtocol.network else {
+      throw DWNError(401, "ActionNotAllowed", "no rule allows this")
+    }
+    if let deleted = held.deleted {
+      return Reply(
+        .init(404, "Not Found"),
+        members: ["entry": ["recordsDelete": deleted.message.value, "initialWrite": held.initial.message.value]])
+    }
+    var members: JSONObject = ["recordsWrite": held.latest.message.value]
+    if !held.latest.isInitial { members["initialWrite"] = held.initial.message.value }
+    return Reply(.init(200, "OK"), members: ["entry": .object(members)], data: held.data)
+  }
+
+  private func visibility(
+    _ signed: SignedMessage, filter: RecordsFilter, tenant: DID
+  ) throws(DWNError) -> (RecordsWrite) -> Bool {
+    let reader = signed.author
+    if reader == tenant { return { _ in true } }
+    var hasRole = false
+    if let role = signed.payload.protocolRole {
+      guard let path = ProtocolPath(role),
+        records.values.contains(where: { $0.latest.path == path && $0.deleted == nil && $0.latest.recipient == reader })
+      else { throw DWNError(401, "ProtocolAuthorizationMatchingRoleRecordNotFound", "no such role record") }
+      hasRole = true
+    }
+    return { write in
+      write.author == reader || write.recipient == reader
+        || (hasRole && write.protocolURI == MeshProtocol.uri && write.path != MeshProtocol.preAuthKey)
+    }
+  }
+
+  private func matches(_ write: RecordsWrite, _ filter: RecordsFilter) -> Bool {
+    (filter.protocolURI ?? write.protocolURI) == write.protocolURI && (filter.path ?? write.path) == write.path
+      && (filter.recordID ?? write.recordID) == write.recordID && (filter.parentID ?? write.parentID) == write.parentID
+      && (filter.contextID?.contains(write.contextID) ?? true)
+      && (filter.recipient.isEmpty || write.recipient.map(filter.recipient.contains) ?? false)
+      && (filter.dateUpdated?.contains(write.timestamp) ?? true)
+  }
+
+  private func mayWrite(_ write: RecordsWrite, tenant: DID) -> Bool {
+    if write.author == tenant { return true }
+    guard [MeshProtocol.nodeInfo, MeshProtocol.endpoint].contains(write.path), let parent = write.parentID,
+      let node = records[parent], node.deleted == nil
+    else { return false }
+    return node.latest.recipient == write.author
+  }
+
+  private func entry(_ held: FakeNode.Held) -> ReplyEntry {
+    ReplyEntry(
+      message: held.latest.message.value, data: held.data,
+      initialWrite: held.latest.isInitial ? nil : held.initial.message.value)
+  }
+}
+
+extension MeshProtocol {
+  fileprivate static let squashed = [head, aclPolicy, nodeInfo, endpoint]
+}
