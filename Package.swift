@@ -44,6 +44,7 @@ func tests(
 
 let package = Package(
   name: "meshd",
+  products: [.executable(name: "meshd", targets: ["meshd"])],
   dependencies: [
     .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
@@ -75,6 +76,18 @@ let package = Package(
     module("WireGuard", ["Cryptography", "Wire", .deque]),
     module("DataPath", ["CLinux", "Cryptography", "WireGuard", "Wire"]),
     module("Engine", ["DataPath", "WireGuard", "Netmap", "CLinux", "CMnl", "Cryptography", "Wire", .log]),
+    module(
+      "Agent",
+      [
+        "Control", "Engine", "DWNNode", "DWNClient", "Mesh", "Netmap", "DWN", "Identity", "Cryptography", "CLinux",
+        "Wire", .grdb, .nio, .nioPosix, .nioHTTP1, .log, .lifecycle, .unixSignals,
+      ]),
+    .executableTarget(
+      name: "meshd",
+      dependencies: [
+        "Agent", "Control", "DWNNode", "DWN", "Mesh", "Netmap", "Identity", "Wire", .arguments, .log,
+      ],
+      swiftSettings: swiftSettings),
     .target(
       name: "TestSupport", dependencies: ["Identity", "Cryptography", "Wire"], path: "Tests/Support",
       swiftSettings: swiftSettings),
@@ -89,5 +102,6 @@ let package = Package(
     tests("ControlTests", ["Control", "Mesh", "Netmap", "DWN", "Identity", "Cryptography", "Wire", .log]),
     tests("WireGuardTests", ["WireGuard", "Cryptography", "Wire"]),
     tests("EngineTests", ["Engine", "DataPath", "WireGuard", "Netmap", "CLinux", "Cryptography", "Wire"]),
+    tests("AgentTests", ["Agent", "Control", "Mesh", "Netmap", "DWNNode", "DWN", "Identity", "Cryptography", "Wire"]),
   ]
 )

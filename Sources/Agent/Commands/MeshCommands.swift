@@ -1,0 +1,176 @@
+import Control
+import DWN
+import DWNClient
+public import Identity
+import Logging
+import Mesh
+public import Wire
+
+/// The commands as the command line calls them: through the daemon of the state directory if one runs, else by themselves.
+public struct MeshCommands: Sendable {
+  private let directory: StateDirectory
+  private let client: ControlSocketClient
+
+  public init(_ directory: StateDirectory) {
+    self.directory = directory
+    self.client = ControlSocketClient(directory)
+  }
+
+  public func addPeer(_ did: DID, label: String) async throws -> JSONValue {
+    try await run("peer-add", ["did": .string(did.text), "label": .string(label)]) {
+      try await $0.addPeer(did, label: label)
+    }
+  }
+
+  public func approvePeer(_ did: DID) async throws -> JSONValue {
+    try await run("peer-approve", ["did": .string(did.text)]) { try await $0.approvePeer(did) }
+  }
+
+  public func policy() async throws -> JSONValue {
+    try await run("acl-show", JSONObject()) { await $0.policy() }
+  }
+
+  /// The object of `status --json`.
+  public func status() async throws -> JSONValue {
+    if let answer = try ask(.status) { return answer }
+    return try await statusWithoutDaemon().json
+  }
+
+  /// The network's name and its machines, this one first.
+  public func peers() async throws -> (network: String, all: [JSONValue], peers: [JSONValue]) {
+    let status = try await status()
+    guard let name = status["network"]?.string else { throw AgentError.noNetwork }
+    let peers = status["peers"]?.array ?? []
+    return (name, (status["self"].map { [$0] } ?? []) + peers, peers)
+  }
+
+  public func createNetwork(_ request: UpRequest, identity: MachineIdentity) async throws -> JSONValue {
+    try refuseIfRunning()
+    let session = try await MeshSession.open(directory, identity)
+    defer { session.close() }
+    let remote = try endpoints(request.endpoints)
+    if !remote.isEmpty { try await Preflight.check(remote, identity: identity) }
+    let network = try await session.createNetwork(
+      named: request.create ?? "", cidr: request.cidr, endpoints: request.endpoints, embedsNode: remote.isEmpty)
+    var result: JSONObject = [
+      "did": .string(identity.did.text), "networkId": .string(network.networkID.text),
+      "network": .string(network.name), "meshCIDR": .string(network.meshCIDR),
+    ]
+    result["meshIP"] = network.meshIP.map { .string($0) }
+    result["meshIPv6"] = .string("\(AddressPlan.ipv6(for: identity.did))")
+    result["endpoint"] = network.endpoints.first.map { .string($0) }
+    let isPublished = remote.isEmpty ? false : try await publish(session, network, remote)
+    result["published"] = .bool(isPublished)
+    result["steps"] =
+      isPublished
+      ? [
+        "Protocol installed on DWN (with encryption keys).", "Key delivery protocol installed.",
+        "Registered node (encrypted).",
+      ]
+      : ["Nothing is published yet: that happens at the first 'meshd up'."]
+    return .object(result)
+  }
+
+  public func joinNetwork(_ request: UpRequest, identity: MachineIdentity) async throws -> JSONValue {
+    try refuseIfRunning()
+    guard let anchor = request.anchor, let id = request.networkID else { throw AgentError.noNetwork }
+    let session = try await MeshSession.open(directory, identity)
+    defer { session.close() }
+    let (network, isAdmitted) = try await session.joinNetwork(
+      NetworkReference(id: NetworkID(id), anchor: anchor), urls: request.endpoints,
+      endpoints: try endpoints(request.endpoints))
+    var result: JSONObject = [
+      "did": .string(identity.did.text), "networkId": .string(id.text), "network": .string(network.name),
+      "meshCIDR": .string(network.meshCIDR), "admitted": .bool(isAdmitted),
+    ]
+    result["meshIP"] = network.meshIP.map { .string($0) }
+    return .object(result)
+  }
+
+  /// The name of the network that was left; `nil` if there was none.
+  public func leaveNetwork() async throws -> String? {
+    try refuseIfRunning()
+    guard let lock = try DaemonLock(directory) else { throw AgentError.daemonRunning(directory: directory.path) }
+    defer { withExtendedLifetime(lock) {} }
+    let name: String
+    do {
+      guard let network = try directory.loadNetwork() else { return nil }
+      name = network.name
+    } catch {
+      // Leaving is the way out of a file that cannot be read.
+      name = "?"
+    }
+    try directory.remove(NetworkState.file)
+    return name
+  }
+
+  // MARK: With and without a daemon
+
+  private func run(
+    _ command: String, _ arguments: JSONObject, locally: (MeshOperations) async throws -> JSONValue
+  ) async throws -> JSONValue {
+    if let answer = try ask(.command(command, arguments), timeout: .seconds(30)) { return answer }
+    guard let identity = try directory.loadIdentity(), let network = try directory.loadNetwork() else {
+      throw AgentError.noNetwork
+    }
+    let session = try await MeshSession.open(directory, identity)
+    defer { session.close() }
+    let control = try await session.controlPlane(
+      network, endpoints: network.embedsNode ? [] : try endpoints(network.endpoints), logger: Self.quietLogger)
+    return try await withControl(control) {
+      try await locally(MeshOperations(session: session, network: network, control: control))
+    }
+  }
+
+  private func publish(
+    _ session: MeshSession, _ network: NetworkState, _ remote: [any DWNEndpoint]
+  ) async throws -> Bool {
+    let control = try await session.controlPlane(network, endpoints: remote, logger: Self.quietLogger)
+    return try await withControl(control) {
+      await control.waitUntilPublished(within: MeshOperations.publishPatience)
+    }
+  }
+
+  /// Runs the control plane for as long as the body takes, and lets it end what it has under way.
+  private func withControl<R>(_ control: DWNControlPlane, _ body: () async throws -> R) async throws -> R {
+    let running = Task { await control.run() }
+    let result: Result<R, any Error>
+    do { result = .success(try await body()) } catch { result = .failure(error) }
+    running.cancel()
+    await running.value
+    return try result.get()
+  }
+
+  private func ask(_ request: ControlRequest, timeout: Duration = .seconds(5)) throws(AgentError) -> JSONValue? {
+    guard let answer = try client.send(request, timeout: timeout) else { return nil }
+    guard answer.status == 200 else {
+      throw .daemonAnswers(answer.body["error"]?.string ?? "the daemon answered \(answer.status)")
+    }
+    return answer.body
+  }
+
+  private func refuseIfRunning() throws(AgentError) {
+    if try ask(.status) != nil { throw .daemonRunning(directory: directory.path) }
+  }
+
+  private func statusWithoutDaemon() async throws -> StatusJSON {
+    var status = StatusJSON(now: .now(), wallTime: .now())
+    let identity = try directory.loadIdentity()
+    status.did = identity?.did
+    status.network = try directory.loadNetwork()
+    guard let identity, let network = status.network else { return status }
+    let session: MeshSession
+    do {
+      session = try await MeshSession.open(directory, identity)
+    } catch AgentError.daemonRunning {
+      // A daemon that is just starting or ending: what the files say is all there is to show.
+      return status
+    }
+    defer { session.close() }
+    status.control = await (try session.controlPlane(network, endpoints: [], logger: Self.quietLogger)).status()
+    return status
+  }
+
+  /// What goes wrong reaches the person as the command's one error, or as what is pending.
+  private static let quietLogger = Logger(label: "meshd") { _ in SwiftLogNoOpLogHandler() }
+}

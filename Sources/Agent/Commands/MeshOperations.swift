@@ -1,0 +1,70 @@
+import Control
+import Identity
+import Mesh
+import Wire
+
+/// The commands that change or show a network, over an open session: the same code in the daemon and without one.
+struct MeshOperations: Sendable {
+  /// How long a command waits for a node to take what it published.
+  static let publishPatience: Duration = .seconds(10)
+
+  let session: MeshSession
+  let network: NetworkState
+  let control: DWNControlPlane
+
+  func addPeer(_ did: DID, label: String) async throws -> JSONValue {
+    guard isAnchor else { throw AgentError.notTheAnchor("add peers") }
+    let id = network.reference.id
+    guard !label.isEmpty, label.count <= 128 else { throw AgentError.badArgument("a label has 1 to 128 characters") }
+    let admission = NodeAdmission(did: did, label: label)
+    let (node, isNew) = try await session.keeper.perform { ledger in
+      switch try ledger.addNode(admission, to: id, now: .now(), random: SystemRandom()) {
+      case .added(let node, let change): ((node, true), change)
+      case .alreadyMember(let node): ((node, false), LedgerChange())
+      }
+    }
+    var result: JSONObject = ["did": .string(did.text)]
+    result["meshIP"] = .string("\(node.record.meshIP)")
+    result["meshIPv6"] = .string("\(AddressPlan.ipv6(for: did))")
+    result["label"] = node.record.label.map { .string($0) } ?? .string(label)
+    result["command"] = .string(await joinCommand())
+    result["published"] = .bool(await control.waitUntilPublished(within: Self.publishPatience))
+    result["known"] = .bool(!isNew)
+    result["network"] = .string(network.name)
+    if network.endpoints.isEmpty {
+      result["warnings"] = ["this machine has no address that others reach: give one with 'meshd up --advertise URL'"]
+    } else if network.embedsNode, NodeURLs.areAllPrivate(network.endpoints) {
+      result["warnings"] = [.string(Self.privateWarning)]
+    }
+    return .object(result)
+  }
+
+  func approvePeer(_ did: DID) async throws -> JSONValue {
+    guard isAnchor else { throw AgentError.notTheAnchor("approve peers") }
+    let id = network.reference.id
+    let change = try await session.keeper.perform { ledger in
+      try ledger.approve(did, in: id, now: .now(), random: SystemRandom())
+    }
+    var result: JSONObject = ["did": .string(did.text), "delivered": .bool(!change.isEmpty)]
+    result["published"] = .bool(await control.waitUntilPublished(within: Self.publishPatience))
+    return .object(result)
+  }
+
+  func policy() async -> JSONValue {
+    let report = await control.policyReport()
+    return ["policy": report.policy ?? .null, "note": .string(report.note)]
+  }
+
+  static let privateWarning =
+    "all addresses of this node are private: machines elsewhere cannot reach it. Forward TCP port 8787 to it and name the "
+    + "outer address with --advertise, or keep the records on a node that others reach (meshd dwn serve there, --endpoint here)"
+
+  private var isAnchor: Bool { network.anchor == session.identity.did }
+
+  /// The line that the new machine has to run.
+  private func joinCommand() async -> String {
+    let urls = network.endpoints.isEmpty ? ["URL"] : Array(network.endpoints.prefix(3))
+    let endpoints = urls.map { "--endpoint \($0)" }.joined(separator: " ")
+    return "meshd up \(endpoints) --anchor \(network.anchor) --network \(network.networkID)"
+  }
+}

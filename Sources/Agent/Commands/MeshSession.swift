@@ -1,0 +1,100 @@
+import Control
+import DWN
+import DWNClient
+import Foundation
+import Identity
+import Logging
+import Mesh
+import Wire
+
+/// A state directory, open for writing: who this machine is, what it signed, and what it verified. The daemon has one for its
+/// life; a command has one while no daemon runs.
+struct MeshSession: Sendable {
+  let directory: StateDirectory
+  let identity: MachineIdentity
+  let store: SQLiteMeshStore
+  let keeper: LedgerKeeper
+  private let lock: DaemonLock
+
+  /// Takes the directory's lock. Throws `daemonRunning` if somebody else has it.
+  static func open(_ directory: StateDirectory, _ identity: MachineIdentity) async throws -> MeshSession {
+    guard let lock = try DaemonLock(directory) else { throw AgentError.daemonRunning(directory: directory.path) }
+    let store = try SQLiteMeshStore(directory)
+    let keeper = try LedgerKeeper(identity: identity, store: store, stored: try await store.load())
+    return MeshSession(directory: directory, identity: identity, store: store, keeper: keeper, lock: lock)
+  }
+
+  func close() {
+    do { try store.close() } catch { Logger(label: "meshd").warning("mesh.sqlite was not closed cleanly: \(error)") }
+    withExtendedLifetime(lock) {}
+  }
+
+  /// A control plane over this session. Nothing runs until its `run()`.
+  func controlPlane(
+    _ network: NetworkState, endpoints: [any DWNEndpoint], logger: Logger
+  ) async throws -> DWNControlPlane {
+    let configuration = DWNControlPlane.Configuration(
+      network: network.reference, identity: identity, endpoints: endpoints,
+      nodeInfo: NodeInfoRecord(hostname: Self.hostname, os: "linux"))
+    let stored = try await store.load().networks[NetworkID(network.networkID)] ?? StoredNetwork()
+    return await DWNControlPlane(configuration, stored: stored, keeper: keeper, logger: logger)
+  }
+
+  /// Makes a network and enters the directory in it: all of it, or nothing.
+  func createNetwork(
+    named name: String, cidr: String?, endpoints: [String], embedsNode: Bool
+  ) async throws -> NetworkState {
+    if let existing = try directory.loadNetwork() { throw AgentError.anotherNetwork(name: existing.name) }
+    let block = cidr.flatMap { IPPrefix($0) } ?? NetworkRecord.defaultCIDR
+    let plan = NetworkPlan(record: NetworkRecord(name: name, meshCIDR: block, anchorEndpoints: endpoints))
+    let reference = try await keeper.perform { ledger in
+      let (network, change) = try ledger.createNetwork(plan, now: .now(), random: SystemRandom())
+      return (network, change)
+    }
+    let myself = await keeper.ledger.nodes(of: reference.id).first { $0.did == identity.did }
+    let state = NetworkState(
+      networkID: reference.id.recordID, anchor: identity.did, name: name, endpoints: endpoints, embedsNode: embedsNode,
+      meshCIDR: "\(block)", meshIP: myself.map { "\($0.record.meshIP)" })
+    try directory.save(state)
+    return state
+  }
+
+  /// Looks for the network at the endpoints and enters the directory in it.
+  func joinNetwork(
+    _ reference: NetworkReference, urls: [String], endpoints: [any DWNEndpoint]
+  ) async throws -> (NetworkState, isAdmitted: Bool) {
+    if var existing = try directory.loadNetwork() {
+      guard existing.reference == reference else { throw AgentError.anotherNetwork(name: existing.name) }
+      if existing.endpoints != urls, !existing.embedsNode {
+        existing.endpoints = urls
+        try directory.save(existing)
+      }
+      return (existing, true)
+    }
+    let finding = try await NetworkProbe(network: reference, identity: identity).find(at: endpoints, now: .now())
+    let plan = try AddressPlan(finding.record.meshCIDR)
+    let state = NetworkState(
+      networkID: reference.id.recordID, anchor: reference.anchor, name: finding.record.name, endpoints: urls,
+      embedsNode: false, meshCIDR: "\(finding.record.meshCIDR)", meshIP: "\(plan.ipv4(for: identity.did))")
+    try directory.save(state)
+    return (state, finding.isAdmitted)
+  }
+
+  private static var hostname: String {
+    let name = ProcessInfo.processInfo.hostName
+    return name.split(separator: ".").first.map(String.init) ?? "localhost"
+  }
+}
+
+extension NetworkState {
+  var reference: NetworkReference { NetworkReference(id: NetworkID(networkID), anchor: anchor) }
+}
+
+/// The nodes of a list of URLs.
+func endpoints(_ urls: [String]) throws(AgentError) -> [any DWNEndpoint] {
+  var result: [any DWNEndpoint] = []
+  for url in urls {
+    do { result.append(HTTPEndpoint(try EndpointURL(url))) } catch { throw .badArgument("\(error)") }
+  }
+  return result
+}

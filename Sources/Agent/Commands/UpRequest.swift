@@ -1,0 +1,118 @@
+public import DWN
+import DWNClient
+import Engine
+public import Identity
+public import Wire
+
+/// What a person asked of `up`: flags that were not given are `nil` or empty.
+public struct UpRequest: Sendable, Hashable {
+  public var create: String?
+  public var cidr: String?
+  public var endpoints: [String]
+  public var anchor: DID?
+  public var networkID: RecordID?
+  public var listen: [SocketAddress]
+  public var advertise: [String]
+  public var port: UInt16?
+  public var interface: String?
+  public var mtu: Int?
+
+  public init(
+    create: String? = nil, cidr: String? = nil, endpoints: [String] = [], anchor: DID? = nil,
+    networkID: RecordID? = nil, listen: [SocketAddress] = [], advertise: [String] = [], port: UInt16? = nil,
+    interface: String? = nil, mtu: Int? = nil
+  ) {
+    self.create = create
+    self.cidr = cidr
+    self.endpoints = endpoints
+    self.anchor = anchor
+    self.networkID = networkID
+    self.listen = listen
+    self.advertise = advertise
+    self.port = port
+    self.interface = interface
+    self.mtu = mtu
+  }
+
+  /// Refuses what cannot work whatever the state is: names, URLs, blocks.
+  public func check() throws(AgentError) {
+    if let create, !(1...64).contains(create.count) || create.contains(where: \.isNewline) {
+      throw .badArgument("a network's name has 1 to 64 characters on one line")
+    }
+    if let cidr {
+      guard let prefix = IPPrefix(cidr), prefix.family == .v4, (8...30).contains(prefix.length) else {
+        throw .badArgument("\"\(cidr)\" is not an IPv4 block such as 10.200.0.0/16, between /8 and /30")
+      }
+    }
+    if let anchor, anchor.wireGuardKey == nil {
+      throw .badArgument(
+        "\(anchor) is not the DID of a machine: --anchor takes what 'meshd init' printed on the first machine")
+    }
+    if let networkID, CID(networkID.text) == nil {
+      throw .badArgument("\"\(networkID)\" is not the id of a network: 'meshd peer add' prints it on the first machine")
+    }
+    if let interface, !EngineConfiguration.isInterfaceName(interface) {
+      throw .badArgument(EngineError.badInterfaceName(interface).description)
+    }
+    for url in endpoints + advertise {
+      do { _ = try EndpointURL(url) } catch { throw .badArgument("\(error)") }
+    }
+  }
+
+  /// The flags again, for the process that goes on in the background.
+  public var arguments: [String] {
+    var result: [String] = []
+    func add(_ flag: String, _ value: String?) { if let value { result.append("\(flag)=\(value)") } }
+    add("--create", create)
+    add("--cidr", cidr)
+    for endpoint in endpoints { add("--endpoint", endpoint) }
+    add("--anchor", anchor?.text)
+    add("--network", networkID?.text)
+    for address in listen { add("--listen", address.description) }
+    for url in advertise { add("--advertise", url) }
+    add("--port", port.map(String.init))
+    add("--interface", interface)
+    add("--mtu", mtu.map(String.init))
+    return result
+  }
+
+  /// Whether a daemon that is running already does what is asked.
+  public func checkAgainst(running status: JSONValue) throws(AgentError) {
+    let name = status["network"]?.string ?? ""
+    if create != nil { throw .anotherNetwork(name: name) }
+    if let networkID, status["networkRecordID"]?.string != networkID.text { throw .anotherNetwork(name: name) }
+    let known = (status["anchorEndpoints"]?.array ?? []).compactMap(\.string)
+    if !endpoints.isEmpty, endpoints != known {
+      throw .failed("meshd is running with other endpoints: stop it with 'meshd down', then run this again")
+    }
+    if !listen.isEmpty || !advertise.isEmpty || port != nil || interface != nil || mtu != nil {
+      throw .failed("meshd is running: stop it with 'meshd down' before you change these flags")
+    }
+  }
+}
+
+/// The result of `up`.
+public enum UpResult {
+  /// What scripts rely on.
+  public static func publicJSON(_ result: JSONValue) -> JSONValue {
+    pick(result, ["did", "networkId", "meshIP", "meshIPv6", "endpoint", "network", "interface", "port"])
+  }
+
+  /// The same for a daemon that was running already.
+  public static func json(fromStatus status: JSONValue) -> JSONValue {
+    var object = JSONObject()
+    object["did"] = status["did"]
+    object["networkId"] = status["networkRecordID"]
+    object["meshIP"] = status["meshIP"]
+    object["meshIPv6"] = status["meshIPv6"]
+    object["endpoint"] = status["anchorEndpoint"]
+    object["network"] = status["network"]
+    object["interface"] = status["tunDevice"]
+    object["port"] = status["port"]
+    return .object(object)
+  }
+
+  private static func pick(_ json: JSONValue, _ names: [String]) -> JSONValue {
+    .object(JSONObject(names.compactMap { name in json[name].map { (name, $0) } }))
+  }
+}

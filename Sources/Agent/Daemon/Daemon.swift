@@ -1,0 +1,336 @@
+import CLinux
+import Control
+import DWN
+import DWNNode
+import Engine
+import Foundation
+public import Identity
+public import Logging
+import Mesh
+import Netmap
+import UnixSignals
+import Wire
+
+/// The daemon: one network, its records, its engine, and the control socket, from start to end.
+///
+/// It starts in an order in which a failure leaves nothing half-written: first what can fail for reasons of the machine (lock,
+/// database, node port, network device), then the network is made or joined, then everything runs.
+public actor Daemon {
+  private let directory: StateDirectory
+  private let identity: MachineIdentity
+  private let logger: Logger
+  private let session: MeshSession
+  private let network: NetworkState
+  private let node: EmbeddedNode?
+  private let engine: Engine
+  private let control: DWNControlPlane
+  private let startedAt = Instant.now()
+  private let instanceID = Hex.encode(SystemRandom().bytes(16))
+  private let stop: StopSignal
+  private var isApplied = false
+  private var routingError: String?
+  /// Why it ends by itself.
+  private var failure: String?
+
+  /// Runs a daemon until it is told to stop, by its socket or by SIGINT, SIGTERM or SIGHUP. Throws when it cannot start, or ends because
+  /// something failed.
+  public static func run(
+    directory: StateDirectory, identity: MachineIdentity, request: UpRequest, report: StartupReport, logger: Logger,
+    onEvent: @escaping @Sendable (StartupEvent) -> Void
+  ) async throws {
+    _ = clinux_forbid_dumps()
+    // Trapped before anything is set up, so that an early signal ends the daemon in order too.
+    let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
+    let stop = StopSignal()
+    let starting = Task { try await Daemon(directory, identity, request, logger, stop) }
+    Task {
+      for await _ in signals { stop.stop() }
+    }
+    Task {
+      await stop.wait()
+      // Whatever a start waits for, such as a node that does not answer, is given up.
+      starting.cancel()
+    }
+    let daemon: Daemon
+    do {
+      daemon = try await starting.value
+    } catch {
+      if stop.isStopped {
+        report.failed("it was stopped while it was starting")
+        return onEvent(.stopped)
+      }
+      report.failed("\(error)")
+      logger.error("cannot start", metadata: ["reason": "\(error)"])
+      throw error
+    }
+    do {
+      try await daemon.serve(isCreated: request.create != nil, report, onEvent)
+    } catch {
+      report.failed("\(error)")
+      throw error
+    }
+    onEvent(.stopped)
+  }
+
+  private init(
+    _ directory: StateDirectory, _ identity: MachineIdentity, _ request: UpRequest, _ logger: Logger,
+    _ stop: StopSignal
+  ) async throws {
+    let session = try await MeshSession.open(directory, identity)
+    let existing = try directory.loadNetwork()
+    if request.create != nil, let existing { throw AgentError.anotherNetwork(name: existing.name) }
+    if request.create == nil, request.networkID == nil, existing == nil { throw AgentError.noNetwork }
+    if let id = request.networkID, let existing, existing.networkID != id {
+      throw AgentError.anotherNetwork(name: existing.name)
+    }
+    var settings = try directory.loadSettings().updated(by: request)
+    let embedsNode = existing?.embedsNode ?? (request.create != nil && request.endpoints.isEmpty)
+
+    let node =
+      embedsNode
+      ? try await EmbeddedNode.start(in: directory, tenants: [identity.did], listen: settings.listen, logger: logger)
+      : nil
+    var engine: Engine?
+    do {
+      let made = try await Engine(configuration: settings.engine(identity, request), logger: logger)
+      engine = made
+      settings.port = made.port
+      let urls = node.map {
+        NodeURLs.advertised(
+          settings.advertise, listeners: $0.listeners,
+          hostAddresses: HostAddresses.reachable(excluding: Self.meshBlocks(existing)))
+      }
+      let network = try await Self.enter(session, request, existing, nodeURLs: urls)
+      try directory.save(settings)
+      let all: [any DWNEndpoint] = node.map { [$0.node] } ?? []
+      self.control = try await session.controlPlane(
+        network, endpoints: all + (embedsNode ? [] : try endpoints(network.endpoints)), logger: logger)
+      self.network = network
+      self.engine = made
+    } catch {
+      await engine?.stop()
+      await node?.stop()
+      session.close()
+      throw error
+    }
+    self.stop = stop
+    self.node = node
+    self.session = session
+    self.directory = directory
+    self.identity = identity
+    self.logger = logger
+  }
+
+  /// Makes the network, joins it, or takes up the one that is there, with the addresses of today.
+  private static func enter(
+    _ session: MeshSession, _ request: UpRequest, _ existing: NetworkState?, nodeURLs: [String]?
+  ) async throws -> NetworkState {
+    if let name = request.create {
+      if !request.endpoints.isEmpty {
+        try await Preflight.check(try endpoints(request.endpoints), identity: session.identity)
+      }
+      return try await session.createNetwork(
+        named: name, cidr: request.cidr, endpoints: nodeURLs ?? request.endpoints, embedsNode: nodeURLs != nil)
+    }
+    if let anchor = request.anchor, let id = request.networkID {
+      return try await session.joinNetwork(
+        NetworkReference(id: NetworkID(id), anchor: anchor), urls: request.endpoints,
+        endpoints: try endpoints(request.endpoints)
+      ).0
+    }
+    guard var network = existing else { throw AgentError.noNetwork }
+    // A machine that has no address yet, as early after a boot, keeps those of yesterday.
+    if let nodeURLs, !nodeURLs.isEmpty, nodeURLs != network.endpoints {
+      let id = network.reference.id
+      try await session.keeper.perform { ledger in
+        try ledger.updateNetwork(id, now: .now()) { $0.anchorEndpoints = nodeURLs }
+      }
+      network.endpoints = nodeURLs
+      try session.directory.save(network)
+    }
+    return network
+  }
+
+  private static func meshBlocks(_ network: NetworkState?) -> [IPPrefix] {
+    [network.flatMap { IPPrefix($0.meshCIDR) } ?? NetworkRecord.defaultCIDR, AddressPlan.ipv6Block]
+  }
+
+  // MARK: Running
+
+  private func serve(
+    isCreated: Bool, _ report: StartupReport,
+    _ onEvent: @escaping @Sendable (StartupEvent) -> Void
+  ) async throws {
+    let socket = try await ControlSocketServer(path: directory.socketPath, logger: logger) { [weak self] request in
+      await self?.answer(request) ?? .error(503, "the daemon is ending")
+    }
+    logger.info(
+      "meshd is running",
+      metadata: ["network": "\(network.name)", "did": "\(identity.did)", "interface": "\(engine.interfaceName)"])
+    let control = control
+    let engine = engine
+    let stop = stop
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { await control.run() }
+      group.addTask { await self.applyNetmaps() }
+      group.addTask { await self.followEngine() }
+      group.addTask { await self.announceReadiness(isCreated: isCreated, report, onEvent) }
+      await stop.wait()
+      onEvent(.stopping)
+      group.cancelAll()
+      // Ends the streams that the tasks above read.
+      await engine.stop()
+    }
+    await socket.shutdown()
+    await node?.stop()
+    session.close()
+    logger.info("meshd has stopped")
+    if let failure { throw AgentError.failed(failure) }
+  }
+
+  private func applyNetmaps() async {
+    for await netmap in control.netmaps {
+      do {
+        try await engine.apply(netmap)
+        isApplied = true
+        routingError = nil
+      } catch {
+        routingError = "\(error)"
+        logger.error("the netmap cannot be applied", metadata: ["reason": "\(error)"])
+      }
+    }
+  }
+
+  private func followEngine() async {
+    for await event in engine.events {
+      switch event {
+      case .localEndpoints(let addresses): await control.setLocalEndpoints(addresses)
+      case .handshake(let key): logger.debug("handshake", metadata: ["peer": "\(key)"])
+      case .endpointChanged(let key, let address):
+        logger.info("peer moved", metadata: ["peer": "\(key)", "endpoint": "\(address)"])
+      case .failed(let error):
+        routingError = error.description
+        failure = error.description
+        logger.critical("the engine failed", metadata: ["reason": "\(error)"])
+        stop.stop()
+      }
+    }
+  }
+
+  /// Tells whoever started the daemon what it waits for, until the first netmap is in force.
+  private func announceReadiness(
+    isCreated: Bool, _ report: StartupReport, _ onEvent: @Sendable (StartupEvent) -> Void
+  ) async {
+    var told: String?
+    var beganWaiting = Instant.now()
+    while !isApplied, !stop.isStopped {
+      if let routingError {
+        report.failed(routingError)
+        failure = routingError
+        stop.stop()
+        return
+      }
+      let text = await control.status().pending.first ?? "the network's records"
+      if told == nil || text != told, Instant.now() - beganWaiting >= .milliseconds(500) {
+        told = text
+        beganWaiting = .now()
+        report.progress(text)
+        onEvent(.waiting(text))
+      }
+      do { try await Task.sleep(for: .milliseconds(25)) } catch { return }
+    }
+    guard isApplied else { return }
+    let result = await startResult(isCreated: isCreated)
+    report.ready(result)
+    onEvent(.ready(result))
+  }
+
+  private func startResult(isCreated: Bool) async -> JSONValue {
+    guard case .object(var object) = UpResult.json(fromStatus: await statusJSON().json) else { return .null }
+    object["created"] = .bool(isCreated)
+    if node != nil {
+      if network.endpoints.isEmpty {
+        object["warnings"] = ["no address of this machine can be advertised: name one with --advertise URL"]
+      } else if NodeURLs.areAllPrivate(network.endpoints) {
+        object["warnings"] = [.string(MeshOperations.privateWarning)]
+      }
+    }
+    return .object(object)
+  }
+
+  // MARK: Control socket
+
+  private func answer(_ request: ControlRequest) async -> ControlResponse {
+    switch (request.method, request.path) {
+    case ("GET", "/api/v0/status"): return ControlResponse(200, await statusJSON().json)
+    case ("POST", "/api/v0/shutdown"):
+      guard request.header(ControlRequest.instanceHeader) == instanceID else {
+        return .error(409, "daemon instance does not match")
+      }
+      logger.info("shutdown requested")
+      let stop = stop
+      Task {
+        // The answer leaves first.
+        try? await Task.sleep(for: .milliseconds(50))
+        stop.stop()
+      }
+      return ControlResponse(200, ["status": "shutting down"])
+    case ("POST", let path) where path.hasPrefix("/api/v0/commands/"):
+      return await command(String(path.dropFirst("/api/v0/commands/".count)), request.body)
+    default: return .error(404, "no such request")
+    }
+  }
+
+  private func command(_ name: String, _ body: [UInt8]) async -> ControlResponse {
+    let operations = MeshOperations(session: session, network: network, control: control)
+    do {
+      let arguments = try JSONValue(parsing: body)
+      func did() throws -> DID {
+        guard let did = arguments["did"]?.string.flatMap({ DID($0) }) else {
+          throw AgentError.badArgument("the request names no DID")
+        }
+        return did
+      }
+      switch name {
+      case "peer-add":
+        return ControlResponse(200, try await operations.addPeer(did(), label: arguments["label"]?.string ?? "peer"))
+      case "peer-approve": return ControlResponse(200, try await operations.approvePeer(did()))
+      case "acl-show": return ControlResponse(200, await operations.policy())
+      default:
+        return .error(404, "this daemon does not know the command \"\(name)\": stop it and start the new version")
+      }
+    } catch {
+      return .error(422, "\(error)")
+    }
+  }
+
+  private func statusJSON() async -> StatusJSON {
+    var status = StatusJSON(now: .now(), wallTime: .now())
+    status.did = identity.did
+    status.network = network
+    status.control = await control.status()
+    status.running = StatusJSON.Running(
+      processID: getpid(), instanceID: instanceID, uptime: .now() - startedAt, engine: await engine.status(),
+      routingError: routingError, isApplied: isApplied, nodeAddresses: node?.listeners ?? [])
+    return status
+  }
+}
+
+extension DaemonSettings {
+  /// With the flags that were given this time.
+  func updated(by request: UpRequest) -> DaemonSettings {
+    var settings = self
+    if !request.listen.isEmpty { settings.listen = request.listen }
+    if !request.advertise.isEmpty { settings.advertise = request.advertise }
+    if let port = request.port { settings.port = port }
+    if let interface = request.interface { settings.interface = interface }
+    if let mtu = request.mtu { settings.mtu = mtu }
+    return settings
+  }
+
+  func engine(_ identity: MachineIdentity, _ request: UpRequest) -> EngineConfiguration {
+    EngineConfiguration(
+      privateKey: identity.wireGuardKey, interfaceName: interface, mtu: mtu, port: request.port,
+      preferredPort: port == 0 ? EngineConfiguration.usualPort : port)
+  }
+}

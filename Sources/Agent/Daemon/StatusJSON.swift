@@ -1,0 +1,144 @@
+import Control
+import Cryptography
+import DWN
+import Engine
+import Identity
+import Mesh
+import Netmap
+import Wire
+
+/// The object of `status --json`: the same members whether a daemon runs or not.
+struct StatusJSON {
+  /// What only a running daemon has.
+  struct Running {
+    var processID: Int32
+    var instanceID: String
+    var uptime: Duration
+    var engine: EngineStatus?
+    /// Why the last netmap could not be applied.
+    var routingError: String?
+    var isApplied: Bool
+    var nodeAddresses: [SocketAddress]
+  }
+
+  var did: DID?
+  var network: NetworkState?
+  var control: ControlStatus?
+  var running: Running?
+  var now: Instant
+  var wallTime: WallTime
+
+  /// *Online* means that a packet of the peer authenticated within this time.
+  static let onlineThreshold: Duration = .seconds(180)
+
+  var json: JSONValue {
+    var object: JSONObject = ["running": .bool(running != nil)]
+    object["did"] = did.map { .string($0.text) }
+    addNetwork(to: &object)
+    addDaemon(to: &object)
+    object["head"] = control?.head.map {
+      [
+        "seq": .integer($0.sequence), "epoch": .integer($0.epoch), "acceptedAt": .string($0.acceptedAt.timestamp),
+      ]
+    }
+    object["refused"] = .array(
+      (control?.refused ?? []).map {
+        [
+          "recordId": .string($0.recordID), "path": .string($0.path), "author": .string($0.author),
+          "reason": .string($0.reason), "count": .integer(Int64($0.count)),
+        ]
+      })
+    object["pending"] = .array((control?.pending ?? []).map { .string($0) })
+    object["notes"] = .array((control?.notes ?? []).map { .string($0) })
+    return .object(object)
+  }
+
+  /// The peers as `peer list --json` prints them.
+  var peers: [JSONValue] { (control?.peers ?? []).map { peer($0, isSelf: false) } }
+
+  var myself: JSONValue? { control?.myself.map { peer($0, isSelf: true) } }
+
+  private func addNetwork(to object: inout JSONObject) {
+    guard let network else { return }
+    object["network"] = .string(control?.networkName ?? network.name)
+    object["networkRecordID"] = .string(network.networkID.text)
+    object["anchorDID"] = .string(network.anchor.text)
+    object["anchorEndpoint"] = network.endpoints.first.map { .string($0) }
+    object["anchorEndpoints"] = .array(network.endpoints.map { .string($0) })
+    object["meshCIDR"] = .string(control?.meshCIDR?.description ?? network.meshCIDR)
+    let address = control?.myself?.meshIP.description ?? network.meshIP
+    object["meshIP"] = address.map { .string($0) }
+    object["meshIPv6"] =
+      control?.myself.map { .string("\($0.meshIPv6)") } ?? did.map { .string("\(AddressPlan.ipv6(for: $0))") }
+    object["wireGuardKey"] = did?.wireGuardKey.map { .string($0.base64) }
+    object["ownerDID"] = .string((control?.myself?.ownerDID ?? network.anchor).text)
+    object["peers"] = .array(peers)
+    object["self"] = myself
+    object["snapshot"] = control.map { snapshot($0.snapshot) }
+  }
+
+  private func addDaemon(to object: inout JSONObject) {
+    guard let running else { return }
+    object["pid"] = .integer(Int64(running.processID))
+    object["instanceID"] = .string(running.instanceID)
+    object["uptime"] = .string(Self.text(running.uptime))
+    object["tunDevice"] = running.engine.map { .string($0.interfaceName) }
+    object["port"] = running.engine.map { .integer(Int64($0.port)) }
+    object["mtu"] = running.engine.map { .integer(Int64($0.mtu)) }
+    object["localEndpoints"] = running.engine.map { .array($0.localEndpoints.map { .string("\($0)") }) }
+    object["routingRequired"] = true
+    object["routingReady"] = .bool(running.isApplied && running.routingError == nil)
+    object["routingPhase"] = running.routingError != nil ? "error" : running.isApplied ? "ready" : "syncing"
+    object["routingError"] = running.routingError.map { .string($0) }
+    if !running.nodeAddresses.isEmpty {
+      object["node"] = [
+        "listen": .array(running.nodeAddresses.map { .string("\($0)") }),
+        "advertise": .array((network?.endpoints ?? []).map { .string($0) }),
+      ]
+    }
+  }
+
+  private func peer(_ node: ControlStatus.Node, isSelf: Bool) -> JSONValue {
+    let session = running?.engine?.peers.first { $0.key == node.wireGuardKey }
+    var object: JSONObject = ["name": .string(node.name), "nodeDID": .string(node.did.text)]
+    object["meshIP"] = .string("\(node.meshIP)")
+    object["meshIPv6"] = .string("\(node.meshIPv6)")
+    object["label"] = node.label.map { .string($0) }
+    object["ownerDID"] = node.ownerDID.map { .string($0.text) }
+    object["memberRecordID"] = node.memberRecordID.map { .string($0.text) }
+    object["expiresAt"] = node.expiresAt.map { .string($0.rfc3339) }
+    object["lastSeen"] = node.lastSeen.map { .string($0.timestamp) }
+    object["wireGuardKey"] = .string(node.wireGuardKey.base64)
+    if isSelf {
+      object["isSelf"] = true
+      object["online"] = .bool(running != nil)
+      return .object(object)
+    }
+    object["online"] = .bool(session?.lastReceived.map { $0 <= Self.onlineThreshold } ?? false)
+    if let session {
+      object["endpoint"] = session.endpoint.map { .string("\($0)") }
+      object["session"] = .string(session.session.rawValue)
+      object["lastHandshakeSeconds"] = session.lastHandshake.map { .integer(Int64($0.seconds)) }
+      object["receivedBytes"] = .integer(Int64(clamping: session.receivedBytes))
+      object["sentBytes"] = .integer(Int64(clamping: session.sentBytes))
+    }
+    return .object(object)
+  }
+
+  private func snapshot(_ snapshot: ControlStatus.Snapshot) -> JSONValue {
+    var object: JSONObject = ["generation": .integer(Int64(clamping: snapshot.generation))]
+    object["refreshedAt"] = snapshot.refreshedAt.map { .string($0.timestamp) }
+    object["lastAttemptAt"] = snapshot.lastAttemptAt.map { .string($0.timestamp) }
+    object["lastError"] = snapshot.lastError.map { .string($0) }
+    object["consecutiveFailures"] = .integer(Int64(snapshot.consecutiveFailures))
+    object["state"] = .string(snapshot.state.rawValue)
+    return .object(object)
+  }
+
+  /// `1h2m3s`
+  static func text(_ duration: Duration) -> String {
+    let seconds = Int64(duration.seconds.rounded())
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60)
+    return (hours > 0 ? "\(hours)h" : "") + (seconds >= 60 ? "\(minutes)m" : "") + "\(seconds % 60)s"
+  }
+}

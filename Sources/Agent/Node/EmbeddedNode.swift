@@ -1,0 +1,59 @@
+import DWN
+public import DWNNode
+public import Identity
+public import Logging
+public import Wire
+
+/// A node of the DWN kind and the server that offers it, running in this process.
+public struct EmbeddedNode: Sendable {
+  public let node: DWNNode
+  /// Where it listens.
+  public let listeners: [SocketAddress]
+  private let server: DWNServer
+
+  static let file = "dwn.sqlite"
+
+  /// Opens the records in `directory` and listens, on all addresses or on none.
+  ///
+  /// With the default addresses, a host without IPv6 gets the IPv4 one alone.
+  public static func start(
+    in directory: StateDirectory, tenants: Set<DID>, listen: [SocketAddress], logger: Logger
+  ) async throws -> EmbeddedNode {
+    let node = try DWNNode(databasePath: directory.file(file), tenants: tenants)
+    do {
+      let (server, listeners) = try await serve(node, listen, logger)
+      logger.info(
+        "the embedded node listens", metadata: ["addresses": "\(listeners.map(\.description).joined(separator: " "))"])
+      return EmbeddedNode(node: node, listeners: listeners, server: server)
+    } catch {
+      await node.close()
+      throw error
+    }
+  }
+
+  public func stop() async {
+    await server.shutdown()
+    await node.close()
+  }
+
+  private static func serve(
+    _ node: DWNNode, _ listen: [SocketAddress], _ logger: Logger
+  ) async throws(NodeError) -> (DWNServer, [SocketAddress]) {
+    do {
+      return try await start(node, listen, logger)
+    } catch {
+      let isInUse = if case .addressInUse = error { true } else { false }
+      guard !isInUse, listen == DaemonSettings.defaultListen else { throw error }
+      logger.warning("no IPv6 on this host: the embedded node listens on IPv4 alone")
+      return try await start(node, listen.filter { $0.ip.family == .v4 }, logger)
+    }
+  }
+
+  private static func start(
+    _ node: DWNNode, _ listen: [SocketAddress], _ logger: Logger
+  ) async throws(NodeError) -> (DWNServer, [SocketAddress]) {
+    let server = DWNServer(
+      serving: node, configuration: ServerConfiguration(listen: listen, version: Version.text), log: logger)
+    return (server, try await server.start())
+  }
+}

@@ -1,0 +1,72 @@
+public import Wire
+
+/// `settings.json`: flags of `up` that are kept, so that plain `meshd up` does the same again.
+public struct DaemonSettings: Hashable, Sendable {
+  /// Where the embedded node listens.
+  public var listen: [SocketAddress]
+  /// URLs under which others reach the embedded node; empty: found out from the machine's addresses.
+  public var advertise: [String]
+  /// UDP port of WireGuard; 0 until one was found.
+  public var port: UInt16
+  /// `nil`: the first free of `mesh0`, `mesh1`, …
+  public var interface: String?
+  public var mtu: Int
+
+  public static let defaultNodePort: UInt16 = 8787
+  public static let defaultMTU = 1280
+  public static let defaultListen = [
+    SocketAddress(IPAddress(v4: 0), port: defaultNodePort), SocketAddress(IPAddress(v6: 0), port: defaultNodePort),
+  ]
+
+  public init(
+    listen: [SocketAddress] = DaemonSettings.defaultListen, advertise: [String] = [], port: UInt16 = 0,
+    interface: String? = nil, mtu: Int = DaemonSettings.defaultMTU
+  ) {
+    self.listen = listen
+    self.advertise = advertise
+    self.port = port
+    self.interface = interface
+    self.mtu = mtu
+  }
+
+  static let file = "settings.json"
+
+  var json: JSONValue {
+    var object = JSONObject()
+    object["listen"] = .array(listen.map { .string("\($0)") })
+    object["advertise"] = .array(advertise.map { .string($0) })
+    object["port"] = .integer(Int64(port))
+    object["interface"] = interface.map { .string($0) }
+    object["mtu"] = .integer(Int64(mtu))
+    return .object(object)
+  }
+
+  init?(_ json: JSONValue) {
+    guard let listen = json["listen"]?.array, let advertise = json["advertise"]?.array,
+      let port = json["port"]?.integer.flatMap({ UInt16(exactly: $0) }),
+      let mtu = json["mtu"]?.integer, (1280...9000).contains(mtu)
+    else { return nil }
+    let addresses = listen.compactMap { $0.string.flatMap { SocketAddress($0) } }
+    guard addresses.count == listen.count else { return nil }
+    self.init(
+      listen: addresses, advertise: advertise.compactMap(\.string), port: port,
+      interface: json["interface"]?.string, mtu: Int(mtu))
+  }
+}
+
+extension StateDirectory {
+  /// The defaults if nothing was kept yet.
+  public func loadSettings() throws(AgentError) -> DaemonSettings {
+    guard let text = try read(DaemonSettings.file) else { return DaemonSettings() }
+    guard let json = try? JSONValue(parsing: text), let settings = DaemonSettings(json) else {
+      throw .corruptFile(
+        path: file(DaemonSettings.file), reason: "it does not hold the flags of 'meshd up'",
+        advice: "remove it, and give the flags again")
+    }
+    return settings
+  }
+
+  public func save(_ settings: DaemonSettings) throws(AgentError) {
+    try write(DaemonSettings.file, Array((settings.json.prettyText + "\n").utf8))
+  }
+}

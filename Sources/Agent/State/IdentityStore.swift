@@ -1,0 +1,42 @@
+public import Identity
+import Cryptography
+public import Wire
+
+extension StateDirectory {
+  static let identityFile = "identity.json"
+
+  /// `nil` if there is none yet.
+  public func loadIdentity() throws(AgentError) -> MachineIdentity? {
+    guard var text = try read(Self.identityFile) else { return nil }
+    defer { wipe(&text) }
+    do {
+      return try IdentityFile.parse(text)
+    } catch {
+      throw .corruptFile(
+        path: file(Self.identityFile), reason: error.description,
+        advice:
+          "restore it from a backup; without it this machine needs a new identity (move the file away, run 'meshd init')"
+      )
+    }
+  }
+
+  /// The identity of this directory, made on demand: once, also when two processes ask for the first time together.
+  public func identity(orMaking random: some RandomSource) throws(AgentError) -> MachineIdentity {
+    if let identity = try loadIdentity() { return identity }
+    let identity = MachineIdentity.generate(random: random)
+    var text = IdentityFile.text(identity)
+    defer { wipe(&text) }
+    if try create(Self.identityFile, text) { return identity }
+    return try loadIdentity() ?? identity
+  }
+}
+
+extension StateSelection {
+  /// The state directory and its identity, both made on demand.
+  public func openWithIdentity() throws(AgentError) -> (StateDirectory, MachineIdentity) {
+    let directory = try open(creating: true)
+    let identity = try directory.identity(orMaking: SystemRandom())
+    try record(directory, did: identity.did, now: .now())
+    return (directory, identity)
+  }
+}

@@ -1,0 +1,72 @@
+public import Identity
+public import DWN
+import Wire
+
+/// `network.json`: which network this directory is in. Everything else is in the records.
+public struct NetworkState: Hashable, Sendable {
+  public var networkID: RecordID
+  public var anchor: DID
+  public var name: String
+  /// Nodes that hold the records; empty on a machine whose own embedded node is the only one.
+  public var endpoints: [String]
+  /// Whether this machine runs the node that holds the records.
+  public var embedsNode: Bool
+  public var meshCIDR: String
+  public var meshIP: String?
+
+  public init(
+    networkID: RecordID, anchor: DID, name: String, endpoints: [String], embedsNode: Bool,
+    meshCIDR: String = "10.200.0.0/16", meshIP: String? = nil
+  ) {
+    self.networkID = networkID
+    self.anchor = anchor
+    self.name = name
+    self.endpoints = endpoints
+    self.embedsNode = embedsNode
+    self.meshCIDR = meshCIDR
+    self.meshIP = meshIP
+  }
+
+  static let file = "network.json"
+
+  var json: JSONValue {
+    var object = JSONObject()
+    object["networkRecordId"] = .string(networkID.text)
+    object["anchorDid"] = .string(anchor.text)
+    object["anchorEndpoint"] = .string(endpoints.first ?? "")
+    object["anchorEndpoints"] = .array(endpoints.map { .string($0) })
+    object["networkName"] = .string(name)
+    object["meshCidr"] = .string(meshCIDR)
+    object["meshIp"] = meshIP.map { .string($0) }
+    object["embedsNode"] = .bool(embedsNode)
+    return .object(object)
+  }
+
+  init?(_ json: JSONValue) {
+    guard let id = json["networkRecordId"]?.string.flatMap({ RecordID($0) }),
+      let anchor = json["anchorDid"]?.string.flatMap({ DID($0) })
+    else { return nil }
+    var endpoints = (json["anchorEndpoints"]?.array ?? []).compactMap(\.string)
+    if endpoints.isEmpty, let one = json["anchorEndpoint"]?.string, !one.isEmpty { endpoints = [one] }
+    self.init(
+      networkID: id, anchor: anchor, name: json["networkName"]?.string ?? "", endpoints: endpoints,
+      embedsNode: json["embedsNode"]?.bool ?? false, meshCIDR: json["meshCidr"]?.string ?? "10.200.0.0/16",
+      meshIP: json["meshIp"]?.string)
+  }
+}
+
+extension StateDirectory {
+  public func loadNetwork() throws(AgentError) -> NetworkState? {
+    guard let text = try read(NetworkState.file) else { return nil }
+    guard let json = try? JSONValue(parsing: text), let state = NetworkState(json) else {
+      throw .corruptFile(
+        path: file(NetworkState.file), reason: "it does not name a network",
+        advice: "repair it, or run 'meshd network leave' and join again")
+    }
+    return state
+  }
+
+  public func save(_ network: NetworkState) throws(AgentError) {
+    try write(NetworkState.file, Array((network.json.prettyText + "\n").utf8))
+  }
+}

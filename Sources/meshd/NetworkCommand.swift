@@ -1,0 +1,101 @@
+import Agent
+import ArgumentParser
+import Identity
+import Wire
+
+struct NetworkCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "network", abstract: "Create, join or leave a network without starting the daemon.",
+    subcommands: [Create.self, Join.self, Leave.self])
+
+  struct Create: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Make a network.",
+      discussion: """
+        With --endpoint it is published there at once. Without, it will live on the node that 'meshd up' runs on this \
+        machine, and is published at the first 'meshd up'.
+        """)
+
+    @Argument var name: String
+    @Option(
+      name: .customLong("endpoint"),
+      help: ArgumentHelp("URL of the node that is to hold the records; may be repeated.", valueName: "url"))
+    var endpoints: [String] = []
+    @Option(help: ArgumentHelp("IPv4 block of the network.", valueName: "cidr")) var cidr: String?
+    @OptionGroup var state: StateOptions
+    @OptionGroup var json: JSONOption
+
+    private var request: UpRequest { UpRequest(create: name, cidr: cidr, endpoints: endpoints) }
+
+    func validate() throws { try request.checkUsage() }
+
+    func run() async throws {
+      let (directory, identity) = try state.selection.openWithIdentity()
+      let result = try await MeshCommands(directory).createNetwork(request, identity: identity)
+      if json.isOn { return Terminal.print(json: result) }
+      for line in (result["steps"]?.array ?? []).compactMap(\.string) { print("  \(line)") }
+      print("Network created.")
+      print("  Name: \(result["network"]?.string ?? "")")
+      print("  CIDR: \(result["meshCIDR"]?.string ?? "")")
+      print("  Mesh IP: \(result["meshIP"]?.string ?? "")")
+      print("  Record: \(result["networkId"]?.string ?? "")")
+      print("  Anchor: \(result["endpoint"]?.string ?? "this machine's own node, from the first 'meshd up' on")")
+      print("")
+      print("To add a peer: meshd peer add <their-did>")
+    }
+  }
+
+  struct Join: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Join a network that another machine made.")
+
+    @OptionGroup var join: JoinOptions
+    @OptionGroup var state: StateOptions
+    @OptionGroup var json: JSONOption
+
+    func validate() throws {
+      guard join.anchor != nil, join.network != nil, !join.endpoints.isEmpty else {
+        throw ValidationError("joining takes --endpoint, --anchor and --network")
+      }
+      try request.checkUsage()
+    }
+
+    private var request: UpRequest {
+      UpRequest(endpoints: join.endpoints, anchor: join.anchor, networkID: join.network)
+    }
+
+    func run() async throws {
+      let (directory, identity) = try state.selection.openWithIdentity()
+      let result = try await MeshCommands(directory).joinNetwork(request, identity: identity)
+      if json.isOn { return Terminal.print(json: result) }
+      if result["admitted"]?.bool == true {
+        print("  Found node record (owner-provisioned).")
+      } else {
+        print("  No node record found — the anchor needs to run:")
+        print("    meshd peer add \(identity.did)")
+      }
+      print("Joined network.")
+      print("  Name: \(result["network"]?.string ?? "")")
+      print("  CIDR: \(result["meshCIDR"]?.string ?? "")")
+      print("  Mesh IP: \(result["meshIP"]?.string ?? "")")
+      print("  Anchor: \(join.anchor?.text ?? "")")
+      print("")
+      print("Run 'meshd up' to connect.")
+    }
+  }
+
+  struct Leave: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Forget the network on this machine. The other machines are not told.")
+
+    @OptionGroup var state: StateOptions
+
+    func run() async throws {
+      let directory = try state.selection.open(creating: false)
+      if let name = try await MeshCommands(directory).leaveNetwork() {
+        print("Left network \"\(name)\".")
+      } else {
+        print("Not in a network.")
+      }
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import Agent
+import ArgumentParser
+import Identity
+import Wire
+
+struct PeerCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "peer", abstract: "Add, approve and list the machines of the network.",
+    subcommands: [Add.self, Approve.self, List.self])
+
+  struct Add: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Admit a machine, deliver its keys, and print the line that it has to run.")
+
+    @Argument(help: ArgumentHelp("What 'meshd init' printed there.", valueName: "did")) var did: DID
+    @Option(help: "A name for it.") var label: String = "peer"
+    @OptionGroup var state: StateOptions
+    @OptionGroup var json: JSONOption
+
+    func run() async throws {
+      let directory = try state.selection.open(creating: false)
+      let result = try await MeshCommands(directory).addPeer(did, label: label)
+      if json.isOn { return Terminal.print(json: result) }
+      let isKnown = result["known"]?.bool == true
+      let network = result["network"]?.string ?? ""
+      print("Adding peer \(did)...")
+      if !isKnown {
+        print("  Node record created (IP=\(result["meshIP"]?.string ?? "?")).")
+        print("  Context key delivered.")
+      }
+      if result["published"]?.bool == false {
+        print("  The node that holds the records is away: the change will be published as soon as it answers.")
+      }
+      for warning in result["warnings"]?.array ?? [] { Terminal.warning(warning.string ?? "") }
+      print("")
+      print(
+        (isKnown
+          ? "It is a peer of network \"\(network)\" already (IP=\(result["meshIP"]?.string ?? "?")); nothing was changed."
+          : "Peer added to network \"\(network)\".") + " On that machine, run:")
+      print("  \(result["command"]?.string ?? "")")
+    }
+  }
+
+  struct Approve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Deliver the network's key again to a machine that lacks it.")
+
+    @Argument(help: ArgumentHelp("The machine's DID.", valueName: "did")) var did: DID
+    @OptionGroup var state: StateOptions
+    @OptionGroup var json: JSONOption
+
+    func run() async throws {
+      let directory = try state.selection.open(creating: false)
+      let result = try await MeshCommands(directory).approvePeer(did)
+      if json.isOn { return Terminal.print(json: result) }
+      if result["delivered"]?.bool == true {
+        print("Context key delivered to \(did).")
+        if result["published"]?.bool == false {
+          print("The node that holds the records is away: the key will be published as soon as it answers.")
+        }
+      } else {
+        print("Nothing to deliver: \(did) has the current key.")
+      }
+    }
+  }
+
+  struct List: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "List the machines of the network.")
+
+    @OptionGroup var state: StateOptions
+    @OptionGroup var json: JSONOption
+
+    func run() async throws {
+      let directory = try state.selection.open(creating: false)
+      let (name, all, peers) = try await MeshCommands(directory).peers()
+      if json.isOn { return Terminal.print(json: .array(peers)) }
+      guard !peers.isEmpty else { return print("No peers found.") }
+      print("Peers in \"\(name)\":")
+      print(PeerTable.render(all))
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import Foundation
+import Wire
+
+/// `status` for people.
+enum StatusText {
+  static func render(_ status: JSONValue, state: String) -> String {
+    var lines: [String] = []
+    func row(_ title: String, _ value: String?) {
+      if let value, !value.isEmpty { lines.append("  \(title): \(value)") }
+    }
+
+    lines.append("Identity:")
+    row("DID", status["did"]?.string ?? "none yet ('meshd init' makes one)")
+    row("State", state)
+    lines.append("")
+    if let network = status["networkRecordID"]?.string {
+      lines.append("Network:")
+      row("Name", status["network"]?.string)
+      row("CIDR", status["meshCIDR"]?.string)
+      row("Anchor DID", status["anchorDID"]?.string)
+      row("Anchor Endpoint", status["anchorEndpoint"]?.string)
+      row("Network Record", network)
+      row("Mesh IP", status["meshIP"]?.string)
+      row("Mesh IPv6", status["meshIPv6"]?.string)
+      row("WireGuard Key", status["wireGuardKey"]?.string)
+      if let head = status["head"]?.object {
+        row(
+          "Head",
+          "seq \(head["seq"]?.integer ?? 0), epoch \(head["epoch"]?.integer ?? 0), accepted \(head["acceptedAt"]?.string ?? "?")"
+        )
+      }
+    } else {
+      lines.append("Network: none ('meshd up --create NAME' makes one)")
+    }
+    for note in status["notes"]?.array ?? [] { row("Note", note.string) }
+    lines.append("")
+    guard status["running"]?.bool == true else {
+      lines.append("Daemon: not running")
+      return lines.joined(separator: "\n")
+    }
+    lines.append("Daemon:")
+    row("Running", "yes (PID \(status["pid"]?.integer ?? 0))")
+    row("Uptime", status["uptime"]?.string)
+    row("TUN device", status["tunDevice"]?.string)
+    row("UDP port", status["port"]?.integer.map(String.init))
+    row("Routing", status["routingPhase"]?.string)
+    row("Last routing error", status["routingError"]?.string)
+    row("Node", (status["node"]?["listen"]?.array ?? []).compactMap(\.string).joined(separator: ", "))
+    for pending in status["pending"]?.array ?? [] { row("Waiting for", pending.string) }
+    if let refused = status["refused"]?.array, !refused.isEmpty {
+      lines.append("  Refused records:")
+      for record in refused {
+        lines.append(
+          "    \(record["path"]?.string ?? "?") \(record["recordId"]?.string ?? "?"): \(record["reason"]?.string ?? "?")"
+            + " (\(record["count"]?.integer ?? 1)×)")
+      }
+    }
+    let peers = status["peers"]?.array ?? []
+    if !peers.isEmpty {
+      lines.append("")
+      lines.append("Peers:")
+      lines.append(contentsOf: PeerTable.render(peers).split(separator: "\n").map { "  " + $0 })
+    }
+    return lines.joined(separator: "\n")
+  }
+}
+
+/// The table of `peer list`.
+enum PeerTable {
+  static func render(_ peers: [JSONValue]) -> String {
+    Terminal.table(
+      ["NODE DID", "MESH IP", "LABEL", "ENDPOINT", "STATE"],
+      peers.map { peer in
+        [
+          short(peer["nodeDID"]?.string ?? "?"), peer["meshIP"]?.string ?? "?",
+          peer["label"]?.string ?? peer["name"]?.string ?? "", peer["endpoint"]?.string ?? "-", state(peer),
+        ]
+      })
+  }
+
+  private static func state(_ peer: JSONValue) -> String {
+    if peer["isSelf"]?.bool == true { return "this device" }
+    return peer["online"]?.bool == true ? "online" : "unknown"
+  }
+
+  /// DIDs of this program differ only behind their first sixty characters.
+  private static func short(_ did: String) -> String {
+    did.count <= 44 ? did : did.prefix(12) + "…" + did.suffix(31)
+  }
+}

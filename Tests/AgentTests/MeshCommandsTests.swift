@@ -1,0 +1,109 @@
+import DWN
+import Identity
+import Mesh
+import TestSupport
+import Testing
+import Wire
+
+@testable import Agent
+
+/// The commands while no daemon runs: they work on the ledger alone, and what they change is published later.
+@Suite("Commands without a daemon")
+struct MeshCommandsTests {
+  private let folder = TemporaryFolder()
+
+  private func machine(_ name: String, _ seed: UInt64) throws -> (StateDirectory, MachineIdentity) {
+    let directory = try StateDirectory(opening: folder.path + "/" + name)
+    return (directory, try directory.identity(orMaking: SeededRandom(seed)))
+  }
+
+  @Test("a network is made, kept, and not made twice")
+  func create() async throws {
+    let (directory, identity) = try machine("a", 1)
+    let commands = MeshCommands(directory)
+    let created = try await commands.createNetwork(UpRequest(create: "home"), identity: identity)
+    #expect(created["network"] == "home")
+    #expect(created["published"] == false)
+    let status = try await commands.status()
+    #expect(status["running"] == false)
+    #expect(status["networkRecordID"] == created["networkId"])
+    #expect(status["meshIP"] == created["meshIP"])
+    #expect(status["head"]?["seq"]?.integer == 1)
+    await #expect(throws: AgentError.anotherNetwork(name: "home")) {
+      try await commands.createNetwork(UpRequest(create: "other"), identity: identity)
+    }
+  }
+
+  @Test("a peer is added without a node to publish to, once")
+  func addPeer() async throws {
+    let (directory, identity) = try machine("a", 2)
+    let (_, other) = try machine("b", 3)
+    let commands = MeshCommands(directory)
+    _ = try await commands.createNetwork(UpRequest(create: "home"), identity: identity)
+    let added = try await commands.addPeer(other.did, label: "laptop")
+    #expect(added["did"]?.string == other.did.text)
+    #expect(added["label"] == "laptop")
+    #expect(added["known"] == false)
+    #expect(added["published"] == false)
+    let again = try await commands.addPeer(other.did, label: "phone")
+    #expect(again["known"] == true)
+    #expect(again["meshIP"] == added["meshIP"])
+    let peers = try await commands.peers().peers
+    #expect(peers.map { $0["nodeDID"]?.string } == [other.did.text])
+    #expect(peers.first?["label"] == "laptop")
+    #expect(try await commands.approvePeer(other.did)["delivered"] == false)
+  }
+
+  @Test("only the anchor adds peers, and a DID without a key is no peer")
+  func refusals() async throws {
+    let (directory, identity) = try machine("a", 4)
+    let commands = MeshCommands(directory)
+    await #expect(throws: AgentError.noNetwork) { try await commands.addPeer(identity.did, label: "x") }
+    _ = try await commands.createNetwork(UpRequest(create: "home"), identity: identity)
+    let web = try #require(DID("did:web:example.org"))
+    await #expect(throws: (any Error).self) { try await commands.addPeer(web, label: "x") }
+    await #expect(throws: (any Error).self) { try await commands.approvePeer(web) }
+
+    let (elsewhere, _) = try machine("b", 5)
+    let status = try await commands.status()
+    try elsewhere.save(
+      NetworkState(
+        networkID: try #require(status["networkRecordID"]?.string.flatMap { RecordID($0) }), anchor: identity.did,
+        name: "home", endpoints: [], embedsNode: false))
+    await #expect(throws: AgentError.notTheAnchor("add peers")) {
+      try await MeshCommands(elsewhere).addPeer(identity.did, label: "x")
+    }
+  }
+
+  @Test("leaving forgets the network, and says so only once")
+  func leave() async throws {
+    let (directory, identity) = try machine("a", 6)
+    let commands = MeshCommands(directory)
+    #expect(try await commands.leaveNetwork() == nil)
+    _ = try await commands.createNetwork(UpRequest(create: "home"), identity: identity)
+    #expect(try await commands.leaveNetwork() == "home")
+    #expect(try await commands.leaveNetwork() == nil)
+    #expect(try await commands.status()["network"] == nil)
+  }
+
+  @Test("the policy of a new network accepts everything, by a decision")
+  func policy() async throws {
+    let (directory, identity) = try machine("a", 7)
+    let commands = MeshCommands(directory)
+    _ = try await commands.createNetwork(UpRequest(create: "home"), identity: identity)
+    let policy = try await commands.policy()
+    #expect(policy["policy"]?["version"]?.integer == 1)
+    #expect(policy["policy"]?["defaultAction"] == "accept")
+  }
+
+  @Test(
+    "names, blocks and URLs that cannot work are refused before anything is written",
+    arguments: [
+      UpRequest(create: ""), UpRequest(create: String(repeating: "n", count: 65)), UpRequest(create: "a\nb"),
+      UpRequest(create: "home", cidr: "10.0.0.0/31"), UpRequest(create: "home", cidr: "fd00::/64"),
+      UpRequest(create: "home", endpoints: ["ftp://example.org"]), UpRequest(create: "home", endpoints: ["nonsense"]),
+    ])
+  func check(request: UpRequest) {
+    #expect(throws: AgentError.self) { try request.check() }
+  }
+}
