@@ -60,6 +60,7 @@ let package = Package(
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
     .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
     .target(name: "CLinux"),
+
     module("Wire", []),
     module("Cryptography", ["Wire", "CSodium", .crypto]),
     module("Identity", ["Cryptography", "Wire", .crypto]),
@@ -88,6 +89,14 @@ let package = Package(
         "Agent", "Control", "DWNNode", "DWN", "Mesh", "Netmap", "Identity", "Wire", .arguments, .log,
       ],
       swiftSettings: swiftSettings),
+
+    .executableTarget(
+      name: "meshd-bench",
+      dependencies: [
+        "Control", "Mesh", "Netmap", "WireGuard", "DWN", "Identity", "Cryptography", "CSodium", "Wire", .arguments,
+      ],
+      path: "Benchmarks", swiftSettings: swiftSettings),
+
     .target(
       name: "TestSupport", dependencies: ["Identity", "Cryptography", "Wire"], path: "Tests/Support",
       swiftSettings: swiftSettings),
@@ -103,5 +112,11 @@ let package = Package(
     tests("WireGuardTests", ["WireGuard", "Cryptography", "Wire"]),
     tests("EngineTests", ["Engine", "DataPath", "WireGuard", "Netmap", "CLinux", "Cryptography", "Wire"]),
     tests("AgentTests", ["Agent", "Control", "Mesh", "Netmap", "DWNNode", "DWN", "Identity", "Cryptography", "Wire"]),
+    tests(
+      "Lab",
+      [
+        "Agent", "DWNNode", "DWN", "Mesh", "Identity", "Cryptography", "Wire", "Engine", "WireGuard", "DataPath",
+        "Netmap", .subprocess, .nio, .nioPosix, .nioHTTP1,
+      ]),
   ]
 )

@@ -1,0 +1,47 @@
+import ArgumentParser
+import Foundation
+
+/// `make bench`: what the expensive steps cost on this machine.
+///
+/// Every figure stands beside one of the same run that it is measured against, since a machine's speed differs from hour to hour
+/// and a ratio does not. A new benchmark conforms to `Benchmark` and is added to `MeshdBench.all`.
+@main
+struct MeshdBench: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "meshd-bench", abstract: "Measures what meshd's expensive steps cost on this machine.")
+
+  static let all: [any Benchmark] = [PacketSealing(), Handshaking(), NetmapTranslation()]
+
+  @Option(help: "Writes the figures to this file as a JSON array.")
+  var json: String?
+
+  @Option(help: "Runs only the benchmarks whose title contains this.")
+  var only: String?
+
+  func run() async throws {
+    let chosen = Self.all.filter { only == nil || $0.title.localizedCaseInsensitiveContains(only ?? "") }
+    guard !chosen.isEmpty else { throw ValidationError("no benchmark's title contains \"\(only ?? "")\"") }
+    #if DEBUG
+      FileHandle.standardError.write(
+        Data("meshd-bench: a debug build says nothing about speed; use 'make bench'\n".utf8))
+    #endif
+
+    var figures: [Figure] = []
+    for benchmark in chosen {
+      print("\(benchmark.title)…")
+      figures += try await benchmark.figures()
+    }
+    print("\n" + Figure.table(figures))
+    if let json {
+      try Data(Figure.json(figures).utf8).write(to: URL(fileURLWithPath: json), options: .atomic)
+    }
+  }
+}
+
+/// Something that can be measured.
+protocol Benchmark: Sendable {
+  /// What is measured, for the line that is shown while it runs.
+  var title: String { get }
+
+  func figures() async throws -> [Figure]
+}

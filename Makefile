@@ -1,0 +1,55 @@
+# What there is to do with meshd. `make` alone lists it.
+
+PREFIX ?= /usr/local
+binary := .build/release/meshd
+swift_sources := Sources Tests Benchmarks Package.swift
+test_flags ?= --disable-xctest
+
+.PHONY: help demo test build test-build bench install clean setup format lint check-docs
+
+help:
+	@echo 'make demo      two machines in one mesh, on this one: builds meshd and plays the quick start (root or sudo)'
+	@echo 'make test      every test; as root the lab too, with real daemons in network namespaces'
+	@echo 'make build     the release binary, $(binary)'
+	@echo 'make bench     the benchmarks: a table, and .build/bench.json'
+	@echo 'make install   the release binary, stripped, into $$DESTDIR$$PREFIX/bin (PREFIX=$(PREFIX))'
+	@echo 'make clean     removes what was built'
+	@echo 'make setup     the system packages that are missing (apt)'
+	@echo 'make lint      checks the layout of the sources; make format mends it'
+	@echo 'make check-docs  checks what the documentation says against the sources and the program'
+
+demo:
+	@scripts/demo
+
+test: test-build
+	swift test --skip-build $(test_flags)
+
+test-build: setup
+	swift build --build-tests
+
+build: setup
+	@scripts/build-release meshd
+
+bench: setup
+	@scripts/build-release meshd-bench
+	.build/release/meshd-bench --json .build/bench.json
+
+install:
+	@test -x $(binary) || $(MAKE) build
+	install -D -s -m 0755 $(binary) $(DESTDIR)$(PREFIX)/bin/meshd
+
+clean:
+	swift package clean
+	rm -f .build/bench.json .build/build-*.log
+
+setup:
+	@scripts/setup
+
+format:
+	swift format -i -r $(swift_sources)
+
+lint:
+	swift format lint --strict -r $(swift_sources)
+
+check-docs:
+	@scripts/check-docs
