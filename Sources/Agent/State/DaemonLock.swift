@@ -21,7 +21,11 @@ public final class DaemonLock: Sendable {
     self.descriptor = descriptor
   }
 
-  deinit { close(descriptor) }
+  deinit {
+    // Explicitly: a child that is just being started has a copy of the descriptor for a moment, and would keep the lock.
+    flock(descriptor, LOCK_UN)
+    close(descriptor)
+  }
 }
 
 extension StateDirectory {
