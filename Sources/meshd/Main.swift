@@ -32,9 +32,11 @@ struct Main {
       exit(0)
     }
     if code == .validationFailure {
-      let text = Meshd.message(for: error).split(separator: "\n").first.map(String.init) ?? "wrong usage"
-      let words = arguments.prefix { !$0.hasPrefix("-") }.prefix(2).joined(separator: " ")
-      let command = Meshd.isCommand(words) ? "meshd \(words)" : "meshd"
+      var text = Meshd.message(for: error).split(separator: "\n").first.map(String.init) ?? "wrong usage"
+      let words = arguments.prefix { !$0.hasPrefix("-") }
+      let known = [words.prefix(2), words.prefix(1)].map { $0.joined(separator: " ") }.first(where: Meshd.isCommand)
+      let command = known.map { "meshd \($0)" } ?? "meshd"
+      if known == nil, let first = words.first { text = "unknown command \"\(first)\"" }
       Terminal.error("\(text); see '\(command) --help'")
       exit(2)
     }

@@ -96,6 +96,21 @@ struct MeshCommandsTests {
     #expect(policy["policy"]?["defaultAction"] == "accept")
   }
 
+  @Test("'up' fits the network that the directory is in, or says what stands in the way")
+  func upAgainst() async throws {
+    let (directory, identity) = try machine("a", 8)
+    #expect(throws: AgentError.noNetwork) { try UpRequest().checkAgainst(nil) }
+    try UpRequest(create: "home").checkAgainst(nil)
+    _ = try await MeshCommands(directory).createNetwork(UpRequest(create: "home"), identity: identity)
+    let network = try #require(try directory.loadNetwork())
+    try UpRequest().checkAgainst(network)
+    try UpRequest(anchor: identity.did, networkID: network.networkID).checkAgainst(network)
+    let other = RecordID("bafyreidkb7w4slt36fzuqxpzjjv53zuulbou4yqrlnyfzxp6xajoarxu24")
+    for request in [UpRequest(create: "second"), UpRequest(anchor: identity.did, networkID: other)] {
+      #expect(throws: AgentError.anotherNetwork(name: "home")) { try request.checkAgainst(network) }
+    }
+  }
+
   @Test(
     "names, blocks and URLs that cannot work are refused before anything is written",
     arguments: [

@@ -76,6 +76,17 @@ public struct UpRequest: Sendable, Hashable {
     return result
   }
 
+  /// Refuses what does not fit the network that the state directory is in, or that it is in none.
+  public func checkAgainst(_ existing: NetworkState?) throws(AgentError) {
+    guard let existing else {
+      if create == nil, networkID == nil { throw .noNetwork }
+      return
+    }
+    if create != nil || (networkID != nil && networkID != existing.networkID) {
+      throw .anotherNetwork(name: existing.name)
+    }
+  }
+
   /// Whether a daemon that is running already does what is asked.
   public func checkAgainst(running status: JSONValue) throws(AgentError) {
     let name = status["network"]?.string ?? ""

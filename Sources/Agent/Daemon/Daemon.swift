@@ -78,11 +78,7 @@ public actor Daemon {
   ) async throws {
     let session = try await MeshSession.open(directory, identity)
     let existing = try directory.loadNetwork()
-    if request.create != nil, let existing { throw AgentError.anotherNetwork(name: existing.name) }
-    if request.create == nil, request.networkID == nil, existing == nil { throw AgentError.noNetwork }
-    if let id = request.networkID, let existing, existing.networkID != id {
-      throw AgentError.anotherNetwork(name: existing.name)
-    }
+    try request.checkAgainst(existing)
     var settings = try directory.loadSettings().updated(by: request)
     let embedsNode = existing?.embedsNode ?? (request.create != nil && request.endpoints.isEmpty)
 
