@@ -109,7 +109,7 @@ struct UpCommand: AsyncParsableCommand {
       }
       return
     }
-    try request.checkAgainst(try directory.loadNetwork())
+    if !directory.isMakingNetwork { try request.checkAgainst(try directory.loadNetwork()) }
     var arguments = ["up", "--foreground", "--report-startup", "--state-dir", directory.path]
     arguments += request.arguments
     if verbose { arguments.append("--verbose") }

@@ -96,6 +96,27 @@ struct MeshCommandsTests {
     #expect(policy["policy"]?["defaultAction"] == "accept")
   }
 
+  @Test("a network that was being made when the process died is there whole, or not at all")
+  func interruptedCreation() async throws {
+    let (directory, identity) = try machine("a", 9)
+    let commands = MeshCommands(directory)
+    let created = try await commands.createNetwork(UpRequest(create: "home"), identity: identity)
+    let network = try #require(try directory.loadNetwork())
+    // Died after the ledger's commit: the next command takes the network up.
+    try directory.prepare(network)
+    try directory.remove(NetworkState.file)
+    let session = try await MeshSession.open(directory, identity)
+    session.close()
+    #expect(try directory.loadNetwork() == network)
+    #expect(try await commands.status()["networkRecordID"] == created["networkId"])
+    // Died before it: nothing of it remains.
+    let (other, owner) = try machine("b", 10)
+    try other.prepare(network)
+    try await MeshSession.open(other, owner).close()
+    #expect(try other.loadNetwork() == nil)
+    #expect(other.preparedNetwork == nil)
+  }
+
   @Test("'up' fits the network that the directory is in, or says what stands in the way")
   func upAgainst() async throws {
     let (directory, identity) = try machine("a", 8)

@@ -21,6 +21,10 @@ struct MeshSession: Sendable {
     guard let lock = try DaemonLock(directory) else { throw AgentError.daemonRunning(directory: directory.path) }
     let store = try SQLiteMeshStore(directory)
     let keeper = try LedgerKeeper(identity: identity, store: store, stored: try await store.load())
+    if let prepared = directory.preparedNetwork {
+      let isCommitted = await keeper.ledger.isAnchor(of: NetworkID(prepared.networkID))
+      if isCommitted { try directory.adoptPreparedNetwork() } else { try directory.discardPreparedNetwork() }
+    }
     return MeshSession(directory: directory, identity: identity, store: store, keeper: keeper, lock: lock)
   }
 
@@ -47,15 +51,17 @@ struct MeshSession: Sendable {
     if let existing = try directory.loadNetwork() { throw AgentError.anotherNetwork(name: existing.name) }
     let block = cidr.flatMap { IPPrefix($0) } ?? NetworkRecord.defaultCIDR
     let plan = NetworkPlan(record: NetworkRecord(name: name, meshCIDR: block, anchorEndpoints: endpoints))
-    let reference = try await keeper.perform { ledger in
+    let state = try await keeper.perform { [directory, identity] ledger in
       let (network, change) = try ledger.createNetwork(plan, now: .now(), random: SystemRandom())
-      return (network, change)
+      let myself = ledger.nodes(of: network.id).first { $0.did == identity.did }
+      let state = NetworkState(
+        networkID: network.id.recordID, anchor: identity.did, name: name, endpoints: endpoints, embedsNode: embedsNode,
+        meshCIDR: "\(block)", meshIP: myself.map { "\($0.record.meshIP)" })
+      // On disk before the ledger commits, and in force after it: whatever happens between, `open` takes one side.
+      try directory.prepare(state)
+      return (state, change)
     }
-    let myself = await keeper.ledger.nodes(of: reference.id).first { $0.did == identity.did }
-    let state = NetworkState(
-      networkID: reference.id.recordID, anchor: identity.did, name: name, endpoints: endpoints, embedsNode: embedsNode,
-      meshCIDR: "\(block)", meshIP: myself.map { "\($0.record.meshIP)" })
-    try directory.save(state)
+    try directory.adoptPreparedNetwork()
     return state
   }
 

@@ -1,3 +1,4 @@
+import Glibc
 public import Identity
 public import DWN
 import Wire
@@ -69,4 +70,31 @@ extension StateDirectory {
   public func save(_ network: NetworkState) throws(AgentError) {
     try write(NetworkState.file, Array((network.json.prettyText + "\n").utf8))
   }
+
+  // MARK: A network that is being made
+
+  private static let prepared = "network.json.new"
+
+  /// Writes what `network.json` will be once the ledger has the network.
+  func prepare(_ network: NetworkState) throws(AgentError) {
+    try write(Self.prepared, Array((network.json.prettyText + "\n").utf8))
+  }
+
+  /// What was prepared and not decided; `nil` if there is nothing that can be read.
+  var preparedNetwork: NetworkState? {
+    guard let text = try? read(Self.prepared), let json = try? JSONValue(parsing: text) else { return nil }
+    return NetworkState(json)
+  }
+
+  /// Whether the making of a network was interrupted: opening the session decides what became of it.
+  public var isMakingNetwork: Bool { preparedNetwork != nil }
+
+  /// Puts it into force. Needs no space on the disk.
+  func adoptPreparedNetwork() throws(AgentError) {
+    guard rename(file(Self.prepared), file(NetworkState.file)) == 0 else {
+      throw .cannotWrite(path: file(NetworkState.file), reason: StateDirectory.errnoText())
+    }
+  }
+
+  func discardPreparedNetwork() throws(AgentError) { try remove(Self.prepared) }
 }
