@@ -18,9 +18,12 @@ extension Target.Dependency {
   static let nio = product(name: "NIOCore", package: "swift-nio")
   static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
   static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
+  static let nioWebSocket = product(name: "NIOWebSocket", package: "swift-nio")
+  static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
   static let httpClient = product(name: "AsyncHTTPClient", package: "async-http-client")
   static let grdb = product(name: "GRDB", package: "GRDB.swift")
   static let arguments = product(name: "ArgumentParser", package: "swift-argument-parser")
+  static let metrics = product(name: "CoreMetrics", package: "swift-metrics")
   static let deque = product(name: "DequeModule", package: "swift-collections")
   static let lifecycle = product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
   static let unixSignals = product(name: "UnixSignals", package: "swift-service-lifecycle")
@@ -48,7 +51,9 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-collections.git", from: "1.6.0"),
     .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
@@ -59,16 +64,26 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
     .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
+    .systemLibrary(name: "CSecp256k1", pkgConfig: "libsecp256k1", providers: [.apt(["libsecp256k1-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CLinux"),
 
     module("Wire", []),
-    module("Cryptography", ["Wire", "CSodium", .crypto]),
+    module("Cryptography", ["Wire", "CSodium", "CSecp256k1", .crypto]),
     module("Identity", ["Cryptography", "Wire", .crypto]),
     module("DWN", ["Identity", "Cryptography", "Wire", .crypto]),
-    module("DWNClient", ["DWN", "Identity", "Wire", .httpClient, .nio, .nioPosix, .nioHTTP1, .log]),
+    module(
+      "DWNClient",
+      [
+        "DWN", "Identity", "Cryptography", "Wire", .httpClient, .nio, .nioPosix, .nioHTTP1, .nioWebSocket, .nioSSL,
+        .log,
+      ]),
     module(
       "DWNNode",
-      ["DWN", "Identity", "Wire", .grdb, .nio, .nioPosix, .nioHTTP1, .log]),
+      [
+        "DWN", "Identity", "Cryptography", "Wire", "CZstd", .grdb, .nio, .nioPosix, .nioHTTP1, .nioWebSocket, .nioSSL,
+        .log, .metrics,
+      ]),
     module(
       "Mesh", ["DWN", "Identity", "Cryptography", "Wire"],
       resources: [.embedInCode("protocols"), .embedInCode("schemas")]),
@@ -93,7 +108,9 @@ let package = Package(
     .executableTarget(
       name: "meshd-bench",
       dependencies: [
-        "Control", "Mesh", "Netmap", "WireGuard", "DWN", "Identity", "Cryptography", "CSodium", "Wire", .arguments,
+        "Agent", "Control", "Mesh", "Netmap", "Engine", "DataPath", "WireGuard", "DWNNode", "DWNClient", "DWN",
+        "Identity",
+        "Cryptography", "CSodium", "CLinux", "Wire", .arguments, .subprocess, .log,
       ],
       path: "Benchmarks", swiftSettings: swiftSettings),
 
@@ -106,7 +123,11 @@ let package = Package(
     tests("DWNTests", ["DWN", "Identity", "Cryptography", "Wire"]),
     tests(
       "DWNNodeTests",
-      ["DWNNode", "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .grdb, .nio, .nioPosix, .nioHTTP1]),
+      [
+        "DWNNode", "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .grdb, .nio, .nioPosix, .nioHTTP1,
+        .nioWebSocket,
+        .nioSSL, .log,
+      ]),
     tests("MeshTests", ["Mesh", "DWN", "Identity", "Cryptography", "Wire"]),
     tests("ControlTests", ["Control", "Mesh", "Netmap", "DWN", "Identity", "Cryptography", "Wire", .log]),
     tests("WireGuardTests", ["WireGuard", "Cryptography", "Wire"]),
@@ -116,7 +137,7 @@ let package = Package(
       "Lab",
       [
         "Agent", "DWNNode", "DWN", "Mesh", "Identity", "Cryptography", "Wire", "Engine", "WireGuard", "DataPath",
-        "Netmap", .subprocess, .nio, .nioPosix, .nioHTTP1,
+        "Netmap", "DWNClient", .subprocess, .nio, .nioPosix, .nioHTTP1, .log,
       ]),
   ]
 )

@@ -28,7 +28,7 @@ struct ControlSocketTests {
   private func ask(_ client: ControlSocketClient, _ request: ControlRequest) async throws -> ControlResponse? {
     try await withCheckedThrowingContinuation { continuation in
       Thread.detachNewThread {
-        continuation.resume(with: Result { try client.send(request) })
+        continuation.resume(with: Result { try client.send(request, timeout: .seconds(120)) })
       }
     }
   }
@@ -71,14 +71,14 @@ struct ControlSocketTests {
   func nobody() async throws {
     let folder = TemporaryFolder()
     let directory = try StateDirectory(opening: folder.path)
-    let before = try ControlSocketClient(directory).send(.status)
+    let before = try ControlSocketClient(directory).send(.status, timeout: .seconds(120))
     #expect(before == nil)
     let server = try await ControlSocketServer(path: directory.socketPath, logger: Logger(label: "test")) { _ in
       .error(404, "")
     }
     await server.shutdown()
     _ = FileManager.default.createFile(atPath: directory.socketPath, contents: nil)
-    let after = try ControlSocketClient(directory).send(.status)
+    let after = try ControlSocketClient(directory).send(.status, timeout: .seconds(120))
     #expect(after == nil)
   }
 }
