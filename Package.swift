@@ -122,6 +122,9 @@ let package = Package(
     tests("IdentityTests", ["Identity", "Cryptography", "Wire"]),
     tests("DWNTests", ["DWN", "Identity", "Cryptography", "Wire"]),
     tests(
+      "DWNClientTests",
+      ["DWNClient", "DWN", "Identity", "Cryptography", "Wire", .nio, .nioPosix, .nioHTTP1, .nioWebSocket, .log]),
+    tests(
       "DWNNodeTests",
       [
         "DWNNode", "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .grdb, .nio, .nioPosix, .nioHTTP1,

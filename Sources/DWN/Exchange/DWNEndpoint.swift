@@ -10,8 +10,37 @@ public protocol DWNEndpoint: Sendable {
   /// Hands a message to the node. Refusals by the node are replies; an error means that there was no answer.
   func process(tenant: DID, message: JSONValue, data: [UInt8]?) async throws(EndpointError) -> Reply
 
+  /// Opens a subscription with a signed RecordsSubscribe or MessagesSubscribe, and gives the node's reply. The frames come with a
+  /// reply of success, and with no other.
+  func subscribe(
+    tenant: DID, message: JSONValue
+  ) async throws(EndpointError) -> (reply: Reply, frames: (any SubscriptionSource)?)
+
   /// Says, as long as it is iterated, that something of the tenant may have changed. A hint, never content.
   func changes(tenant: DID) -> AsyncStream<ChangeHint>
+}
+
+extension DWNEndpoint {
+  /// For an endpoint that has no live events.
+  public func subscribe(
+    tenant: DID, message: JSONValue
+  ) async throws(EndpointError) -> (reply: Reply, frames: (any SubscriptionSource)?) {
+    (Reply(.init(501, "RecordsSubscribeEventLogUnimplemented: \(name) tells no events")), nil)
+  }
+}
+
+/// An open subscription. For one reader, who pulls: a node need not look for what nobody takes.
+public protocol SubscriptionSource: Sendable {
+  /// Waits for the next frame. `nil` when it has ended in order: after a `failed` frame, after `close()`, or when the task is
+  /// cancelled. An error means that the way to the node broke: nothing is lost, since a new subscription goes on from the cursor.
+  func next() async throws(EndpointError) -> SubscriptionFrame?
+
+  /// Says that the effect of everything up to this place is durable here. A node may hold back what comes more than 32 frames
+  /// after the last place that was acknowledged.
+  func acknowledge(_ cursor: ProgressToken)
+
+  /// Ends the subscription. A reader that waits gets `nil`.
+  func close()
 }
 
 /// Something about a tenant may have changed.
