@@ -2,8 +2,9 @@ internal import CCryptoBoringSSL
 
 /// ChaCha20-Poly1305 (RFC 8439) for packets: one key, set up once, sealing and opening between raw buffers without allocation.
 ///
-/// The nonce is WireGuard's: four zero bytes and the counter in little-endian. This is the only file that knows BoringSSL's
-/// module, which swift-crypto builds and does not promise to keep; `docs/decisions/packet-aead.md` has the measurements.
+/// The nonce is WireGuard's: four zero bytes and the counter in little-endian. This and `AESCTR` are the only files that know
+/// BoringSSL's module, which swift-crypto builds and does not promise to keep; `docs/decisions/packet-aead.md` has the
+/// measurements.
 public struct PacketCipher: ~Copyable, @unchecked Sendable {
   /// Bytes that sealing adds.
   public static let tagLength = 16
