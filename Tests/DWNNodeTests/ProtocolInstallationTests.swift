@@ -134,6 +134,31 @@ struct ProtocolInstallationTests {
     #expect(try await tenancy.attempt(tenancy.alice, tenancy.draft("a")) == "400 ProtocolAuthorizationInvalidType")
   }
 
+  @Test("a message is judged by the definition of its time, also when it or the definition comes late")
+  func governingDefinition() async throws {
+    let times = (0..<6).map { _ in tenancy.tick() }
+    func write(_ path: ProtocolPath, at time: WallTime) async throws -> String {
+      let draft = tenancy.draft(path)
+      return try await tenancy.status(tenancy.alice.signer.recordsWrite(draft, at: time).signed, data: draft.data)
+    }
+    func install(_ structure: String, at time: WallTime) async throws -> String {
+      try await tenancy.status(
+        tenancy.alice.signer.protocolsConfigure(try tenancy.definition(structure), at: time))
+    }
+    let refused = "400 ProtocolAuthorizationInvalidType"
+    #expect(try await install(#"{"b": {}}"#, at: times[4]) == "202")
+    // All definitions are later: the oldest governs.
+    #expect(try await write("b", at: times[0]) == "202")
+    #expect(try await install(#"{"a": {}}"#, at: times[2]) == "202")
+    #expect(try await install(#"{"a": {}}"#, at: times[2]) == "409")
+    #expect(try await write("b", at: times[1]) == refused)
+    #expect(try await write("a", at: times[1]) == "202")
+    #expect(try await write("a", at: times[3]) == "202")
+    #expect(try await write("b", at: times[3]) == refused)
+    #expect(try await write("a", at: times[4]) == refused)
+    #expect(try await write("b", at: times[5]) == "202")
+  }
+
   @Test("strangers see published definitions, the tenant all")
   func visibility() async throws {
     for (uri, published) in [("https://example.org/open", true), ("https://example.org/hidden", false)] {

@@ -24,7 +24,8 @@ struct ReferentialIntegrityTests {
         "tagged": {"$tags": {"$requiredTags": ["kind"], "kind": {"type": "string", "enum": ["a", "b"]}}},
         "fixed": {"$immutable": true},
         "squashed": {"$squash": true},
-        "few": {"$recordLimit": {"max": 2, "strategy": "reject"}},
+        "few": {"$recordLimit": {"max": 2, "strategy": "reject"},
+          "part": {"$recordLimit": {"max": 2, "strategy": "reject"}}},
         "recent": {"$recordLimit": {"max": 2, "strategy": "purgeOldest"}}}}
       """,
       types: [
@@ -210,6 +211,10 @@ struct ReferentialIntegrityTests {
     }
     #expect(try await read(written[1]) == "200")
     #expect(try await read(written[2]) == "404")
+    let above = tenancy.alice.signer.recordsQuery(
+      RecordsFilter(protocolURI: TestTenancy.protocolURI, path: "root/few/part", contextID: root.contextID),
+      at: tenancy.tick())
+    #expect(try await tenancy.status(above) == "400 RecordsRecordLimitAncestorScopeUnsupported")
     let delete = tenancy.alice.signer.recordsDelete(written[0].recordID, prune: false, at: tenancy.tick())
     #expect(try await tenancy.status(delete) == "202")
     #expect(try await tenancy.query(tenancy.alice, filter) == ["2", "3"])

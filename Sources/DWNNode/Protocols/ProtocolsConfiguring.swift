@@ -2,7 +2,8 @@ import DWN
 import Identity
 import Wire
 
-/// Installs a protocol at its tenant. Only the newest definition of a protocol is kept (dwn-server 7.2).
+/// Installs a protocol at its tenant. The newest definition is the one that is shown; earlier ones stay, since they govern the
+/// messages of their time (dwn-server 6.1, 7.2).
 struct ProtocolsConfiguring {
   let tenant: DID
   let transaction: any MessageTransaction
@@ -11,15 +12,14 @@ struct ProtocolsConfiguring {
     guard signed.author == tenant else {
       throw DWNError(401, "ProtocolsConfigureAuthorizationFailed", "only the tenant installs protocols")
     }
-    let message = StoredMessage(
+    guard try transaction.message(element: signed.element) == nil else { return .refused(409, "Conflict") }
+    var message = StoredMessage(
       kind: .configure, cid: signed.message.cid.text, element: signed.element, author: signed.author,
       timestamp: signed.message.timestamp, json: json, protocolURI: definition.uri,
       isPublishedDefinition: definition.isPublished, isLatest: true)
     if let earlier = try transaction.configure(of: definition.uri) {
-      if earlier.cid == message.cid || earlier.element == message.element { return .refused(409, "Conflict") }
-      // An older definition governs nothing any more, and its sender has nothing left to do.
-      guard message.isNewer(than: earlier) else { return .accepted([]) }
-      try transaction.remove(earlier)
+      message.isLatest = message.isNewer(than: earlier)
+      if message.isLatest { try transaction.demote(earlier) }
     }
     try transaction.insert(message, data: nil)
     return .accepted([message.hint])

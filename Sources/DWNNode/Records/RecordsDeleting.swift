@@ -56,7 +56,8 @@ struct RecordsDeleting {
     guard signed.author != tenant else { return }
     let ofOthers: RecordAction = prune ? .coPrune : .coDelete
     let ofOwn: RecordAction = prune ? .prune : .delete
-    let definition = try definitions.definition(of: initial.protocolURI, in: transaction)
+    let definition = try definitions.definition(
+      of: initial.protocolURI, at: signed.message.timestamp, in: transaction)
     try RecordRules(reader: transaction, definition: definition).authorize(
       signed.author, role: signed.payload.protocolRole,
       to: signed.author == initial.author ? [ofOwn, ofOthers] : [ofOthers],

@@ -2,8 +2,8 @@ import DWN
 import Identity
 import Wire
 
-/// A RecordsQuery with its parts as types. Throws status 400, and 401 when only the tenant's own could be meant and nobody
-/// signed.
+/// What a RecordsQuery, RecordsCount or RecordsSubscribe asks for, with its parts as types. Throws status 400, and 401 when only
+/// the tenant's own could be meant and nobody signed.
 struct RecordsQueryRequest: Sendable {
   let filter: RecordsFilter
   let sort: DateSort
@@ -12,6 +12,7 @@ struct RecordsQueryRequest: Sendable {
   /// `nil` when the message is not signed.
   let requester: DID?
   let role: String?
+  let time: WallTime
 
   init(_ message: Message, _ signed: SignedMessage?) throws(DWNError) {
     let descriptor = message.descriptor
@@ -19,15 +20,17 @@ struct RecordsQueryRequest: Sendable {
     sort = descriptor["dateSort"]?.string.flatMap { DateSort(rawValue: $0) } ?? .createdAscending
     requester = signed?.author
     role = signed?.payload.protocolRole
+    time = message.timestamp
     (limit, cursor) = try Self.page(descriptor["pagination"])
     if filter.published == false, sort == .publishedAscending || sort == .publishedDescending {
       throw DWNError(
         400, "RecordsQueryParseFilterPublishedSortInvalid", "unpublished records cannot be sorted by publication")
     }
     if role != nil, filter.path == nil {
-      throw DWNError(400, "RecordsQueryFilterMissingRequiredProperties", "with a role, the filter names a protocolPath")
+      throw DWNError(
+        400, message.kind.rawValue + "FilterMissingRequiredProperties", "with a role, the filter names a protocolPath")
     }
-    try Self.checkNesting(filter)
+    try Self.checkNesting(filter, of: message.kind)
     guard requester != nil || filter.published != false else {
       throw DWNError(401, "AuthenticateJwsMissing", "unpublished records are shown to those who sign")
     }
@@ -56,17 +59,17 @@ struct RecordsQueryRequest: Sendable {
   }
 
   /// Records below others are asked for below one parent or ancestor.
-  private static func checkNesting(_ filter: RecordsFilter) throws(DWNError) {
+  private static func checkNesting(_ filter: RecordsFilter, of kind: Message.Kind) throws(DWNError) {
     guard let path = filter.path, !path.isControl, path.depth > 1 else { return }
     if filter.parentID != nil, filter.contextID == nil { return }
     if let context = filter.contextID, context.depth <= path.depth { return }
     throw DWNError(
-      400, "RecordsQueryNestedProtocolPathContextIdInvalid",
+      400, kind.rawValue + "NestedProtocolPathContextIdInvalid",
       "a query at \(path) names a parentId, or a contextId of at most \(path.depth) segments")
   }
 }
 
-/// Answers a RecordsQuery. Having no right is no error: the answer has fewer entries, or none (dwn-server 5.2).
+/// Answers a RecordsQuery or a RecordsCount. Having no right is no error: the answer has fewer entries, or none (dwn-server 5.2).
 struct RecordsQuerying {
   let tenant: DID
   let transaction: any MessageReader
@@ -77,10 +80,8 @@ struct RecordsQuerying {
   private static let fetchSize = 500
 
   func reply(to request: RecordsQueryRequest) throws -> Reply {
-    var selection = Selection(
-      filter: request.filter, visibility: try visibility(for: request),
-      occupancy: try definitions.occupancy(for: request.filter, in: transaction), sort: request.sort,
-      after: request.cursor.flatMap { cursor in cursor.value.string.map { ($0, cursor.messageCID) } })
+    var selection = try selection(for: request)
+    selection.after = request.cursor.flatMap { cursor in cursor.value.string.map { ($0, cursor.messageCID) } }
     var entries: [JSONValue] = []
     var last: StoredMessage?
     var size = 0
@@ -110,13 +111,38 @@ struct RecordsQuerying {
     return Reply(.init(200, "OK"), members: members)
   }
 
+  /// The number that a query without a limit would show.
+  func count(for request: RecordsQueryRequest) throws -> Reply {
+    let count = try transaction.count(try selection(for: request))
+    return Reply(.init(200, "OK"), members: ["count": .integer(Int64(count))])
+  }
+
+  private func selection(for request: RecordsQueryRequest) throws -> Selection {
+    let visibility = try visibility(for: request)
+    let occupancy = try definitions.occupancy(for: request.filter, in: transaction)
+    if let path = request.filter.path, occupancy.contains(where: { $0.path == path }) {
+      try checkScope(request.filter, at: path)
+    }
+    return Selection(filter: request.filter, visibility: visibility, occupancy: occupancy, sort: request.sort)
+  }
+
+  /// Where only so many records are shown below one parent, a query stays below one (dwn-server 6.6).
+  private func checkScope(_ filter: RecordsFilter, at path: ProtocolPath) throws(DWNError) {
+    guard path.depth > 1, filter.parentID == nil, filter.recordID == nil else { return }
+    guard let context = filter.contextID, context.depth >= path.depth - 1 else {
+      throw DWNError(
+        400, "RecordsRecordLimitAncestorScopeUnsupported",
+        "the number of records at \(path) is limited: a query there names their parent")
+    }
+  }
+
   private func visibility(for request: RecordsQueryRequest) throws -> Selection.Visibility {
     guard let requester = request.requester else { return .published }
     if let role = request.role, let path = request.filter.path, requester != tenant {
       guard let uri = request.filter.protocolURI else {
         throw DWNError(401, "ProtocolAuthorizationProtocolNotFound", "with a role, the filter names a protocol")
       }
-      let definition = try definitions.definition(of: uri, in: transaction)
+      let definition = try definitions.definition(of: uri, at: request.time, in: transaction, refusal: 401)
       try RecordRules(reader: transaction, definition: definition)
         .authorizeQuery(requester, role: role, at: path, context: request.filter.contextID)
       return .all

@@ -9,12 +9,14 @@ struct RecordsReadRequest: Sendable {
   /// `nil` when the message is not signed.
   let requester: DID?
   let role: String?
+  let time: WallTime
 
   init(_ message: Message, _ signed: SignedMessage?) throws(DWNError) {
     filter = try RecordsFilter(message.descriptor["filter"] ?? .null)
     sort = message.descriptor["dateSort"]?.string.flatMap { DateSort(rawValue: $0) } ?? .createdAscending
     requester = signed?.author
     role = signed?.payload.protocolRole
+    time = message.timestamp
   }
 }
 
@@ -58,9 +60,8 @@ struct RecordsReading {
   private func authorize(_ request: RecordsReadRequest, _ write: StoredMessage, _ place: StoredMessage.Place) throws {
     if request.requester == tenant || write.content?.isPublished == true { return }
     if let requester = request.requester, requester == write.author || requester == place.recipient { return }
-    guard let definition = try? definitions.definition(of: write.protocolURI, in: transaction) else {
-      throw DWNError(401, "RecordsReadAuthorizationFailed", "the author may not read this record")
-    }
+    let definition = try definitions.definition(
+      of: write.protocolURI, at: request.time, in: transaction, refusal: 401)
     try RecordRules(reader: transaction, definition: definition).authorize(
       request.requester, role: request.role, to: [.read],
       on: RecordRules.Subject(

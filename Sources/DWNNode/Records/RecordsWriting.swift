@@ -21,7 +21,7 @@ struct RecordsWriting {
         400, "RecordsWriteGetInitialWriteNotFound",
         "the first write of \(write.recordID) is not here: send it before this")
     }
-    let definition = try definitions.definition(of: write.protocolURI, in: transaction)
+    let definition = try definitions.definition(of: write.protocolURI, at: write.timestamp, in: transaction)
     let rules = try ReferentialIntegrity(reader: transaction, definition: definition).check(write, initial: initial)
     let place = SiblingPlace(protocolURI: write.protocolURI, path: write.path, parent: write.contextID.parent)
     let rule = try authorize(write, initial: initial, definition: definition)

@@ -17,11 +17,14 @@ final class DefinitionCache: Sendable {
     }
   }
 
-  /// The definition that governs the records of a protocol: the newest one. Throws status 400 when none is installed.
-  func definition(of protocolURI: String, in reader: any MessageReader) throws -> ProtocolDefinition {
-    guard let configure = try reader.configure(of: protocolURI) else {
+  /// The definition that governs a protocol's messages of a time (dwn-server 6.1). Throws when none is installed: for who reads
+  /// this is one more reason to be shown nothing, and `refusal` is 401.
+  func definition(
+    of protocolURI: String, at time: WallTime, in reader: any MessageReader, refusal: Int = 400
+  ) throws -> ProtocolDefinition {
+    guard let configure = try reader.configure(of: protocolURI, at: time) else {
       throw DWNError(
-        400, "ProtocolAuthorizationProtocolNotFound", "the tenant has not installed the protocol \(protocolURI)")
+        refusal, "ProtocolAuthorizationProtocolNotFound", "the tenant has not installed the protocol \(protocolURI)")
     }
     return try definition(of: configure)
   }

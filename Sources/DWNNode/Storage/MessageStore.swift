@@ -30,6 +30,9 @@ protocol MessageReader {
   /// The newest definition of a protocol.
   func configure(of protocolURI: String) throws -> StoredMessage?
 
+  /// The definition that governs a time: the newest that is not later, or the oldest when all are.
+  func configure(of protocolURI: String, at time: WallTime) throws -> StoredMessage?
+
   /// Newest definitions, of one protocol or all.
   func configures(of protocolURI: String?, onlyPublished: Bool) throws -> [StoredMessage]
 
@@ -44,6 +47,9 @@ protocol MessageReader {
 
   /// The messages that stand for their records, in order, and no more than asked for.
   func find(_ selection: Selection) throws -> [StoredMessage]
+
+  /// How many messages a selection finds, whatever its limit.
+  func count(_ selection: Selection) throws -> Int
 
   func data(of message: StoredMessage) throws -> [UInt8]?
 }

@@ -20,11 +20,18 @@ struct SQLiteMessages: MessageTransaction {
   }
 
   func configure(of protocolURI: String) throws -> StoredMessage? {
-    try fetch("kind = 'configure' AND protocol = ? LIMIT 1", [protocolURI]).first
+    try fetch("kind = 'configure' AND protocol = ? AND is_latest LIMIT 1", [protocolURI]).first
+  }
+
+  func configure(of protocolURI: String, at time: WallTime) throws -> StoredMessage? {
+    let definitions = "kind = 'configure' AND protocol = ?"
+    let current = try fetch(
+      definitions + " AND timestamp <= ? ORDER BY timestamp DESC, cid DESC LIMIT 1", [protocolURI, time.timestamp])
+    return try (current.isEmpty ? fetch(definitions + " ORDER BY timestamp, cid LIMIT 1", [protocolURI]) : current).first
   }
 
   func configures(of protocolURI: String?, onlyPublished: Bool) throws -> [StoredMessage] {
-    var condition = "kind = 'configure'"
+    var condition = "kind = 'configure' AND is_latest"
     var values: [any DatabaseValueConvertible] = []
     if let protocolURI {
       condition += " AND protocol = ?"
@@ -59,6 +66,15 @@ struct SQLiteMessages: MessageTransaction {
   func find(_ selection: Selection) throws -> [StoredMessage] {
     let query = SelectionSQL(selection)
     return try fetch(query.text, query.values)
+  }
+
+  func count(_ selection: Selection) throws -> Int {
+    var selection = selection
+    selection.limit = nil
+    let query = SelectionSQL(selection)
+    let statement = try database.cachedStatement(sql: "SELECT count(*) FROM message WHERE tenant = ? AND " + query.text)
+    let arguments: [any DatabaseValueConvertible] = [tenant] + query.values
+    return try Int.fetchOne(statement, arguments: StatementArguments(arguments)) ?? 0
   }
 
   func data(of message: StoredMessage) throws -> [UInt8]? {
