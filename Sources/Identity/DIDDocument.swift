@@ -73,30 +73,15 @@ public struct DIDDocument: Hashable, Sendable {
 public enum DIDError: Error, Hashable, CustomStringConvertible {
   case unsupportedMethod(String)
   case malformed(DID, reason: String)
+  /// The DID's host or gateway gave no document, or one that cannot be believed.
+  case unreachable(DID, reason: String)
 
   public var description: String {
     switch self {
     case .unsupportedMethod(let method):
       "DIDs of method \"\(method)\" cannot be resolved by this version: use did:jwk or did:key"
     case .malformed(let did, let reason): "\(did) is not a valid DID: \(reason)"
-    }
-  }
-}
-
-/// Turns a DID into its document.
-public protocol DIDResolver: Sendable {
-  func resolve(_ did: DID) throws(DIDError) -> DIDDocument
-}
-
-/// Resolves the methods whose DIDs carry their keys: `did:jwk`, and `did:key` with Ed25519 and X25519. It asks nobody.
-public struct OfflineResolver: DIDResolver {
-  public init() {}
-
-  public func resolve(_ did: DID) throws(DIDError) -> DIDDocument {
-    switch did.method {
-    case "jwk": try JWKMethod.resolve(did)
-    case "key": try KeyMethod.resolve(did)
-    default: throw .unsupportedMethod(String(did.method))
+    case .unreachable(let did, let reason): "\(did) could not be resolved: \(reason)"
     }
   }
 }

@@ -1,5 +1,4 @@
 public import Wire
-public import Cryptography
 
 /// Why a JWS was refused. The names are those of the DWN's error codes.
 public enum JWSError: Error, Hashable, CustomStringConvertible {
@@ -94,7 +93,12 @@ public struct GeneralJWS: Hashable, Sendable {
     ]
   }
 
+  /// The DIDs whose documents `verify` asks for.
+  public var signers: Set<DID> { Set(signatures.compactMap(\.signer)) }
+
   /// Verifies every signature over the text as received and returns the signers in order.
+  ///
+  /// The key alone decides how a signature is verified; an `alg` that is not the key's makes it invalid.
   public func verify(with resolver: some DIDResolver) throws(JWSError) -> [DID] {
     var signers: [DID] = []
     for signature in signatures {
@@ -107,28 +111,38 @@ public struct GeneralJWS: Hashable, Sendable {
       else {
         throw .keyNotFound(kid: kid)
       }
-      guard case .ed25519(let key)? = PublicJWK(method.publicKeyJWK) else {
+      guard let key = PublicJWK(method.publicKeyJWK), let algorithm = key.algorithm else {
         throw .unsupportedCurve(method.publicKeyJWK["crv"]?.string ?? "?")
       }
-      guard alg == "EdDSA" else { throw .invalidSignature(kid: kid) }
       let input = Array((signature.protected + "." + payload).utf8)
-      guard let bytes = Base64.decode(signature.signature), key.verify(signature: bytes, of: input) else {
-        throw .invalidSignature(kid: kid)
-      }
+      guard alg == algorithm.rawValue, let bytes = Base64.decode(signature.signature),
+        key.verify(signature: bytes, of: input)
+      else { throw .invalidSignature(kid: kid) }
       signers.append(did)
     }
     return signers
   }
 
+  /// Verifies with the documents that a directory gives, which it may have to fetch.
+  public func verify(asking directory: some DIDDirectory) async throws(JWSError) -> [DID] {
+    try verify(with: await directory.documents(of: signers))
+  }
+
   /// One EdDSA signature. The protected header is `{"alg":"EdDSA","kid":…}`, compact, in this order.
   public static func sign(_ payload: [UInt8], with identity: MachineIdentity) -> GeneralJWS {
-    let header: JSONValue = ["alg": "EdDSA", "kid": .string(identity.signingKeyID)]
-    return sign(payload, header: header.encoded, key: identity.signingKey, kid: identity.signingKeyID)
+    sign(payload, key: identity.signingKey, kid: identity.signingKeyID)
+  }
+
+  /// One signature by the algorithm of the key. The protected header is `{"alg":…,"kid":…}`, compact, in this order.
+  public static func sign(_ payload: [UInt8], key: some JWSSigningKey, kid: String) -> GeneralJWS {
+    let alg = key.publicJWK.algorithm?.rawValue ?? ""
+    let header: JSONValue = ["alg": .string(alg), "kid": .string(kid)]
+    return sign(payload, header: header.encoded, key: key, kid: kid)
   }
 
   /// With a protected header of the caller's spelling, which must name `kid`.
   public static func sign(
-    _ payload: [UInt8], header: [UInt8], key: Ed25519PrivateKey, kid: String
+    _ payload: [UInt8], header: [UInt8], key: some JWSSigningKey, kid: String
   ) -> GeneralJWS {
     let protected = Base64.encode(header)
     let encoded = Base64.encode(payload)
@@ -136,7 +150,8 @@ public struct GeneralJWS: Hashable, Sendable {
     return GeneralJWS(
       payload: encoded,
       signatures: [
-        Signature(protected: protected, signature: Base64.encode(signature), kid: kid, alg: "EdDSA")
+        Signature(
+          protected: protected, signature: Base64.encode(signature), kid: kid, alg: key.publicJWK.algorithm?.rawValue)
       ])
   }
 }

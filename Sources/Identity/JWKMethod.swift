@@ -19,8 +19,10 @@ enum JWKMethod {
       throw .malformed(did, reason: "its key is not a JSON Web Key")
     }
     guard jwk["d"] == nil else { throw .malformed(did, reason: "it carries a private key") }
-    if jwk["kty"] == "OKP", PublicJWK(jwk) == nil {
-      throw .malformed(did, reason: "its key does not have 32 bytes on a known curve")
+    // Keys of other kinds are somebody's business, but one that names a curve known here must be a point of it.
+    let isKnown = jwk["kty"] == "OKP" || jwk["crv"] == "secp256k1" || jwk["crv"] == "P-256"
+    guard !isKnown || PublicJWK(jwk) != nil else {
+      throw .malformed(did, reason: "its key is not one of a known curve")
     }
     let zero = did.text + "#0"
     var document = DIDDocument(
@@ -35,7 +37,7 @@ enum JWKMethod {
     case .x25519:
       document.authentication = []
       document.keyAgreement = [zero]
-    case nil: break
+    case .secp256k1, .p256, nil: break
     }
     return document
   }

@@ -98,7 +98,7 @@ struct IdentityVectorTests {
     let document = try OfflineResolver().resolve(did)
     #expect(document.json["verificationMethod"]?.array?.first?["publicKeyJwk"]?["kid"] != nil)
     let method = try #require(document.method(for: text + "#0"))
-    #expect(try PublicJWK(method.publicKeyJWK)?.bytes.array == foreign.hex("ed25519PublicKeyHex"))
+    #expect(try PublicJWK(method.publicKeyJWK)?.bytes == foreign.hex("ed25519PublicKeyHex"))
     #expect(try did.wireGuardKey?.base64 == foreign.text("wireGuardPublicKey_b64"))
     #expect(try document.encryptionKey?.bytes.array == foreign.hex("x25519PublicKeyHex"))
   }
