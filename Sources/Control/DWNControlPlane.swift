@@ -163,6 +163,9 @@ public actor DWNControlPlane: ControlPlane {
 
   public func setLocalEndpoints(_ addresses: [SocketAddress]) {
     guard addresses != localAddresses else { return }
+    if let before = localAddresses, Set(before.map(\.ip)) != Set(addresses.map(\.ip)) {
+      for endpoint in configuration.endpoints { endpoint.hostAddressesChanged() }
+    }
     localAddresses = addresses
     publication.changed(at: clock.now())
     wake(.upkeep)

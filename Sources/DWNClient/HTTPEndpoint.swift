@@ -8,12 +8,12 @@ public import Wire
 /// A node that is reached over HTTP: each message is one request with the message in the header `dwn-request` and its data as
 /// the body.
 ///
-/// Nothing is sent twice: whoever calls knows whether a message may be repeated. What comes back is bounded, and read as what a
-/// stranger says.
+/// A request that found a dead connection, or a node that is busy for a moment, is sent again with the same bytes (`Resending` says
+/// when). What comes back is bounded, and read as what a stranger says.
 public final class HTTPEndpoint: DWNEndpoint {
   /// What may be waited for and taken in.
   public struct Limits: Sendable {
-    /// From the request to the end of the reply.
+    /// From the request to the end of the reply, with all that is sent again.
     public var timeout: Duration
     public var connectTimeout: Duration
     /// Largest body of a reply, in bytes.
@@ -29,35 +29,26 @@ public final class HTTPEndpoint: DWNEndpoint {
   }
 
   public let url: EndpointURL
-  private let client: HTTPClient
+  private let connections: ConnectionPool
   private let limits: Limits
   private let random: any RandomSource
 
   public var name: String { url.text }
 
   public init(_ url: EndpointURL, limits: Limits = Limits(), random: any RandomSource = SystemRandom()) {
-    var configuration = HTTPClient.Configuration(
-      redirectConfiguration: .disallow,
-      timeout: .init(connect: .nanoseconds(limits.connectTimeout.nanoseconds)), decompression: .disabled)
-    configuration.httpVersion = .http1Only
-    // Shorter than servers keep an idle connection (ours: 60 s), so that a request does not meet one that is being closed.
-    configuration.connectionPool.idleTimeout = .seconds(30)
-    configuration.connectionPool.retryConnectionEstablishment = false
-    configuration.maximumUsesPerConnection = 10_000
     self.url = url
     self.limits = limits
     self.random = random
-    self.client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
-  }
-
-  deinit {
-    // Does nothing after `shutdown()`; an endpoint that was just dropped closes its connections here.
-    client.shutdown { _ in }
+    self.connections = ConnectionPool(connectTimeout: limits.connectTimeout)
   }
 
   /// Closes the connections. What is still under way fails.
   public func shutdown() async {
-    try? await client.shutdown()
+    await connections.shutdown()
+  }
+
+  public func hostAddressesChanged() {
+    connections.drop()
   }
 
   public func process(tenant: DID, message: JSONValue, data: [UInt8]?) async throws(EndpointError) -> Reply {
@@ -68,7 +59,9 @@ public final class HTTPEndpoint: DWNEndpoint {
     request.headers.add(name: "accept", value: "application/json, application/octet-stream")
     request.headers.add(name: "dwn-request", value: call.json.asciiText)
     if let data, !data.isEmpty { request.body = .bytes(data, length: .known(Int64(data.count))) }
-    return try await exchange(request, call)
+    return try await answered(request) { answer throws(EndpointError) in
+      try answer.reply(to: call, from: name, now: WallTime.now())
+    }
   }
 
   /// No hints come over plain HTTP: the stream stays silent until it is cancelled.
@@ -76,17 +69,75 @@ public final class HTTPEndpoint: DWNEndpoint {
     AsyncStream { _ in }
   }
 
-  private func exchange(_ request: HTTPClientRequest, _ call: JSONRPCCall) async throws(EndpointError) -> Reply {
+  /// What the node says of itself.
+  public func information() async throws(EndpointError) -> NodeInformation {
+    var request = HTTPClientRequest(url: url.text + "/info")
+    request.headers.add(name: "accept", value: "application/json")
+    return try await answered(request) { answer throws(EndpointError) in
+      guard answer.status != 429 else { throw answer.rateLimit(from: name, now: WallTime.now()) }
+      guard answer.status == 200, answer.body.count <= NodeInformation.limit,
+        let json = try? JSONValue(parsing: answer.body, depth: JSONRPCAnswer.depth),
+        let information = NodeInformation(json)
+      else { throw .notADWN(name: name, reason: "it says nothing of itself at /info (HTTP status \(answer.status))") }
+      return information
+    }
+  }
+
+  // MARK: - Requests
+
+  /// Sends a request, again where that helps, and reads the answer.
+  private func answered<Value: Sendable>(
+    _ request: HTTPClientRequest, _ read: (JSONRPCAnswer) throws(EndpointError) -> Value
+  ) async throws(EndpointError) -> Value {
+    let start = Instant.now()
+    var resending = Resending(timeout: limits.timeout)
+    while true {
+      let failure: Failed
+      do throws(Failed) {
+        return try await attempt(request, within: limits.timeout - (Instant.now() - start), read)
+      } catch {
+        failure = error
+      }
+      let jitter = Double(random.uint32()) / Double(UInt32.max)
+      guard
+        let pause = resending.pause(after: failure.kind, elapsed: Instant.now() - start, jitter: jitter),
+        !Task.isCancelled
+      else { throw failure.error }
+      if pause > .zero {
+        do { try await Task.sleep(for: pause) } catch { throw failure.error }
+      }
+    }
+  }
+
+  private struct Failed: Error {
+    let error: EndpointError
+    let kind: Resending.Failure
+  }
+
+  private func attempt<Value: Sendable>(
+    _ request: HTTPClientRequest, within timeout: Duration, _ read: (JSONRPCAnswer) throws(EndpointError) -> Value
+  ) async throws(Failed) -> Value {
+    let (client, generation) = connections.current
     let answer: JSONRPCAnswer
     do {
-      let response = try await client.execute(request, timeout: .nanoseconds(limits.timeout.nanoseconds))
+      let response = try await client.execute(request, timeout: .nanoseconds(timeout.nanoseconds))
       let body = try await response.body.collect(upTo: limits.largestReply)
       answer = JSONRPCAnswer(
         status: Int(response.status.code), reply: response.headers["dwn-response"],
         retryAfter: response.headers.first(name: "retry-after"), body: Array(body.readableBytesView))
     } catch {
-      throw TransportFailure.describe(error, name: name, limits: limits)
+      let kind =
+        connections.isCurrent(generation) ? TransportFailure.kind(of: error) : Resending.Failure.connectionsDropped
+      throw Failed(error: TransportFailure.describe(error, name: name, limits: limits), kind: kind)
     }
-    return try answer.reply(to: call, from: name, now: WallTime.now())
+    do throws(EndpointError) {
+      return try read(answer)
+    } catch {
+      switch error {
+      case .rateLimited(_, let after): throw Failed(error: error, kind: .rateLimited(after))
+      case .unreachable: throw Failed(error: error, kind: .gateway)
+      default: throw Failed(error: error, kind: .other)
+      }
+    }
   }
 }

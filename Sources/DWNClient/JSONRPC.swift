@@ -48,6 +48,11 @@ struct JSONRPCAnswer {
     return parsed
   }
 
+  /// For an answer with HTTP status 429 to something else than a message.
+  func rateLimit(from name: String, now: WallTime) -> EndpointError {
+    .rateLimited(name: name, retryAfter: waiting(try? JSONValue(parsing: body, depth: Self.depth), now: now))
+  }
+
   private func withoutRPC(_ name: String) -> EndpointError {
     switch status {
     case 502, 503, 504: .unreachable(name: name, reason: "HTTP status \(status)")

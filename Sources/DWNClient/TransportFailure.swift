@@ -4,6 +4,10 @@ import NIOCore
 import NIOPosix
 import Wire
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 /// What the HTTP library says when there is no answer, in words for people.
 enum TransportFailure {
   static func describe(_ error: any Error, name: String, limits: HTTPEndpoint.Limits) -> EndpointError {
@@ -19,6 +23,20 @@ enum TransportFailure {
       if case .connectTimeout = error { return .timedOut(name: name) }
       return .unreachable(name: name, reason: "the connection was closed")
     default: return .unreachable(name: name, reason: String("\(error)".prefix(200)))
+    }
+  }
+
+  /// Whether the connection stood and was lost.
+  static func kind(of error: any Error) -> Resending.Failure {
+    switch error {
+    case let error as HTTPClientError: error == .remoteConnectionClosed ? .connectionLost : .other
+    case let error as IOError: [EPIPE, ECONNRESET].contains(error.errnoCode) ? .connectionLost : .other
+    case let error as ChannelError:
+      switch error {
+      case .ioOnClosedChannel, .alreadyClosed, .eof, .inputClosed, .outputClosed: .connectionLost
+      default: .other
+      }
+    default: .other
     }
   }
 

@@ -18,9 +18,16 @@ enum Preflight {
       }
       guard reply.status.isSuccess else {
         throw .failed(
-          "\(endpoint.name) does not serve this machine: \(reply.status.code) \(reply.status.detail); its operator adds "
-            + "--tenant \(identity.did)")
+          "\(endpoint.name) does not serve this machine: \(reply.status.code) \(reply.status.detail); "
+            + (await requirements(of: endpoint) ?? "its operator adds --tenant \(identity.did)"))
       }
     }
+  }
+
+  /// What the node says that a tenant has to do first; `nil` if it names nothing.
+  private static func requirements(of endpoint: any DWNEndpoint) async -> String? {
+    guard let information = try? await (endpoint as? HTTPEndpoint)?.information(), !information.registration.isEmpty
+    else { return nil }
+    return "it asks for \(information.registration.map(\.description).joined(separator: " and "))"
   }
 }

@@ -16,11 +16,17 @@ public protocol DWNEndpoint: Sendable {
     tenant: DID, message: JSONValue
   ) async throws(EndpointError) -> (reply: Reply, frames: (any SubscriptionSource)?)
 
+  /// This host has other addresses now: connections that were made with the old ones may lead nowhere, without a sign of it.
+  func hostAddressesChanged()
+
   /// Says, as long as it is iterated, that something of the tenant may have changed. A hint, never content.
   func changes(tenant: DID) -> AsyncStream<ChangeHint>
 }
 
 extension DWNEndpoint {
+  /// For an endpoint without connections.
+  public func hostAddressesChanged() {}
+
   /// For an endpoint that has no live events.
   public func subscribe(
     tenant: DID, message: JSONValue
