@@ -67,6 +67,36 @@ struct KeyTreeTests {
     #expect(checked == 13)
   }
 
+  private static let v1Path = "mesh/key-derivation-v1.json"
+
+  @Test(
+    "the keys of encryption v1, also those that a machine asks to be delivered to, are those of the other implementation",
+    .enabled(if: Fixtures.have(v1Path), "\(Fixtures.skipped)"),
+    arguments: ConformanceCase.all(v1Path, "identities"))
+  func v1(vector: ConformanceCase) throws {
+    let seed: [UInt8] =
+      switch vector["identity"]?.string {
+      case "seed-zero": [UInt8](repeating: 0, count: 32)
+      case "seed-sequence": (0..<32).map { UInt8($0) }
+      case let name: SHA2.sha256(Array(("meshd-fixture:" + (name ?? "")).utf8))
+      }
+    let identity = try #require(MachineIdentity(seed: SecretBytes(seed)))
+    #expect(identity.did.text == vector["did"]?.string)
+    let tree = KeyTree(identity)
+    for entry in try #require(vector["paths"]?.array) {
+      let segments = try #require(entry["derivationPath"]?.array).compactMap(\.string)
+      let key = tree.key(at: try #require(DerivationPath(segments)))
+      check(entry, key)
+      #expect(PublicJWK.x25519(key.publicKey).thumbprint == entry["keyId"]?.string)
+    }
+    for (path, jwk) in vector["roleKeys"]?.object?.members ?? [] {
+      let key = tree.typeKey(protocolURI: Self.meshURI, path: try #require(ProtocolPath(path)))
+      #expect(PublicJWK(jwk) == .x25519(key.publicKey), "\(path)")
+    }
+  }
+
+  private static let meshURI = "https://enbox.id/protocols/wireguard-mesh"
+
   @Test("a path has at least one segment and no empty one")
   func paths() {
     #expect(DerivationPath([]) == nil)
