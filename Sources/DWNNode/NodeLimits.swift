@@ -2,17 +2,24 @@
 public struct NodeLimits: Hashable, Sendable {
   /// Data of this size or less stands in the replies to queries.
   public static let inlineData = 30_000
+  /// Data of this size or less is kept in the database, larger data in a file of its own.
+  public static let dataInDatabase = 256 << 10
 
   /// Largest data of one record, whatever its protocol allows.
   public var largestData: Int
+  /// Bytes of large data that wait for their messages at a time.
+  public var largestStaging: Int
   /// A reply to a query ends, with a cursor, before the entry that would make it larger than this.
   public var largestReply: Int
   /// Records that others than the tenant may have at one path below one parent when the protocol lets anyone create them there.
   /// Those that the tenant deleted no longer count.
   public var recordsByAnyone: Int
 
-  public init(largestData: Int = 10 << 20, largestReply: Int = 16 << 20, recordsByAnyone: Int = 500) {
+  public init(
+    largestData: Int = 10 << 20, largestStaging: Int = 1 << 30, largestReply: Int = 16 << 20, recordsByAnyone: Int = 500
+  ) {
     self.largestData = largestData
+    self.largestStaging = largestStaging
     self.largestReply = largestReply
     self.recordsByAnyone = recordsByAnyone
   }

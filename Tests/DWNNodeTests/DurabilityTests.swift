@@ -101,7 +101,7 @@ struct DurabilityTests {
   func newer() throws {
     defer { cleanUp() }
     _ = try DurableDatabase.open(path: path, schema: NodeSchema.steps + [.init(sql: "CREATE TABLE later (x)")])
-    #expect(throws: NodeError.newerDatabase(path: path, version: 2, known: 1)) {
+    #expect(throws: NodeError.newerDatabase(path: path, version: 3, known: 2)) {
       _ = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
     }
   }

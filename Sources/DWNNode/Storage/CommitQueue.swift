@@ -28,19 +28,29 @@ final class CommitQueue: Sendable {
   private let path: String
   private let state = Mutex(State())
 
-  init(pool: DatabasePool, path: String) {
+  /// Runs on the writer after every commit, outside of any transaction. What it fails to do, the next one may.
+  private let afterCommit: @Sendable (Database) throws -> Void
+
+  init(pool: DatabasePool, path: String, afterCommit: @escaping @Sendable (Database) throws -> Void = { _ in }) {
     self.pool = pool
     self.path = path
+    self.afterCommit = afterCommit
   }
 
-  /// Returns after the commit is on the disk.
-  func perform<Result: Sendable>(_ body: @escaping @Sendable (Database) throws -> Result) async throws -> Result {
+  /// Returns after the commit is on the disk. `committed` runs before that, in the order of the commits, and must not wait.
+  func perform<Result: Sendable>(
+    _ body: @escaping @Sendable (Database) throws -> Result,
+    committed: @escaping @Sendable (Result) -> Void = { _ in }
+  ) async throws -> Result {
     try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Result, any Error>) in
       enqueue(
         Job(
           run: { database in
             let result = try Self.isolated(database, body)
-            return { continuation.resume(with: result) }
+            return {
+              if case .success(let value) = result { committed(value) }
+              continuation.resume(with: result)
+            }
           },
           fail: { continuation.resume(throwing: $0) }))
     }
@@ -115,6 +125,7 @@ final class CommitQueue: Sendable {
         return deliveries
       }
       for deliver in deliveries { deliver() }
+      try? await pool.writeWithoutTransaction(afterCommit)
     } catch {
       let failure = NodeError(error, path: path)
       for job in batch { job.fail(failure) }

@@ -7,25 +7,28 @@ import Wire
 enum MessageColumns {
   static let selected = """
     kind, cid, element, author, timestamp, json, protocol, published, record_id, path, context_id, recipient, schema, \
-    date_created, date_published, data_format, data_cid, data_size, squash, is_initial, is_latest, has_data
+    date_created, date_published, data_format, data_cid, data_size, squash, is_initial, is_latest, has_data, attester, \
+    grant_id, share, arrived, position
     """
 
   static let insert = """
     INSERT INTO message (
       tenant, cid, element, kind, json, author, timestamp, protocol, published, record_id, path, context_id,
       parent_context, parent_id, recipient, schema, date_created, date_published, data_format, data_cid, data_size,
-      squash, is_initial, is_latest, has_data, data
-    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      squash, is_initial, is_latest, has_data, data, attester, grant_id, share, arrived, position, size
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     """
 
   /// Tags are not read back: those who need them read the message.
   static func message(_ row: Row) throws -> StoredMessage {
     guard let kind = StoredMessage.Kind(rawValue: row[0]), let author = DID(row[3] as String),
-      let timestamp = WallTime(timestamp: row[4])
+      let timestamp = WallTime(timestamp: row[4]), let share = StoredMessage.Share(rawValue: row[24])
     else { throw damaged }
     var message = StoredMessage(
       kind: kind, cid: row[1], element: row[2], author: author, timestamp: timestamp, json: row[5],
-      protocolURI: row[6], isPublishedDefinition: kind == .configure && row[7], isLatest: row[20], hasData: row[21])
+      protocolURI: row[6], isPublishedDefinition: kind == .configure && row[7], isLatest: row[20], hasData: row[21],
+      attester: (row[22] as String?).flatMap { DID($0) }, grantID: (row[23] as String?).flatMap { RecordID($0) },
+      share: share, arrived: (row[25] as String?).flatMap { WallTime(timestamp: $0) }, position: row[26])
     if kind != .configure { message.place = try place(row) }
     if kind == .write { message.content = try content(row) }
     return message

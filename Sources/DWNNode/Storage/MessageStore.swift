@@ -1,13 +1,21 @@
 import DWN
-import Identity
-import Wire
+public import Identity
+public import Wire
 
 /// Where a node keeps its messages. Whatever stands behind it promises:
 ///
 /// * A write sees everything that was written before it, and takes effect as a whole or not at all.
 /// * `write` returns after its effect would survive a power cut.
 /// * A read sees one state, no write's half.
+/// * Message, data, what filters ask for, and the position in the feed are one: whoever sees one of them sees all.
+/// * Positions of a tenant's feed rise from 1 and are never given twice.
+///
+/// The tests of `MessageStoreContract` say the same in detail, and every store passes them.
 protocol MessageStore: Sendable {
+  /// Distinguishes this feed from one of the same tenant that was lost, or restored to an earlier state.
+  var epoch: String { get }
+
+  /// `committed` hears of every message that is in the feed from now on, in the order of the commits, before `write` returns.
   func write<Result: Sendable>(
     _ tenant: DID, _ body: @escaping @Sendable (any MessageTransaction) throws -> Result
   ) async throws -> Result
@@ -15,6 +23,19 @@ protocol MessageStore: Sendable {
   func read<Result: Sendable>(
     _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
   ) async throws -> Result
+
+  /// Who is told of what was committed; called in the order of the commits, and must not wait. Set once, before the first write.
+  func observe(_ observer: @escaping @Sendable (_ tenant: DID, _ entries: [StoredMessage]) -> Void)
+
+  /// Where data that is too large for memory waits for the message that it belongs to.
+  var dataFolder: DataFolder { get }
+
+  /// What each tenant has stored.
+  func summaries() async throws -> [TenantSummary]
+
+  func registrations() async throws -> [TenantRegistration]
+  /// Replaces what is known of the same DID. Durable when it returns.
+  func register(_ registration: TenantRegistration) async throws
 
   func close() async
 }
@@ -27,10 +48,18 @@ protocol MessageReader {
   /// The one message with this signed payload.
   func message(element: String) throws -> StoredMessage?
 
+  func message(cid: String) throws -> StoredMessage?
+
+  /// Every message of the records whose parent this is, of whatever protocol.
+  func children(of record: RecordID) throws -> [StoredMessage]
+
+  /// Messages that were admitted by a grant and are younger than a time, by their own time stamps.
+  func messages(authorizedBy grant: RecordID, after time: WallTime) throws -> [StoredMessage]
+
   /// The newest definition of a protocol.
   func configure(of protocolURI: String) throws -> StoredMessage?
 
-  /// The definition that governs a time: the newest that is not later, or the oldest when all are.
+  /// The definition of a protocol that governed at a time: the newest one that is not younger, else the oldest.
   func configure(of protocolURI: String, at time: WallTime) throws -> StoredMessage?
 
   /// Newest definitions, of one protocol or all.
@@ -45,20 +74,42 @@ protocol MessageReader {
   /// Records at a place whose first author is not the tenant, without those that the tenant deleted.
   func count(at place: SiblingPlace, byOthersThan tenant: DID) throws -> Int
 
+  /// The live record at a place that this author was let in with because anyone may.
+  func recordByAnyone(at place: SiblingPlace, author: DID) throws -> StoredMessage?
+
+  /// Live records that were let in because anyone may.
+  func countByAnyone() throws -> Int
+
+  /// Those of them that came before a time, the oldest first.
+  func recordsByAnyone(arrivedBefore time: WallTime, limit: Int) throws -> [StoredMessage]
+
   /// The messages that stand for their records, in order, and no more than asked for.
   func find(_ selection: Selection) throws -> [StoredMessage]
 
-  /// How many messages a selection finds, whatever its limit.
+  /// How many `find` would give without a limit.
   func count(_ selection: Selection) throws -> Int
 
-  func data(of message: StoredMessage) throws -> [UInt8]?
+  /// The data of a message, wherever it is kept.
+  func content(of message: StoredMessage) throws -> MessageData?
+
+  /// What the tenant has stored; costs nothing.
+  func usage() throws -> StoredUsage
+
+  /// The last position of the feed that was given; 0 before the first.
+  func head() throws -> Int64
+
+  /// The messages of the feed after a position and up to another one, in order, which match, and at most so many.
+  func feed(_ span: FeedSpan) throws -> [StoredMessage]
 }
 
 /// What processing may do to one tenant's messages.
 protocol MessageTransaction: MessageReader {
-  func insert(_ message: StoredMessage, data: [UInt8]?) throws
+  /// Puts a message with its data at the end of the feed, and returns its position.
+  @discardableResult
+  func insert(_ message: StoredMessage, content: MessageData?) throws -> Int64
 
-  /// Keeps a write beside the one that stands for the record: without its data and its tags' entries.
+  /// Keeps a write beside the one that stands for the record: without its data and its tags' entries. Keeps a definition beside
+  /// a newer one.
   func demote(_ message: StoredMessage) throws
 
   func remove(_ message: StoredMessage) throws
@@ -73,6 +124,20 @@ protocol MessageTransaction: MessageReader {
   func oldest(at place: SiblingPlace, beyond count: Int) throws -> [StoredMessage]
 }
 
+extension MessageReader {
+  /// The data of a message, all of it in memory.
+  func data(of message: StoredMessage) throws -> [UInt8]? {
+    try content(of: message)?.bytes()
+  }
+}
+
+extension MessageTransaction {
+  @discardableResult
+  func insert(_ message: StoredMessage, data: [UInt8]?) throws -> Int64 {
+    try insert(message, content: data.map { .bytes($0) })
+  }
+}
+
 /// Where siblings stand: one path below one parent.
 struct SiblingPlace: Hashable, Sendable {
   var protocolURI: String
@@ -81,31 +146,46 @@ struct SiblingPlace: Hashable, Sendable {
   var parent: ContextID?
 }
 
-/// Which messages a read or a query may find, and in what order.
-struct Selection: Sendable {
-  /// Who may see what among the matches.
-  enum Visibility: Hashable, Sendable {
-    case all
-    case published
-    /// Published records, and unpublished ones that the requester wrote or received.
-    case publishedAndOwn(DID)
-  }
+/// A part of a tenant's feed.
+struct FeedSpan: Sendable {
+  var after: Int64
+  /// Inclusive.
+  var through: Int64
+  var limit: Int
+  /// Only messages that stand for a record that this finds, and deletes that stand for one that it would find.
+  var records: RecordsFilter?
+}
 
-  /// `$recordLimit` with the strategy to reject.
-  struct Occupancy: Hashable, Sendable {
-    var protocolURI: String
-    var path: ProtocolPath
-    var maximum: Int
-  }
+/// What a tenant, or a node, has stored.
+public struct StoredUsage: Hashable, Sendable {
+  public var messages: Int
+  /// Of messages and their data.
+  public var bytes: Int
 
-  var filter: RecordsFilter
-  var visibility: Visibility
-  /// Places with room for so many records below one parent; later ones are not shown.
-  var occupancy: [Occupancy] = []
-  /// Also the deletes that stand for ended records.
-  var includesDeletes = false
-  var sort: DateSort = .createdAscending
-  /// Strictly after this position.
-  var after: (value: String, cid: String)?
-  var limit: Int?
+  public init(messages: Int, bytes: Int) {
+    self.messages = messages
+    self.bytes = bytes
+  }
+}
+
+/// What a node keeps of one tenant.
+public struct TenantSummary: Hashable, Sendable {
+  public var tenant: DID
+  public var usage: StoredUsage
+  /// The last position of the feed.
+  public var head: Int64
+}
+
+/// A DID that registered itself as a tenant.
+public struct TenantRegistration: Hashable, Sendable {
+  public var tenant: DID
+  /// SHA-256, in hexadecimal, of the terms that were agreed to.
+  public var termsHash: String?
+  public var registeredAt: WallTime
+
+  public init(tenant: DID, termsHash: String? = nil, registeredAt: WallTime) {
+    self.tenant = tenant
+    self.termsHash = termsHash
+    self.registeredAt = registeredAt
+  }
 }

@@ -2,15 +2,21 @@
 ///
 /// | table | one row is |
 /// | --- | --- |
-/// | `tenant` | a DID, so that messages name it by number |
-/// | `message` | a message that is kept; `id` rises with every commit and is never used twice |
+/// | `node` | the one thing that is about the whole file: its feed's epoch, and whether it was closed in order |
+/// | `tenant` | a DID, so that messages name it by number; the head of its feed, and what it has stored |
+/// | `registration` | a DID that registered itself |
+/// | `message` | a message that is kept, with its position in the feed |
 /// | `large_data` | data of a message beyond the inline limit |
+/// | `data_file` | the file with the data of a message beyond what a row should hold |
+/// | `dropped_file` | a file that a message named that is no more: to be removed unless another one names it |
 /// | `tag` | one value of a tag of a record's newest write |
 ///
 /// Of a record at most three messages are kept: the one that stands for it (`is_latest`), its initial write, and beside a delete
-/// the newest write, both without data.
+/// the newest write, both without data. A message's place in the feed is a column of it, so that neither can be without the other.
+///
+/// `size` is what a message counts for its tenant: its text, and its data if that is here. Triggers keep the sums.
 enum NodeSchema {
-  static let steps: [DurableDatabase.SchemaStep] = [.init(sql: first)]
+  static let steps: [DurableDatabase.SchemaStep] = [.init(sql: first), .init(sql: feed)]
 
   private static let first = """
     CREATE TABLE tenant (
@@ -68,5 +74,105 @@ enum NodeSchema {
     );
     CREATE INDEX tag_message ON tag(message, name);
     CREATE INDEX tag_text ON tag(name, text_value);
+    """
+
+  /// The feed, data in files, registrations, shares, and an index for whatever a query may begin with.
+  private static let feed = """
+    CREATE TABLE node (
+      id INTEGER PRIMARY KEY CHECK (id = 1),
+      epoch TEXT NOT NULL,
+      closed_in_order INTEGER NOT NULL
+    );
+    INSERT INTO node VALUES (1, lower(hex(randomblob(16))), 1);
+    CREATE TABLE registration (
+      did TEXT PRIMARY KEY,
+      terms_hash TEXT,
+      registered_at TEXT NOT NULL
+    ) WITHOUT ROWID;
+
+    ALTER TABLE tenant ADD COLUMN head INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tenant ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tenant ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE message ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE message ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE message ADD COLUMN attester TEXT;
+    ALTER TABLE message ADD COLUMN grant_id TEXT;
+    ALTER TABLE message ADD COLUMN share INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE message ADD COLUMN arrived TEXT;
+    UPDATE message SET
+      position = ranked.position,
+      size = length(CAST(json AS BLOB)) + CASE WHEN has_data THEN coalesce(data_size, 0) ELSE 0 END
+      FROM (SELECT id, row_number() OVER (PARTITION BY tenant ORDER BY id) AS position FROM message) AS ranked
+      WHERE ranked.id = message.id;
+    UPDATE tenant SET
+      head = coalesce((SELECT max(position) FROM message WHERE tenant = tenant.id), 0),
+      messages = (SELECT count(*) FROM message WHERE tenant = tenant.id),
+      bytes = coalesce((SELECT sum(size) FROM message WHERE tenant = tenant.id), 0);
+    CREATE TRIGGER message_added AFTER INSERT ON message BEGIN
+      UPDATE tenant SET messages = messages + 1, bytes = bytes + new.size WHERE id = new.tenant;
+    END;
+    CREATE TRIGGER message_resized AFTER UPDATE OF size ON message BEGIN
+      UPDATE tenant SET bytes = bytes + new.size - old.size WHERE id = new.tenant;
+    END;
+    CREATE TRIGGER message_removed AFTER DELETE ON message BEGIN
+      UPDATE tenant SET messages = messages - 1, bytes = bytes - old.size WHERE id = old.tenant;
+    END;
+
+    CREATE TABLE data_file (
+      message INTEGER PRIMARY KEY REFERENCES message(id) ON DELETE CASCADE,
+      name TEXT NOT NULL
+    );
+    CREATE INDEX data_file_name ON data_file(name);
+    CREATE TABLE dropped_file (name TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TRIGGER data_file_dropped AFTER DELETE ON data_file BEGIN
+      INSERT OR IGNORE INTO dropped_file VALUES (old.name);
+    END;
+
+    ALTER TABLE tag RENAME TO tag_before;
+    CREATE TABLE tag (
+      message INTEGER NOT NULL REFERENCES message(id) ON DELETE CASCADE,
+      tenant INTEGER NOT NULL,
+      name TEXT NOT NULL,
+      text_value TEXT,
+      number_value REAL,
+      bool_value INTEGER
+    );
+    INSERT INTO tag SELECT message, message.tenant, name, text_value, number_value, bool_value
+      FROM tag_before JOIN message ON message.id = message ORDER BY tag_before.rowid;
+    DROP TABLE tag_before;
+    CREATE INDEX tag_message ON tag(message, name);
+    CREATE INDEX tag_text ON tag(tenant, name, text_value) WHERE text_value IS NOT NULL;
+    CREATE INDEX tag_number ON tag(tenant, name, number_value) WHERE number_value IS NOT NULL;
+    CREATE INDEX tag_bool ON tag(tenant, name, bool_value) WHERE bool_value IS NOT NULL;
+
+    DROP INDEX message_context;
+    DROP INDEX message_recipient;
+    DROP INDEX message_siblings;
+    DROP INDEX message_configure;
+    CREATE UNIQUE INDEX message_feed ON message(tenant, position);
+    CREATE INDEX message_context ON message(tenant, context_id) WHERE context_id IS NOT NULL;
+    CREATE INDEX message_siblings ON message(tenant, protocol, path, parent_context, timestamp, cid)
+      WHERE parent_context IS NOT NULL;
+    CREATE INDEX message_configure ON message(tenant, protocol, timestamp, cid) WHERE kind = 'configure';
+    CREATE INDEX message_parent ON message(tenant, parent_id) WHERE parent_id IS NOT NULL;
+    CREATE INDEX message_protocol ON message(tenant, protocol, date_created, cid) WHERE is_latest;
+    CREATE INDEX message_path ON message(tenant, protocol, path, date_created, cid) WHERE is_latest;
+    CREATE INDEX message_public ON message(tenant, protocol, path, parent_context, date_created, cid)
+      WHERE is_latest AND published;
+    CREATE INDEX message_recipient ON message(tenant, recipient, protocol, path, parent_context, date_created, cid)
+      WHERE is_latest AND recipient IS NOT NULL;
+    CREATE INDEX message_author ON message(tenant, author, protocol, path, parent_context, date_created, cid)
+      WHERE is_latest;
+    CREATE INDEX message_schema ON message(tenant, schema, date_created, cid) WHERE is_latest AND schema IS NOT NULL;
+    CREATE INDEX message_attester ON message(tenant, attester, date_created, cid)
+      WHERE is_latest AND attester IS NOT NULL;
+    CREATE INDEX message_data ON message(tenant, data_cid) WHERE is_latest AND data_cid IS NOT NULL;
+    CREATE INDEX message_created ON message(tenant, date_created, cid) WHERE is_latest;
+    CREATE INDEX message_updated ON message(tenant, timestamp, cid) WHERE is_latest;
+    CREATE INDEX message_published ON message(tenant, date_published, cid) WHERE is_latest AND published;
+    CREATE INDEX message_grant ON message(tenant, grant_id, timestamp) WHERE grant_id IS NOT NULL;
+    CREATE INDEX message_anyone ON message(tenant, protocol, path, parent_context, author)
+      WHERE is_latest AND share = 2;
+    CREATE INDEX message_arrived ON message(tenant, arrived) WHERE is_latest AND share = 2;
     """
 }

@@ -1,46 +1,134 @@
 import DWN
+import Foundation
 import GRDB
 import Identity
 import Synchronization
+import Wire
 
-/// Messages in one SQLite file (`NodeSchema`).
+/// Messages in one SQLite file (`NodeSchema`), and large data in a folder beside it.
 final class SQLiteMessageStore: MessageStore {
+  typealias Observer = @Sendable (_ tenant: DID, _ entries: [StoredMessage]) -> Void
+
+  let epoch: String
+  let dataFolder: DataFolder
   private let path: String
   private let pool: DatabasePool
   private let queue: CommitQueue
+  private let observer = Mutex<Observer?>(nil)
 
-  init(path: String) throws(NodeError) {
+  init(path: String, limits: NodeLimits = NodeLimits(), random: any RandomSource = SystemRandom()) throws(NodeError) {
     self.path = path
-    self.pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
-    self.queue = CommitQueue(pool: pool, path: path)
+    dataFolder = DataFolder(
+      path: DataFolder.path(of: path), largestStaging: limits.largestStaging, random: random)
+    pool = try StoreRepair.open(path: path, folder: dataFolder)
+    do {
+      epoch = try pool.read { try String.fetchOne($0, sql: "SELECT epoch FROM node") } ?? ""
+    } catch {
+      throw NodeError(error, path: path)
+    }
+    let folder = dataFolder
+    queue = CommitQueue(pool: pool, path: path) { try Self.removeDroppedFiles($0, folder) }
+  }
+
+  func observe(_ observer: @escaping Observer) {
+    self.observer.withLock { $0 = observer }
   }
 
   func write<Result: Sendable>(
     _ tenant: DID, _ body: @escaping @Sendable (any MessageTransaction) throws -> Result
   ) async throws -> Result {
-    try await queue.perform { database in
+    let observer = observer.withLock { $0 }
+    let folder = dataFolder
+    return try await queue.perform { database in
       let id = try Self.tenantID(database, tenant) ?? Self.addTenant(database, tenant)
-      return try body(SQLiteMessages(database: database, tenant: id))
-    }
+      let transaction = SQLiteTransaction(SQLiteMessages(database: database, tenant: id, folder: folder))
+      return Written(result: try body(transaction), entries: transaction.entries, files: transaction.files)
+    } committed: { written in
+      for file in written.files { file.keep() }
+      if !written.entries.isEmpty { observer?(tenant, written.entries) }
+    }.result
   }
 
   func read<Result: Sendable>(
     _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
   ) async throws -> Result {
-    do {
-      return try await pool.read { database in
-        // A tenant that has nothing yet has no number; no row has this one.
-        let id = try Self.tenantID(database, tenant) ?? 0
-        return try body(SQLiteMessages(database: database, tenant: id))
+    let folder = dataFolder
+    var attempts = 3
+    while true {
+      do {
+        return try await pool.read { database in
+          // A tenant that has nothing yet has no number; no row has this one.
+          let id = try Self.tenantID(database, tenant) ?? 0
+          return try body(SQLiteMessages(database: database, tenant: id, folder: folder))
+        }
+      } catch let error as DatabaseError {
+        throw NodeError(error, path: path)
+      } catch let error as VanishedData {
+        attempts -= 1
+        guard attempts > 0 else {
+          throw NodeError.corruptDatabase(path: path, detail: "the data file \(error.name) is not there")
+        }
       }
-    } catch let error as DatabaseError {
-      throw NodeError(error, path: path)
+    }
+  }
+
+  func summaries() async throws -> [TenantSummary] {
+    try await reading { database in
+      try Row.fetchAll(database, sql: "SELECT did, messages, bytes, head FROM tenant ORDER BY did").compactMap { row in
+        DID(row[0] as String).map {
+          TenantSummary(tenant: $0, usage: StoredUsage(messages: row[1], bytes: row[2]), head: row[3])
+        }
+      }
+    }
+  }
+
+  func registrations() async throws -> [TenantRegistration] {
+    try await reading { database in
+      try Row.fetchAll(database, sql: "SELECT did, terms_hash, registered_at FROM registration ORDER BY did")
+        .compactMap { row in
+          guard let did = DID(row[0] as String), let time = WallTime(timestamp: row[2]) else { return nil }
+          return TenantRegistration(tenant: did, termsHash: row[1], registeredAt: time)
+        }
+    }
+  }
+
+  func register(_ registration: TenantRegistration) async throws {
+    try await queue.perform { database in
+      try database.execute(
+        sql: "INSERT OR REPLACE INTO registration VALUES (?, ?, ?)",
+        arguments: [registration.tenant.text, registration.termsHash, registration.registeredAt.timestamp])
     }
   }
 
   func close() async {
     await queue.close()
+    try? await pool.writeWithoutTransaction { try $0.execute(sql: "UPDATE node SET closed_in_order = 1") }
     try? DurableDatabase.close(pool)
+  }
+
+  private func reading<Value: Sendable>(_ body: @escaping @Sendable (Database) throws -> Value) async throws -> Value {
+    do { return try await pool.read(body) } catch let error as DatabaseError { throw NodeError(error, path: path) }
+  }
+
+  /// What a writer leaves to be done after the commit.
+  private struct Written<Result: Sendable>: Sendable {
+    var result: Result
+    var entries: [StoredMessage]
+    var files: [DataFile]
+  }
+
+  /// Files whose last message went with this commit. Who reads one of them still does.
+  private static func removeDroppedFiles(_ database: Database, _ folder: DataFolder) throws {
+    let dropped = try String.fetchAll(database.cachedStatement(sql: "SELECT name FROM dropped_file LIMIT 100"))
+    guard !dropped.isEmpty else { return }
+    let inUse = try database.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM data_file WHERE name = ?)")
+    for name in dropped where try Bool.fetchOne(inUse, arguments: [name]) == false { folder.remove(name) }
+    try database.inTransaction {
+      for name in dropped {
+        try database.execute(sql: "DELETE FROM dropped_file WHERE name = ?", arguments: [name])
+      }
+      return .commit
+    }
   }
 
   private static func tenantID(_ database: Database, _ tenant: DID) throws -> Int64? {

@@ -4,12 +4,11 @@ import GRDB
 import Identity
 import Wire
 
-/// One tenant's messages within a transaction of SQLite.
-struct SQLiteMessages: MessageTransaction {
+/// One tenant's messages within a transaction of SQLite: what can be read of them.
+struct SQLiteMessages: MessageReader {
   let database: Database
   let tenant: Int64
-
-  // MARK: Reading
+  let folder: DataFolder
 
   func messages(of record: RecordID) throws -> [StoredMessage] {
     try fetch("record_id = ? ORDER BY id", [record.text])
@@ -19,15 +18,26 @@ struct SQLiteMessages: MessageTransaction {
     try fetch("element = ? LIMIT 1", [element]).first
   }
 
+  func message(cid: String) throws -> StoredMessage? {
+    try fetch("cid = ?", [cid]).first
+  }
+
+  func children(of record: RecordID) throws -> [StoredMessage] {
+    try fetch("parent_id = ? ORDER BY id", [record.text])
+  }
+
+  func messages(authorizedBy grant: RecordID, after time: WallTime) throws -> [StoredMessage] {
+    try fetch("grant_id = ? AND timestamp > ? ORDER BY timestamp", [grant.text, time.timestamp])
+  }
+
   func configure(of protocolURI: String) throws -> StoredMessage? {
-    try fetch("kind = 'configure' AND protocol = ? AND is_latest LIMIT 1", [protocolURI]).first
+    try fetch(Self.definitions + "ORDER BY timestamp DESC, cid DESC LIMIT 1", [protocolURI]).first
   }
 
   func configure(of protocolURI: String, at time: WallTime) throws -> StoredMessage? {
-    let definitions = "kind = 'configure' AND protocol = ?"
-    let current = try fetch(
-      definitions + " AND timestamp <= ? ORDER BY timestamp DESC, cid DESC LIMIT 1", [protocolURI, time.timestamp])
-    return try (current.isEmpty ? fetch(definitions + " ORDER BY timestamp, cid LIMIT 1", [protocolURI]) : current).first
+    try fetch(
+      Self.definitions + "AND timestamp <= ? ORDER BY timestamp DESC, cid DESC LIMIT 1", [protocolURI, time.timestamp]
+    ).first ?? fetch(Self.definitions + "ORDER BY timestamp, cid LIMIT 1", [protocolURI]).first
   }
 
   func configures(of protocolURI: String?, onlyPublished: Bool) throws -> [StoredMessage] {
@@ -43,140 +53,143 @@ struct SQLiteMessages: MessageTransaction {
 
   func roleRecord(_ place: SiblingPlace, recipient: DID) throws -> StoredMessage? {
     try fetch(
-      Self.atPlace + " AND is_latest AND kind = 'write' AND recipient = ? LIMIT 1", values(place) + [recipient.text]
+      "recipient = ? AND \(Self.atPlace) AND is_latest AND kind = 'write' LIMIT 1",
+      [recipient.text] + Self.values(place)
     ).first
   }
 
   func newestSquash(at place: SiblingPlace) throws -> WallTime? {
-    try fetch(Self.atPlace + " AND squash AND is_initial ORDER BY timestamp DESC LIMIT 1", values(place))
+    try fetch(Self.atPlace + " AND squash AND is_initial ORDER BY timestamp DESC LIMIT 1", Self.values(place))
       .first?.timestamp
   }
 
   func count(at place: SiblingPlace, byOthersThan owner: DID) throws -> Int {
-    let statement = try database.cachedStatement(
-      sql: """
-        SELECT count(*) FROM message WHERE tenant = ? AND \(Self.atPlace) AND is_initial AND author <> ? AND NOT EXISTS (
-          SELECT 1 FROM message AS other WHERE other.tenant = message.tenant AND other.record_id = message.record_id
-            AND other.kind = 'delete' AND other.author = ?)
-        """)
-    let arguments: [any DatabaseValueConvertible] = [tenant] + values(place) + [owner.text, owner.text]
-    return try Int.fetchOne(statement, arguments: StatementArguments(arguments)) ?? 0
+    try number(
+      """
+      SELECT count(*) FROM message WHERE tenant = ? AND \(Self.atPlace) AND is_initial AND author <> ? AND NOT EXISTS (
+        SELECT 1 FROM message AS other WHERE other.tenant = message.tenant AND other.record_id = message.record_id
+          AND other.kind = 'delete' AND other.author = ?)
+      """, [tenant] + Self.values(place) + [owner.text, owner.text])
+  }
+
+  func recordByAnyone(at place: SiblingPlace, author: DID) throws -> StoredMessage? {
+    try fetch(
+      "\(Self.atPlace) AND author = ? AND \(Self.byAnyone) AND kind = 'write' LIMIT 1",
+      Self.values(place) + [author.text]
+    ).first
+  }
+
+  func countByAnyone() throws -> Int {
+    try number(
+      "SELECT count(*) FROM message INDEXED BY message_arrived WHERE tenant = ? AND \(Self.byAnyone) AND kind = 'write'",
+      [tenant])
+  }
+
+  func recordsByAnyone(arrivedBefore time: WallTime, limit: Int) throws -> [StoredMessage] {
+    try fetch(
+      "\(Self.byAnyone) AND kind = 'write' AND arrived < ? ORDER BY arrived LIMIT ?", [time.timestamp, limit],
+      index: "message_arrived")
   }
 
   func find(_ selection: Selection) throws -> [StoredMessage] {
-    let query = SelectionSQL(selection)
-    return try fetch(query.text, query.values)
+    let arms = selection.arms
+    var found: [StoredMessage] = []
+    for arm in arms {
+      var query = SelectionSQL(selection, arm: arm, tenant: tenant)
+      query.order(selection)
+      found += try rows("SELECT \(MessageColumns.selected) FROM message" + query.text, query.values)
+    }
+    guard arms.count > 1 else { return found }
+    return Self.merged(found, selection)
   }
 
   func count(_ selection: Selection) throws -> Int {
-    var selection = selection
-    selection.limit = nil
-    let query = SelectionSQL(selection)
-    let statement = try database.cachedStatement(sql: "SELECT count(*) FROM message WHERE tenant = ? AND " + query.text)
-    let arguments: [any DatabaseValueConvertible] = [tenant] + query.values
-    return try Int.fetchOne(statement, arguments: StatementArguments(arguments)) ?? 0
+    let queries = selection.arms.map { SelectionSQL(selection, arm: $0, tenant: tenant) }
+    let union = queries.map { "SELECT id FROM message" + $0.text }.joined(separator: " UNION ")
+    return try number("SELECT count(*) FROM (\(union))", queries.flatMap(\.values))
   }
 
-  func data(of message: StoredMessage) throws -> [UInt8]? {
+  func content(of message: StoredMessage) throws -> MessageData? {
     guard message.hasData else { return nil }
     let statement = try database.cachedStatement(
       sql: """
-        SELECT coalesce(data, (SELECT bytes FROM large_data WHERE message = id)) FROM message WHERE tenant = ? AND cid = ?
+        SELECT coalesce(data, (SELECT bytes FROM large_data WHERE message = id)),
+          (SELECT name FROM data_file WHERE message = id) FROM message WHERE tenant = ? AND cid = ?
         """)
-    return try Data.fetchOne(statement, arguments: [tenant, message.cid]).map { Array($0) }
+    guard let row = try Row.fetchOne(statement, arguments: [tenant, message.cid]) else { return nil }
+    if let data = row[0] as Data? { return .bytes(Array(data)) }
+    guard let name = row[1] as String? else { return nil }
+    // Beside a reader's state of things goes a writer, who removed the file for good.
+    guard let file = folder.file(name, size: message.content?.dataSize ?? 0) else { throw VanishedData(name: name) }
+    return .file(file)
   }
 
-  func siblings(at place: SiblingPlace, olderThan time: WallTime) throws -> [StoredMessage] {
-    // The newest message of a record is the one that stands for it, or a first write that still waits for its data.
-    try fetch(
-      Self.atPlace + " AND timestamp < ? AND (is_latest OR (is_initial AND NOT has_data AND NOT EXISTS ("
-        + "SELECT 1 FROM message AS other WHERE other.tenant = message.tenant AND other.record_id = message.record_id "
-        + "AND other.is_latest)))",
-      values(place) + [time.timestamp])
+  func usage() throws -> StoredUsage {
+    let statement = try database.cachedStatement(sql: "SELECT messages, bytes FROM tenant WHERE id = ?")
+    guard let row = try Row.fetchOne(statement, arguments: [tenant]) else { return StoredUsage(messages: 0, bytes: 0) }
+    return StoredUsage(messages: row[0], bytes: row[1])
   }
 
-  func oldest(at place: SiblingPlace, beyond count: Int) throws -> [StoredMessage] {
-    try fetch(
-      Self.atPlace + " AND is_latest AND kind = 'write' ORDER BY date_created DESC, record_id DESC LIMIT -1 OFFSET ?",
-      values(place) + [count])
+  func head() throws -> Int64 {
+    try Int64.fetchOne(database.cachedStatement(sql: "SELECT head FROM tenant WHERE id = ?"), arguments: [tenant]) ?? 0
   }
 
-  // MARK: Writing
-
-  func insert(_ message: StoredMessage, data: [UInt8]?) throws {
-    let place = message.place
-    let content = message.content
-    let isInline = (data?.count ?? 0) <= NodeLimits.inlineData
-    let statement = try database.cachedStatement(sql: MessageColumns.insert)
-    try statement.execute(arguments: [
-      tenant, message.cid, message.element, message.kind.rawValue, message.json, message.author.text,
-      message.timestamp.timestamp, message.protocolURI, content?.isPublished ?? message.isPublishedDefinition,
-      place?.recordID.text, place?.path.text, place?.contextID.text, place.map { $0.contextID.parent?.text ?? "" },
-      place?.contextID.parent?.record.text, place?.recipient?.text, place?.schema, place?.dateCreated.timestamp,
-      content?.datePublished?.timestamp, content?.dataFormat, content?.dataCID.text, content?.dataSize,
-      content?.isSquash ?? false, content?.isInitial ?? false, message.isLatest, data != nil,
-      isInline ? data.map { Data($0) } : nil,
-    ])
-    let id = database.lastInsertedRowID
-    if let data, !isInline {
-      try database.execute(sql: "INSERT INTO large_data (message, bytes) VALUES (?, ?)", arguments: [id, Data(data)])
+  func feed(_ span: FeedSpan) throws -> [StoredMessage] {
+    var condition = "position > ? AND position <= ?"
+    var values: [any DatabaseValueConvertible] = [span.after, span.through]
+    if let filter = span.records {
+      let sql = FilterSQL(filter)
+      condition += " AND is_latest AND kind IN ('write', 'delete')" + sql.text
+      values += sql.values
     }
-    if message.isLatest, let tags = content?.tags { try insert(tags, message: id) }
-  }
-
-  func demote(_ message: StoredMessage) throws {
-    let ofMessage = "(SELECT id FROM message WHERE tenant = ? AND cid = ?)"
-    for table in ["tag", "large_data"] {
-      try database.execute(
-        sql: "DELETE FROM \(table) WHERE message = \(ofMessage)", arguments: [tenant, message.cid])
-    }
-    try database.execute(
-      sql: "UPDATE message SET is_latest = 0, has_data = 0, data = NULL WHERE tenant = ? AND cid = ?",
-      arguments: [tenant, message.cid])
-  }
-
-  func remove(_ message: StoredMessage) throws {
-    try database.execute(sql: "DELETE FROM message WHERE tenant = ? AND cid = ?", arguments: [tenant, message.cid])
-  }
-
-  func erase(below context: ContextID, includingRecord: Bool) throws -> Set<ChangeHint> {
-    // `0` follows `/`: between the two lies everything that begins with the context and a slash.
-    let below: StatementArguments = [tenant, context.text + "/", context.text + "0"]
-    var hints = try erase(where: "context_id >= ? AND context_id < ?", below)
-    if includingRecord { hints.formUnion(try erase(where: "context_id = ?", [tenant, context.text])) }
-    return hints
-  }
-
-  private func erase(where condition: String, _ arguments: StatementArguments) throws -> Set<ChangeHint> {
-    let rest = "FROM message WHERE tenant = ? AND \(condition)"
-    let places = try Row.fetchAll(database, sql: "SELECT DISTINCT protocol, path \(rest)", arguments: arguments)
-    try database.execute(sql: "DELETE \(rest)", arguments: arguments)
-    return Set(places.map { ChangeHint(protocolURI: $0[0], path: ProtocolPath($0[1] as String)) })
-  }
-
-  private func insert(_ tags: JSONObject, message: Int64) throws {
-    let statement = try database.cachedStatement(
-      sql: "INSERT INTO tag (message, name, text_value, number_value, bool_value) VALUES (?, ?, ?, ?, ?)")
-    for (name, value) in tags.members {
-      for item in value.array ?? [value] {
-        try statement.execute(arguments: [message, name, item.string, item.double, item.bool])
-      }
-    }
+    return try fetch(condition + " ORDER BY position LIMIT ?", values + [span.limit], index: "message_feed")
   }
 
   // MARK: Rows
 
-  private static let atPlace = "protocol = ? AND path = ? AND parent_context = ?"
+  static let atPlace = "protocol = ? AND path = ? AND parent_context = ?"
+  private static let definitions = "kind = 'configure' AND protocol = ? "
+  private static let byAnyone = "is_latest AND share = 2"
 
-  private func values(_ place: SiblingPlace) -> [any DatabaseValueConvertible] {
+  static func values(_ place: SiblingPlace) -> [any DatabaseValueConvertible] {
     [place.protocolURI, place.path.text, place.parent?.text ?? ""]
   }
 
   /// `rest` is what follows `tenant = ? AND`.
-  private func fetch(_ rest: String, _ values: [any DatabaseValueConvertible]) throws -> [StoredMessage] {
-    let statement = try database.cachedStatement(
-      sql: "SELECT \(MessageColumns.selected) FROM message WHERE tenant = ? AND " + rest)
-    return try Row.fetchAll(statement, arguments: StatementArguments([tenant as any DatabaseValueConvertible] + values))
-      .map { try MessageColumns.message($0) }
+  func fetch(
+    _ rest: String, _ values: [any DatabaseValueConvertible], index: String? = nil
+  ) throws -> [StoredMessage] {
+    let hint = index.map { " INDEXED BY \($0)" } ?? ""
+    return try rows(
+      "SELECT \(MessageColumns.selected) FROM message\(hint) WHERE tenant = ? AND " + rest,
+      [tenant as any DatabaseValueConvertible] + values)
   }
+
+  private func rows(_ sql: String, _ values: [any DatabaseValueConvertible]) throws -> [StoredMessage] {
+    let cursor = try Row.fetchCursor(database.cachedStatement(sql: sql), arguments: StatementArguments(values))
+    var messages: [StoredMessage] = []
+    while let row = try cursor.next() { messages.append(try MessageColumns.message(row)) }
+    return messages
+  }
+
+  private func number(_ sql: String, _ values: [any DatabaseValueConvertible]) throws -> Int {
+    try Int.fetchOne(database.cachedStatement(sql: sql), arguments: StatementArguments(values)) ?? 0
+  }
+
+  /// What several arms found, each in order, as one answer.
+  private static func merged(_ found: [StoredMessage], _ selection: Selection) -> [StoredMessage] {
+    let keyed = found.map { (key: (selection.sort.value(of: $0), $0.cid), message: $0) }
+    let sorted = keyed.sorted { selection.sort.isAscending ? $0.key < $1.key : $0.key > $1.key }
+    var merged: [StoredMessage] = []
+    for (_, message) in sorted where merged.last?.cid != message.cid {
+      if let limit = selection.limit, merged.count == limit { break }
+      merged.append(message)
+    }
+    return merged
+  }
+}
+
+/// A file was removed between a reader's look at the database and its look at the folder: the reader looks again.
+struct VanishedData: Error {
+  var name: String
 }

@@ -10,6 +10,15 @@ struct StoredMessage: Sendable {
     case configure
   }
 
+  /// Whose room a message takes (dwn-server 13, fair shares).
+  enum Share: Int, Sendable {
+    case tenant
+    /// Allowed by a role, a grant, or a relation to another record.
+    case member
+    /// Allowed because anyone may.
+    case anyone
+  }
+
   /// Of a record; a delete takes them from the record it ends.
   struct Place: Sendable, Hashable {
     var recordID: RecordID
@@ -29,6 +38,7 @@ struct StoredMessage: Sendable {
     var datePublished: WallTime?
     var isSquash: Bool
     var isInitial: Bool
+    /// Given to the store with the message; those who read a message from it use `tags()`.
     var tags: JSONObject?
   }
 
@@ -44,10 +54,19 @@ struct StoredMessage: Sendable {
   var isPublishedDefinition = false
   var place: Place?
   var content: Content?
-  /// The message that stands for its record: what is read and found.
+  /// The message that stands for its record, or for its protocol: what is read and found.
   var isLatest: Bool
   /// Whether the data is in the store with it.
   var hasData = false
+  /// Who attested the write, if anybody did.
+  var attester: DID?
+  /// The grant by which the message was admitted.
+  var grantID: RecordID?
+  var share = Share.tenant
+  /// When the node admitted it; `nil` for what an earlier version of the program stored.
+  var arrived: WallTime?
+  /// Where it stands in its tenant's feed; given by the store.
+  var position: Int64 = 0
 
   /// Newer by time, and on a tie by CID.
   func isNewer(than other: StoredMessage) -> Bool {
@@ -59,5 +78,11 @@ struct StoredMessage: Sendable {
   /// Throws if what the store kept is no JSON, which means that its file was changed by another hand.
   func message() throws -> JSONValue {
     try JSONValue(parsing: json, depth: Message.maximumDepth)
+  }
+
+  /// The tags of a write, wherever the message comes from.
+  func tags() throws -> JSONObject? {
+    guard kind == .write else { return nil }
+    return try content?.tags ?? message()["descriptor"]?["tags"]?.object
   }
 }

@@ -1,0 +1,66 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+import Synchronization
+
+/// Data of one message in a file that never changes any more. Who holds this can read it, whatever happens to the file's name.
+///
+/// A file that no message names yet is removed with the last one who holds it; `keep` is called when a message does.
+final class DataFile: Sendable {
+  /// Within its folder.
+  let name: String
+  let size: Int
+  private let descriptor: Int32
+  /// Where it is removed from unless it is kept.
+  private let path: String
+  private let isKept: Atomic<Bool>
+
+  /// A file that is complete and on the disk. Takes the descriptor over.
+  init(staged name: String, path: String, descriptor: Int32, size: Int) {
+    self.name = name
+    self.path = path
+    self.descriptor = descriptor
+    self.size = size
+    isKept = Atomic(false)
+  }
+
+  /// A file that a message names. `nil` when it is not there, or has not the size that the message says.
+  init?(kept name: String, path: String, size: Int) {
+    descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    self.name = name
+    self.path = path
+    self.size = size
+    isKept = Atomic(true)
+    var status = stat()
+    // The descriptor is closed by `deinit` when this fails.
+    guard descriptor >= 0, fstat(descriptor, &status) == 0, Int(status.st_size) == size else { return nil }
+  }
+
+  deinit {
+    if descriptor >= 0 { Glibc.close(descriptor) }
+    if !isKept.load(ordering: .acquiring) { unlink(path) }
+  }
+
+  /// From now on the file outlives this object.
+  func keep() { isKept.store(true, ordering: .releasing) }
+
+  /// Blocks for as long as the disk takes. The range lies within the size.
+  func read(_ range: Range<Int>) throws(NodeError) -> [UInt8] {
+    precondition(range.lowerBound >= 0 && range.upperBound <= size)
+    var failure: NodeError?
+    let bytes = [UInt8](unsafeUninitializedCapacity: range.count) { buffer, count in
+      while count < range.count {
+        let got = pread(descriptor, buffer.baseAddress! + count, range.count - count, range.lowerBound + count)
+        if got > 0 {
+          count += got
+        } else if got == 0 || errno != EINTR {
+          failure = .databaseFailed(
+            path: path, reason: got == 0 ? "the file is too short" : String(cString: strerror(errno)))
+          return
+        }
+      }
+    }
+    if let failure { throw failure }
+    return bytes
+  }
+}

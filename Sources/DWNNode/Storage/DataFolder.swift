@@ -1,0 +1,90 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+import Synchronization
+import Wire
+
+/// The folder beside a database with the data that is too large for a row. A file is in use exactly while a message names it; what
+/// a crash left behind is removed when the database is opened.
+final class DataFolder: Sendable {
+  let path: String
+  /// Bytes that wait for their messages at a time.
+  private let largestStaging: Int
+  private let staged = Mutex(0)
+  private let random: any RandomSource
+
+  init(path: String, largestStaging: Int, random: any RandomSource) {
+    self.path = path
+    self.largestStaging = largestStaging
+    self.random = random
+  }
+
+  /// The folder that belongs to a database.
+  static func path(of databasePath: String) -> String { databasePath + "-data" }
+
+  func path(of name: String) -> String { path + "/" + name }
+
+  /// The file that a message names.
+  func file(_ name: String, size: Int) -> DataFile? {
+    guard Self.isName(name) else { return nil }
+    return DataFile(kept: name, path: path(of: name), size: size)
+  }
+
+  /// A new empty file under a name that nobody has. Blocks for as long as the disk takes.
+  func create() throws(NodeError) -> (name: String, descriptor: Int32) {
+    if mkdir(path, 0o700) != 0, errno != EEXIST { throw failure() }
+    var bytes = [UInt8](repeating: 0, count: 16)
+    bytes.withUnsafeMutableBytes { random.fill($0) }
+    let name = Hex.encode(bytes)
+    let descriptor = Glibc.open(path(of: name), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard descriptor >= 0 else { throw failure() }
+    return (name, descriptor)
+  }
+
+  /// Makes the names of its files as durable as the files. Blocks.
+  func flush() throws(NodeError) {
+    let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw failure() }
+    defer { Glibc.close(descriptor) }
+    guard fsync(descriptor) == 0 else { throw failure() }
+  }
+
+  func remove(_ name: String) {
+    if Self.isName(name) { unlink(path(of: name)) }
+  }
+
+  /// The names of all files in it.
+  func names() -> [String] {
+    guard let directory = opendir(path) else { return [] }
+    defer { closedir(directory) }
+    var names: [String] = []
+    while let entry = readdir(directory) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if Self.isName(name) { names.append(name) }
+    }
+    return names
+  }
+
+  /// Counts bytes that begin to wait; `false` if there is no room for them.
+  func reserve(_ bytes: Int) -> Bool {
+    staged.withLock {
+      guard $0 + bytes <= largestStaging else { return false }
+      $0 += bytes
+      return true
+    }
+  }
+
+  func release(_ bytes: Int) { staged.withLock { $0 -= bytes } }
+
+  func failure() -> NodeError {
+    if errno == ENOSPC || errno == EDQUOT { return .diskFull(path: path) }
+    return .databaseFailed(path: path, reason: String(cString: strerror(errno)).lowercased())
+  }
+
+  /// Names are ours alone: 32 hexadecimal digits.
+  private static func isName(_ name: String) -> Bool {
+    name.utf8.count == 32 && name.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+  }
+}

@@ -1,0 +1,20 @@
+/// The data of a message on its way into the store or out of it: in memory while it is small, else in a file.
+enum MessageData: Sendable {
+  case bytes([UInt8])
+  case file(DataFile)
+
+  var size: Int {
+    switch self {
+    case .bytes(let bytes): bytes.count
+    case .file(let file): file.size
+    }
+  }
+
+  /// All of it in memory.
+  func bytes() throws -> [UInt8] {
+    switch self {
+    case .bytes(let bytes): bytes
+    case .file(let file): try file.read(0..<file.size)
+    }
+  }
+}

@@ -1,0 +1,173 @@
+import DWN
+import Foundation
+import GRDB
+import Identity
+import Wire
+
+/// One tenant's messages within a writing transaction of SQLite.
+final class SQLiteTransaction: MessageTransaction {
+  private let reader: SQLiteMessages
+  private var database: Database { reader.database }
+  private var tenant: Int64 { reader.tenant }
+  /// What came into the feed, in order.
+  private(set) var entries: [StoredMessage] = []
+  /// Files that messages name from now on.
+  private(set) var files: [DataFile] = []
+
+  init(_ reader: SQLiteMessages) {
+    self.reader = reader
+  }
+
+  @discardableResult
+  func insert(_ message: StoredMessage, content data: MessageData?) throws -> Int64 {
+    var message = message
+    message.hasData = data != nil
+    message.position = try nextPosition()
+    try insertRow(message, data)
+    let id = database.lastInsertedRowID
+    switch data {
+    case .bytes(let bytes) where bytes.count > NodeLimits.inlineData:
+      try database.execute(sql: "INSERT INTO large_data (message, bytes) VALUES (?, ?)", arguments: [id, Data(bytes)])
+    case .file(let file):
+      try database.execute(sql: "INSERT INTO data_file (message, name) VALUES (?, ?)", arguments: [id, file.name])
+      files.append(file)
+    default: break
+    }
+    if message.isLatest, let tags = message.content?.tags { try SQLiteTags.insert(tags, message: id, tenant, database) }
+    entries.append(message)
+    return message.position
+  }
+
+  func demote(_ message: StoredMessage) throws {
+    let ofMessage = "(SELECT id FROM message WHERE tenant = ? AND cid = ?)"
+    for table in ["tag", "large_data", "data_file"] {
+      try execute("DELETE FROM \(table) WHERE message = \(ofMessage)", [tenant, message.cid])
+    }
+    try execute(
+      """
+      UPDATE message SET is_latest = 0, has_data = 0, data = NULL, size = length(CAST(json AS BLOB))
+      WHERE tenant = ? AND cid = ?
+      """, [tenant, message.cid])
+  }
+
+  func remove(_ message: StoredMessage) throws {
+    try execute("DELETE FROM message WHERE tenant = ? AND cid = ?", [tenant, message.cid])
+    entries.removeAll { $0.cid == message.cid }
+  }
+
+  func erase(below context: ContextID, includingRecord: Bool) throws -> Set<ChangeHint> {
+    // `0` follows `/`: between the two lies everything that begins with the context and a slash.
+    let below: StatementArguments = [tenant, context.text + "/", context.text + "0"]
+    var hints = try erase(where: "context_id >= ? AND context_id < ?", below)
+    if includingRecord { hints.formUnion(try erase(where: "context_id = ?", [tenant, context.text])) }
+    return hints
+  }
+
+  func siblings(at place: SiblingPlace, olderThan time: WallTime) throws -> [StoredMessage] {
+    // The newest message of a record is the one that stands for it, or a first write that still waits for its data.
+    try reader.fetch(
+      SQLiteMessages.atPlace + " AND timestamp < ? AND (is_latest OR (is_initial AND NOT has_data AND NOT EXISTS ("
+        + "SELECT 1 FROM message AS other WHERE other.tenant = message.tenant AND other.record_id = message.record_id "
+        + "AND other.is_latest)))",
+      SQLiteMessages.values(place) + [time.timestamp], index: "message_siblings")
+  }
+
+  func oldest(at place: SiblingPlace, beyond count: Int) throws -> [StoredMessage] {
+    try reader.fetch(
+      SQLiteMessages.atPlace
+        + " AND is_latest AND kind = 'write' ORDER BY date_created DESC, record_id DESC LIMIT -1 OFFSET ?",
+      SQLiteMessages.values(place) + [count], index: "message_place")
+  }
+
+  private func nextPosition() throws -> Int64 {
+    let statement = try database.cachedStatement(sql: "UPDATE tenant SET head = head + 1 WHERE id = ? RETURNING head")
+    guard let position = try Int64.fetchOne(statement, arguments: [tenant]) else {
+      throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a tenant vanished while it was written to")
+    }
+    return position
+  }
+
+  private func insertRow(_ message: StoredMessage, _ data: MessageData?) throws {
+    let place = message.place
+    let content = message.content
+    var inline: Data?
+    if case .bytes(let bytes) = data, bytes.count <= NodeLimits.inlineData { inline = Data(bytes) }
+    let statement = try database.cachedStatement(sql: MessageColumns.insert)
+    try statement.execute(arguments: [
+      tenant, message.cid, message.element, message.kind.rawValue, message.json, message.author.text,
+      message.timestamp.timestamp, message.protocolURI, content?.isPublished ?? message.isPublishedDefinition,
+      place?.recordID.text, place?.path.text, place?.contextID.text, place.map { $0.contextID.parent?.text ?? "" },
+      place?.contextID.parent?.record.text, place?.recipient?.text, place?.schema, place?.dateCreated.timestamp,
+      content?.datePublished?.timestamp, content?.dataFormat, content?.dataCID.text, content?.dataSize,
+      content?.isSquash ?? false, content?.isInitial ?? false, message.isLatest, message.hasData, inline,
+      message.attester?.text, message.grantID?.text, message.share.rawValue, message.arrived?.timestamp,
+      message.position, message.json.utf8.count + (data?.size ?? 0),
+    ])
+  }
+
+  private func erase(where condition: String, _ arguments: StatementArguments) throws -> Set<ChangeHint> {
+    let rest = "FROM message INDEXED BY message_context WHERE tenant = ? AND \(condition)"
+    let erased = try Row.fetchAll(database, sql: "SELECT protocol, path, cid \(rest)", arguments: arguments)
+    guard !erased.isEmpty else { return [] }
+    try database.execute(sql: "DELETE \(rest)", arguments: arguments)
+    let cids = Set(erased.map { $0[2] as String })
+    entries.removeAll { cids.contains($0.cid) }
+    return Set(erased.map { ChangeHint(protocolURI: $0[0], path: ProtocolPath($0[1] as String)) })
+  }
+
+  private func execute(_ sql: String, _ arguments: StatementArguments) throws {
+    try database.cachedStatement(sql: sql).execute(arguments: arguments)
+  }
+}
+
+/// The values of tags, one row each: also each item of a list.
+enum SQLiteTags {
+  static func insert(_ tags: JSONObject, message: Int64, _ tenant: Int64, _ database: Database) throws {
+    let statement = try database.cachedStatement(
+      sql: "INSERT INTO tag (message, tenant, name, text_value, number_value, bool_value) VALUES (?, ?, ?, ?, ?, ?)")
+    for (name, value) in tags.members {
+      for item in value.array ?? [value] {
+        try statement.execute(arguments: [message, tenant, name, item.string, item.double, item.bool])
+      }
+    }
+  }
+}
+
+// MARK: What a writer reads
+
+extension SQLiteTransaction {
+  func messages(of record: RecordID) throws -> [StoredMessage] { try reader.messages(of: record) }
+  func message(element: String) throws -> StoredMessage? { try reader.message(element: element) }
+  func message(cid: String) throws -> StoredMessage? { try reader.message(cid: cid) }
+  func children(of record: RecordID) throws -> [StoredMessage] { try reader.children(of: record) }
+  func messages(authorizedBy grant: RecordID, after time: WallTime) throws -> [StoredMessage] {
+    try reader.messages(authorizedBy: grant, after: time)
+  }
+  func configure(of protocolURI: String) throws -> StoredMessage? { try reader.configure(of: protocolURI) }
+  func configure(of protocolURI: String, at time: WallTime) throws -> StoredMessage? {
+    try reader.configure(of: protocolURI, at: time)
+  }
+  func configures(of protocolURI: String?, onlyPublished: Bool) throws -> [StoredMessage] {
+    try reader.configures(of: protocolURI, onlyPublished: onlyPublished)
+  }
+  func roleRecord(_ place: SiblingPlace, recipient: DID) throws -> StoredMessage? {
+    try reader.roleRecord(place, recipient: recipient)
+  }
+  func newestSquash(at place: SiblingPlace) throws -> WallTime? { try reader.newestSquash(at: place) }
+  func count(at place: SiblingPlace, byOthersThan owner: DID) throws -> Int {
+    try reader.count(at: place, byOthersThan: owner)
+  }
+  func recordByAnyone(at place: SiblingPlace, author: DID) throws -> StoredMessage? {
+    try reader.recordByAnyone(at: place, author: author)
+  }
+  func countByAnyone() throws -> Int { try reader.countByAnyone() }
+  func recordsByAnyone(arrivedBefore time: WallTime, limit: Int) throws -> [StoredMessage] {
+    try reader.recordsByAnyone(arrivedBefore: time, limit: limit)
+  }
+  func find(_ selection: Selection) throws -> [StoredMessage] { try reader.find(selection) }
+  func count(_ selection: Selection) throws -> Int { try reader.count(selection) }
+  func content(of message: StoredMessage) throws -> MessageData? { try reader.content(of: message) }
+  func usage() throws -> StoredUsage { try reader.usage() }
+  func head() throws -> Int64 { try reader.head() }
+  func feed(_ span: FeedSpan) throws -> [StoredMessage] { try reader.feed(span) }
+}

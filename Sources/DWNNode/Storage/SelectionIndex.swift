@@ -1,0 +1,72 @@
+import DWN
+
+/// The index that a query begins with.
+///
+/// SQLite would choose by counting columns, and would walk a million records of a path where one author wrote three. Here the choice
+/// is ours, so that a query costs what it finds: the narrowest condition first, and the order of the answer for free if an index
+/// has it.
+enum SelectionIndex: Hashable {
+  case named(String)
+  /// The rows that have a tag with a value, found in the table of tags.
+  case tag(name: String)
+
+  init(_ selection: Selection, _ arm: SelectionArm) {
+    let filter = selection.filter
+    if filter.recordID != nil {
+      self = .named("message_record")
+    } else if filter.dataCID != nil {
+      self = .named("message_data")
+    } else if case .author = arm {
+      self = .named("message_author")
+    } else if case .recipient = arm {
+      self = .named("message_recipient")
+    } else if filter.contextID != nil || filter.parentID != nil {
+      self = .named(Self.within(selection))
+    } else if let tag = filter.tags.filter({ $0.value.isEquality }).keys.min() {
+      self = .tag(name: tag)
+    } else {
+      self = .named(Self.broad(selection, arm))
+    }
+  }
+
+  /// For records of one subtree.
+  private static func within(_ selection: Selection) -> String {
+    let filter = selection.filter
+    if filter.protocolURI != nil, let path = filter.path, !path.isControl, let context = filter.contextID,
+      context.depth < path.depth
+    {
+      return selection.filter.parentPlace != nil && selection.sort.isByUpdate ? "message_siblings" : "message_place"
+    }
+    return filter.contextID != nil ? "message_context" : "message_parent"
+  }
+
+  private static func broad(_ selection: Selection, _ arm: SelectionArm) -> String {
+    let filter = selection.filter
+    if !filter.recipient.isEmpty { return "message_recipient" }
+    if !filter.author.isEmpty { return "message_author" }
+    if filter.schema != nil { return "message_schema" }
+    if filter.protocolURI != nil {
+      if arm == .published { return "message_public" }
+      return filter.path == nil ? "message_protocol" : "message_path"
+    }
+    if selection.sort.isByPublication || arm == .published { return "message_published" }
+    return selection.sort.isByUpdate ? "message_updated" : "message_created"
+  }
+}
+
+extension RecordsFilter {
+  /// The parent below which all matches stand, if the filter says so: a path, and the context right above it.
+  var parentPlace: ContextID? {
+    guard let path, !path.isControl, let contextID, contextID.depth == path.depth - 1 else { return nil }
+    return contextID
+  }
+}
+
+extension RecordsFilter.TagFilter {
+  var isEquality: Bool { if case .equals = self { true } else { false } }
+}
+
+extension DateSort {
+  var isByUpdate: Bool { self == .updatedAscending || self == .updatedDescending }
+  var isByPublication: Bool { self == .publishedAscending || self == .publishedDescending }
+}
