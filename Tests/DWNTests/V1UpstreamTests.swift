@@ -74,6 +74,23 @@ struct V1UpstreamTests {
     #expect(try sealed.open(with: own, as: .protocolPath) == plaintext)
   }
 
+  @Test("the rules of a node admit its control records under its definition, and not under the recipient's")
+  func admission() throws {
+    let file = try Self.file("sealed_roleaudience")
+    let owner = try ProtocolDefinition(try #require(file["ownerInstalledDefinition"]))
+    let holder = try ProtocolDefinition(try #require(file["roleHolder"]?["installedDefinition"]))
+    for vector in try #require(file["audienceRecords"]?.array) {
+      let (write, data) = try Self.record(vector["message"])
+      let record = try EncryptionControl.checkAudience(write, data: data, definition: owner)
+      #expect(record.name.rolePath.text == vector["rolePath"]?.string)
+      #expect(throws: DWNError.self) { try EncryptionControl.checkAudience(write, data: data, definition: holder) }
+    }
+    let (delivery, _) = try Self.record(file["deliveryRecord"]?["message"])
+    let claim = try EncryptionControl.checkDelivery(delivery, definition: owner)
+    #expect(claim.recipient.text == file["roleHolder"]?["did"]?.string)
+    #expect(claim.keyID == file["deliveryRecord"]?["expectedPayload"]?["keyId"]?.string)
+  }
+
   @Test("a delegate unwraps its grant key, and reads what lies below it")
   func grantKey() throws {
     let file = try Self.file("wrapped_grantkey")

@@ -65,10 +65,11 @@ struct RuleSetDirectives {
     return try Self.agreementKey(value, at: path.text)
   }
 
+  /// Other implementations write a `kid` into the key.
   static func agreementKey(_ json: JSONValue, at place: String) throws(DWNError) -> X25519PublicKey {
-    guard let directive = json.object, directive.count == 1, directive["publicKeyJwk"]?.object?.count == 3,
-      case .x25519(let key)? = directive["publicKeyJwk"].flatMap({ PublicJWK($0) })
-    else { throw .schema("$keyAgreement at \(place) has an X25519 publicKeyJwk of kty, crv and x, and nothing else") }
+    guard let directive = json.object, directive.count == 1,
+      let key = directive["publicKeyJwk"].flatMap(X25519PublicKey.init(publicJWK:))
+    else { throw .schema("$keyAgreement at \(place) has an X25519 publicKeyJwk without d, and nothing else") }
     return key
   }
 
