@@ -1,4 +1,4 @@
-/// Which of several endpoints is polled: the first, unless it fails. They are often one node under several addresses, so that
+/// Which of several endpoints is polled: the first, unless it fails or is behind the others. They are often one node under several addresses, so that
 /// polling all of them would ask it the same several times.
 struct EndpointChoice: Hashable, Sendable {
   let count: Int

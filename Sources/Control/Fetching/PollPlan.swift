@@ -21,6 +21,8 @@ struct PollPlan: Hashable, Sendable {
     case mismatch
     /// The node answered, and shows no mesh: none was published to it, or this machine may not read it.
     case nothing
+    /// The node answered, and shows an older head than the one in force: others have more.
+    case outdated
     /// There was no usable answer; not to be asked again before this much time has passed.
     case failed(retryAfter: Duration)
   }
@@ -87,7 +89,7 @@ struct PollPlan: Hashable, Sendable {
   mutating func finished(_ extent: Extent, _ outcome: Outcome, at now: Instant, jitter: Double = 0.5) {
     let usual = (now < quickUntil ? Self.quickInterval : Self.calmInterval) * (0.9 + 0.2 * jitter)
     switch outcome {
-    case .settled:
+    case .settled, .outdated:
       retry = nil
       if extent == .complete { completeAt = now + Self.completeInterval }
       nextAt = isStandby ? completeAt : now + usual

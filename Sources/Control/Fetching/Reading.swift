@@ -39,11 +39,13 @@ extension DWNControlPlane {
   private func poll(_ index: Int, _ extent: PollPlan.Extent) async throws(NodeQueries.Failure) -> PollPlan.Outcome {
     // Keys come before the head that admits: who has been handed some asks again soon.
     var hasKeys = false
+    var heads: [HeadRecord] = []
     do {
       if extent == .recent {
         let since = WallTime.recentlyUpdated(newestSeen: view?.newestStamp, now: clock.wallTime())
         let recent = try await queries(to: index).recent(since: since, withMembers: hasMembers)
         await take(recent.shown, .partial)
+        heads += FetchPlan.heads(in: recent.shown)
         if !recent.isAdmitted {
           try await askWithoutRole(index)
           return .nothing
@@ -54,6 +56,7 @@ extension DWNControlPlane {
         let expected = await ownRecords(doneAt: index)
         let shown = try await queries(to: index).complete()
         let outcome = await take(shown, .complete)
+        heads += FetchPlan.heads(in: shown)
         hasKeys = shown.contains { $0.message["descriptor"]?["protocol"]?.string == KeyDeliveryProtocol.uri }
         await republish(expected, unlessIn: shown, at: index)
         try await readByID(outcome.readByID, from: index)
@@ -63,8 +66,9 @@ extension DWNControlPlane {
       return .nothing
     }
     if reader.mismatch != nil { return .mismatch }
-    if reader.acceptedHead == nil { return hasKeys ? .mismatch : .nothing }
-    return .settled
+    guard let accepted = reader.acceptedHead else { return hasKeys ? .mismatch : .nothing }
+    // What it claims is enough: a head that was made up gains a node nothing but to be asked on.
+    return heads.contains { $0.seq >= accepted.seq } ? .settled : .outdated
   }
 
   /// The mesh does not let this machine read, as a node or as a member: it may have been removed, which its own node record
@@ -102,9 +106,18 @@ extension DWNControlPlane {
   }
 
   private func choose(after result: PollPlan.Outcome, of index: Int, at now: Instant) {
-    if case .failed = result { choice.failed(index) } else { choice.succeeded(index) }
+    // Where every endpoint is behind, each is asked in turn at the usual pace.
+    var pause = PollPlan.quickInterval
+    switch result {
+    case .failed: choice.failed(index)
+    case .outdated:
+      choice.failed(index)
+      pause = PollPlan.calmInterval
+      logger.info("an endpoint is behind", metadata: ["endpoint": "\(configuration.endpoints[index].name)"])
+    case .settled, .mismatch, .nothing: choice.succeeded(index)
+    }
     for other in plans.indices where other != choice.preferred { plans[other].demote(at: now) }
-    plans[choice.preferred].promote(at: choice.hasStartedOver ? now + PollPlan.quickInterval : now)
+    plans[choice.preferred].promote(at: choice.hasStartedOver ? now + pause : now)
     wake(.fetch(choice.preferred))
   }
 

@@ -1,0 +1,107 @@
+import DWN
+import Identity
+import Mesh
+import Netmap
+import TestSupport
+import Testing
+import Wire
+
+@testable import Control
+
+@Suite("A mesh over several nodes")
+struct SeveralEndpointsTests {
+  let clock = VirtualClock()
+  let random = SeededRandom(11)
+  let anchor: Device
+  let member: Device
+  let first: FakeNode
+  let second: FakeNode
+  let network: NetworkReference
+
+  init() async throws {
+    anchor = try await Device(.generate(random: random), clock: clock, random: random)
+    member = try await Device(.generate(random: random), clock: clock, random: random)
+    first = FakeNode(name: "first", tenant: anchor.did)
+    second = FakeNode(name: "second", tenant: anchor.did)
+    network = try await anchor.createNetwork()
+    try await anchor.start(network, [first, second], addresses: [World.address(0)])
+    try await anchor.add(member.did, to: network, label: "member")
+    try await member.start(network, [first, second], addresses: [World.address(1)])
+    try await run(.seconds(15))
+  }
+
+  private func run(_ duration: Duration) async throws {
+    try await Simulation(clock: clock).run(duration, [anchor, member])
+  }
+
+  private func addMachine(_ label: String) async throws -> Device {
+    let machine = try await Device(.generate(random: random), clock: clock, random: random)
+    try await anchor.add(machine.did, to: network, label: label)
+    return machine
+  }
+
+  @Test("anchor and member publish the same messages to every node")
+  func everywhere() {
+    for path in [
+      MeshProtocol.network, MeshProtocol.head, MeshProtocol.node, MeshProtocol.nodeInfo, MeshProtocol.endpoint,
+    ] {
+      let one = Set(first.live(path).map { $0.latest.message.cid })
+      #expect(!one.isEmpty)
+      #expect(one == Set(second.live(path).map { $0.latest.message.cid }))
+    }
+  }
+
+  @Test("what a node was not there for is queued for it, and goes out in order when it is back")
+  func queued() async throws {
+    first.isReachable = false
+    let third = try await addMachine("third")
+    await member.plane?.setLocalEndpoints([SocketAddress("192.168.7.7:41641")!])
+    try await run(.seconds(30))
+    #expect(await member.netmap?.peers.map(\.key).contains(third.key) == true)
+    #expect(await anchor.status.pending.contains { $0.contains("not yet published to first") })
+    first.isReachable = true
+    try await run(.seconds(120))
+    for path in [MeshProtocol.head, MeshProtocol.node, MeshProtocol.endpoint] {
+      #expect(
+        Set(first.live(path).map { $0.latest.message.cid }) == Set(second.live(path).map { $0.latest.message.cid }))
+    }
+    #expect(await anchor.status.pending == [])
+  }
+
+  @Test(
+    "a node that shows an older head than the one in force is left for one that does not, and taken again once it is current"
+  )
+  func behind() async throws {
+    first.refuse { message in
+      message.kind == .recordsQuery || message.kind == .recordsRead || message.kind == .protocolsQuery
+        ? nil : Reply(.init(503, "the disk is full"))
+    }
+    let third = try await addMachine("third")
+    // The second node is asked for everything every five minutes.
+    try await run(.seconds(330))
+    #expect(await member.netmap?.peers.map(\.key).contains(third.key) == true)
+    #expect(await member.plane?.choice.preferred == 1)
+    let fourth = try await addMachine("fourth")
+    try await run(.seconds(12))
+    #expect(await member.netmap?.peers.map(\.key).contains(fourth.key) == true)
+    first.refuse(nil)
+    try await run(.seconds(400))
+    #expect(await member.plane?.choice.preferred == 0)
+  }
+
+  @Test("where every node is behind, each is asked at the usual pace and no more")
+  func allBehind() async throws {
+    let anchor = anchor.did
+    let hide: FakeNode.Lie = { request, reply, _ in
+      request.isSigned(by: anchor) ? reply : reply.hiding { $0.path == MeshProtocol.head.text }
+    }
+    first.tell(hide)
+    second.tell(hide)
+    try await run(.seconds(120))
+    let before = first.count(.recordsQuery) + second.count(.recordsQuery)
+    try await run(.seconds(300))
+    let queries = first.count(.recordsQuery) + second.count(.recordsQuery) - before
+    #expect(queries < 1500)
+    #expect(await member.netmap?.peers.count == 1)
+  }
+}
