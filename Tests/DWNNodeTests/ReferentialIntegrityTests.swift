@@ -118,12 +118,6 @@ struct ReferentialIntegrityTests {
     #expect(try await tenancy.attempt(tenancy.alice, child) == "400 ProtocolAuthorizationIncorrectProtocolPath")
   }
 
-  @Test("control paths of the v1 envelope are no places for records")
-  func controlPath() async throws {
-    let draft = tenancy.draft("$encryption/audience")
-    #expect(try await tenancy.attempt(tenancy.alice, draft) == "400 ProtocolAuthorizationInvalidType")
-  }
-
   @Test("a role record has a recipient, who holds the role once below each parent")
   func roles() async throws {
     let root = try await root()

@@ -82,6 +82,7 @@ struct RecordsQuerying {
   func reply(to request: RecordsQueryRequest) throws -> Reply {
     var selection = try selection(for: request)
     selection.after = request.cursor.flatMap { cursor in cursor.value.string.map { ($0, cursor.messageCID) } }
+    let audiences = AudienceKeys(tenant: tenant, reader: transaction)
     var entries: [JSONValue] = []
     var last: StoredMessage?
     var size = 0
@@ -90,7 +91,7 @@ struct RecordsQuerying {
       let wanted = (request.limit ?? .max) - entries.count
       selection.limit = min(wanted, Self.fetchSize - 1) + 1
       let found = try transaction.find(selection)
-      for message in found {
+      for message in found where try !audiences.isSuperseded(message, for: request.filter) {
         let entry = try self.entry(message)
         size += entry.encoded.count
         guard entries.count < request.limit ?? .max, size <= limits.largestReply || entries.isEmpty else {
@@ -100,8 +101,8 @@ struct RecordsQuerying {
         entries.append(entry)
         last = message
       }
-      guard found.count == selection.limit, let last else { break }
-      selection.after = (sortValue(last, request.sort), last.cid)
+      guard found.count == selection.limit, let reached = found.last else { break }
+      selection.after = (sortValue(reached, request.sort), reached.cid)
     }
     var members: JSONObject = ["entries": .array(entries)]
     if hasMore, let last {
@@ -113,7 +114,13 @@ struct RecordsQuerying {
 
   /// The number that a query without a limit would show.
   func count(for request: RecordsQueryRequest) throws -> Reply {
-    let count = try transaction.count(try selection(for: request))
+    var selection = try selection(for: request)
+    var count = try transaction.count(selection)
+    if request.filter.path.map({ $0 == EncryptionControl.audience }) ?? true {
+      let audiences = AudienceKeys(tenant: tenant, reader: transaction)
+      selection.filter.path = EncryptionControl.audience
+      count -= try transaction.find(selection).count { try audiences.isSuperseded($0, for: request.filter) }
+    }
     return Reply(.init(200, "OK"), members: ["count": .integer(Int64(count))])
   }
 
@@ -138,6 +145,7 @@ struct RecordsQuerying {
 
   private func visibility(for request: RecordsQueryRequest) throws -> Selection.Visibility {
     guard let requester = request.requester else { return .published }
+    if requester != tenant, request.filter.namesOneAudience { return .all }
     if let role = request.role, let path = request.filter.path, requester != tenant {
       guard let uri = request.filter.protocolURI else {
         throw DWNError(401, "ProtocolAuthorizationProtocolNotFound", "with a role, the filter names a protocol")

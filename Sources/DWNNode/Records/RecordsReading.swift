@@ -27,12 +27,7 @@ struct RecordsReading {
   let definitions: DefinitionCache
 
   func reply(to request: RecordsReadRequest) throws -> Reply {
-    let found = try transaction.find(
-      Selection(
-        filter: request.filter, visibility: .all,
-        occupancy: try definitions.occupancy(for: request.filter, in: transaction), includesDeletes: true,
-        sort: request.sort, limit: 1)
-    ).first
+    let found = try first(of: request)
     guard let found, let place = found.place else { return Reply(.init(404, "Not Found")) }
     let messages = try transaction.messages(of: place.recordID)
     let initial = messages.first { $0.content?.isInitial == true }
@@ -57,9 +52,26 @@ struct RecordsReading {
     return Reply(.init(200, "OK"), members: ["entry": .object(entry)], data: data)
   }
 
+  private func first(of request: RecordsReadRequest) throws -> StoredMessage? {
+    let audiences = AudienceKeys(tenant: tenant, reader: transaction)
+    let mayBeSuperseded = request.filter.path == EncryptionControl.audience
+    return try transaction.find(
+      Selection(
+        filter: request.filter, visibility: .all,
+        occupancy: try definitions.occupancy(for: request.filter, in: transaction), includesDeletes: true,
+        sort: request.sort, limit: mayBeSuperseded ? nil : 1)
+    ).first { try !audiences.isSuperseded($0, for: request.filter) }
+  }
+
   private func authorize(_ request: RecordsReadRequest, _ write: StoredMessage, _ place: StoredMessage.Place) throws {
     if request.requester == tenant || write.content?.isPublished == true { return }
     if let requester = request.requester, requester == write.author || requester == place.recipient { return }
+    guard !place.path.isControl else {
+      if request.requester != nil, place.path == EncryptionControl.audience, request.filter.namesOneAudience { return }
+      throw DWNError(
+        401, "EncryptionControlReadUnauthorized", "a key is for those to whom it is delivered, or who name its audience"
+      )
+    }
     let definition = try definitions.definition(
       of: write.protocolURI, at: request.time, in: transaction, refusal: 401)
     try RecordRules(reader: transaction, definition: definition).authorize(

@@ -22,13 +22,22 @@ struct RecordsWriting {
         "the first write of \(write.recordID) is not here: send it before this")
     }
     let definition = try definitions.definition(of: write.protocolURI, at: write.timestamp, in: transaction)
-    let rules = try ReferentialIntegrity(reader: transaction, definition: definition).check(write, initial: initial)
+    let rules: RuleSet?
+    let rule: ActionRule?
+    if write.path.isControl {
+      rules = nil
+      rule = try ControlAdmission(tenant: tenant, reader: transaction, definition: definition)
+        .check(write, data: arrival.data)
+    } else {
+      rules = try ReferentialIntegrity(tenant: tenant, reader: transaction, definition: definition)
+        .check(write, initial: initial)
+      rule = try authorize(write, initial: initial, definition: definition)
+    }
     let place = SiblingPlace(protocolURI: write.protocolURI, path: write.path, parent: write.contextID.parent)
-    let rule = try authorize(write, initial: initial, definition: definition)
     if initial == nil, !write.squash, rule?.actor == .anyone { try checkRoom(at: place) }
     if !write.isInitial, let initial { try checkImmutable(write, initial) }
 
-    if rules.allowsSquash, twin == nil, let squashed = try transaction.newestSquash(at: place),
+    if rules?.allowsSquash == true, twin == nil, let squashed = try transaction.newestSquash(at: place),
       write.timestamp <= squashed
     {
       return .refused(
@@ -95,7 +104,7 @@ struct RecordsWriting {
   }
 
   private func commit(
-    _ arrival: ArrivingWrite, twin: StoredMessage?, stored: [StoredMessage], rules: RuleSet, place: SiblingPlace
+    _ arrival: ArrivingWrite, twin: StoredMessage?, stored: [StoredMessage], rules: RuleSet?, place: SiblingPlace
   ) throws -> Outcome {
     let write = arrival.write
     let data = try arrival.data ?? carriedData(for: write, among: stored)
@@ -119,7 +128,7 @@ struct RecordsWriting {
         hints.formUnion(try erase(sibling))
       }
     }
-    if write.isInitial, let limit = rules.recordLimit, limit.strategy == .purgeOldest {
+    if write.isInitial, let limit = rules?.recordLimit, limit.strategy == .purgeOldest {
       for sibling in try transaction.oldest(at: place, beyond: limit.maximum) { hints.formUnion(try erase(sibling)) }
     }
     return .accepted(hints)

@@ -1,14 +1,19 @@
 import DWN
+import Identity
 import Wire
 
 /// Whether a write fits where it wants to stand, by its protocol (dwn-server 6.2). Refusals have status 400.
 struct ReferentialIntegrity {
+  let tenant: DID
   let reader: any MessageReader
   let definition: ProtocolDefinition
 
   /// The rule set that governs the record. `initial` is the first write of the record, once there is one.
   func check(_ write: RecordsWrite, initial: StoredMessage?) throws -> RuleSet {
     try checkType(write)
+    if let rules = definition.ruleSet(at: write.path) {
+      try EnvelopeRules(tenant: tenant, reader: reader, definition: definition).check(write, rules)
+    }
     try checkParent(write)
     guard let rules = definition.ruleSet(at: write.path) else {
       throw refused("MissingRuleSet", "\(definition.uri) has no records at \(write.path)")
