@@ -8,27 +8,62 @@ public struct DIDDocument: Hashable, Sendable {
     public var id: String
     /// `JsonWebKey` or `JsonWebKey2020`.
     public var type: String
+    /// `nil` for the document's own DID.
+    public var controller: String?
     /// The key as it stands in the document, whatever its kind.
     public var publicKeyJWK: JSONValue
 
-    public init(id: String, type: String = "JsonWebKey", publicKeyJWK: JSONValue) {
+    public init(id: String, type: String = "JsonWebKey", controller: String? = nil, publicKeyJWK: JSONValue) {
       self.id = id
       self.type = type
+      self.controller = controller
       self.publicKeyJWK = publicKeyJWK
     }
   }
 
+  /// Something that the DID's owner points to.
+  public struct Service: Hashable, Sendable {
+    /// A DID URL.
+    public var id: String
+    public var types: [String]
+    /// Only those that are texts.
+    public var endpoints: [String]
+
+    public init(id: String, types: [String], endpoints: [String]) {
+      self.id = id
+      self.types = types
+      self.endpoints = endpoints
+    }
+
+    var json: JSONValue {
+      func oneOrMany(_ texts: [String]) -> JSONValue {
+        texts.count == 1 ? .string(texts[0]) : .array(texts.map { .string($0) })
+      }
+      return ["id": .string(id), "type": oneOrMany(types), "serviceEndpoint": oneOrMany(endpoints)]
+    }
+  }
+
   public var id: DID
+  public var controllers: [String] = []
+  public var alsoKnownAs: [String] = []
   public var verificationMethods: [VerificationMethod]
   /// Ids of the methods that sign.
   public var authentication: [String]
+  public var assertionMethod: [String]
+  public var capabilityInvocation: [String]
+  public var capabilityDelegation: [String]
   /// Ids of the methods that others encrypt to.
   public var keyAgreement: [String]
+  public var services: [Service] = []
 
+  /// A document whose signing methods may be used for everything that a signature can say.
   public init(id: DID, verificationMethods: [VerificationMethod], authentication: [String], keyAgreement: [String]) {
     self.id = id
     self.verificationMethods = verificationMethods
     self.authentication = authentication
+    self.assertionMethod = authentication
+    self.capabilityInvocation = authentication
+    self.capabilityDelegation = authentication
     self.keyAgreement = keyAgreement
   }
 
@@ -49,23 +84,33 @@ public struct DIDDocument: Hashable, Sendable {
     return nil
   }
 
+  /// Where the DID's owner says that its DWNs are, in the owner's order. Only texts: nothing says yet that they are URLs.
+  public var dwnEndpoints: [String] {
+    services.filter { $0.types.contains("DecentralizedWebNode") }.flatMap(\.endpoints)
+  }
+
+  /// With the context of DID Core; members without content are left out.
   public var json: JSONValue {
-    [
-      "@context": ["https://www.w3.org/ns/did/v1"],
-      "id": .string(id.text),
-      "verificationMethod": .array(
+    func list(_ texts: [String]) -> JSONValue? { texts.isEmpty ? nil : .array(texts.map { .string($0) }) }
+    var object: JSONObject = ["@context": ["https://www.w3.org/ns/did/v1"], "id": .string(id.text)]
+    object["controller"] = controllers.count == 1 ? .string(controllers[0]) : list(controllers)
+    object["alsoKnownAs"] = list(alsoKnownAs)
+    if !verificationMethods.isEmpty {
+      object["verificationMethod"] = .array(
         verificationMethods.map {
           [
-            "id": .string($0.id), "type": .string($0.type), "controller": .string(id.text),
+            "id": .string($0.id), "type": .string($0.type), "controller": .string($0.controller ?? id.text),
             "publicKeyJwk": $0.publicKeyJWK,
           ]
-        }),
-      "authentication": .array(authentication.map { .string($0) }),
-      "assertionMethod": .array(authentication.map { .string($0) }),
-      "capabilityInvocation": .array(authentication.map { .string($0) }),
-      "capabilityDelegation": .array(authentication.map { .string($0) }),
-      "keyAgreement": .array(keyAgreement.map { .string($0) }),
-    ]
+        })
+    }
+    object["authentication"] = list(authentication)
+    object["assertionMethod"] = list(assertionMethod)
+    object["capabilityInvocation"] = list(capabilityInvocation)
+    object["capabilityDelegation"] = list(capabilityDelegation)
+    object["keyAgreement"] = list(keyAgreement)
+    if !services.isEmpty { object["service"] = .array(services.map(\.json)) }
+    return .object(object)
   }
 }
 
@@ -73,6 +118,8 @@ public struct DIDDocument: Hashable, Sendable {
 public enum DIDError: Error, Hashable, CustomStringConvertible {
   case unsupportedMethod(String)
   case malformed(DID, reason: String)
+  /// Its owner has said that it is not used any more.
+  case deactivated(DID)
   /// The DID's host or gateway gave no document, or one that cannot be believed.
   case unreachable(DID, reason: String)
 
@@ -81,6 +128,7 @@ public enum DIDError: Error, Hashable, CustomStringConvertible {
     case .unsupportedMethod(let method):
       "DIDs of method \"\(method)\" cannot be resolved by this version: use did:jwk or did:key"
     case .malformed(let did, let reason): "\(did) is not a valid DID: \(reason)"
+    case .deactivated(let did): "\(did) has been deactivated"
     case .unreachable(let did, let reason): "\(did) could not be resolved: \(reason)"
     }
   }
