@@ -1,0 +1,53 @@
+import Foundation
+import GRDB
+import TestSupport
+import Testing
+import Wire
+
+@testable import DWNNode
+
+/// A database of an earlier version of the program is brought up to date with everything in it.
+@Suite(.timeLimit(.minutes(1)))
+struct SchemaMigrationTests {
+  @Test(
+    "messages of the first version get positions in the order in which they came, and their tags and sums stay right")
+  func first() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("migration-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let path = folder.appendingPathComponent("node.sqlite").path
+    let old = try DurableDatabase.open(path: path, schema: Array(NodeSchema.steps.prefix(1)))
+    try old.write { database in
+      try database.execute(
+        sql: """
+          INSERT INTO tenant VALUES (1, 'did:a:1'), (2, 'did:a:2'), (3, 'did:a:3');
+          INSERT INTO message (tenant, cid, element, kind, json, author, timestamp, protocol, has_data, data_size)
+            VALUES (1, 'c1', 'e1', 'write', '{"a":"ü"}', 'did:a:1', 't', 'p', 1, 5),
+              (2, 'c2', 'e2', 'write', '{}', 'did:a:2', 't', 'p', 0, 7),
+              (1, 'c3', 'e3', 'write', '{}', 'did:a:1', 't', 'p', 0, 7);
+          INSERT INTO tag VALUES (1, 'x', 'text', NULL, NULL), (2, 'y', NULL, 1.5, NULL);
+          """)
+    }
+    try DurableDatabase.close(old)
+
+    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
+    func values(_ sql: String) throws -> [String] {
+      try pool.read { database in
+        try Row.fetchAll(database, sql: sql).map { row in
+          row.databaseValues.map { "\($0.storage.value ?? "NULL")" }.joined(separator: " ")
+        }
+      }
+    }
+    #expect(try values("SELECT cid, position, size FROM message ORDER BY cid") == ["c1 1 15", "c2 1 2", "c3 2 2"])
+    #expect(try values("SELECT id, head, messages, bytes FROM tenant") == ["1 2 2 17", "2 1 1 2", "3 0 0 0"])
+    #expect(
+      try values("SELECT message, tenant, name, text_value, number_value FROM tag") == [
+        "1 1 x text NULL", "2 2 y NULL 1.5",
+      ])
+    #expect(try values("SELECT length(epoch) FROM node") == ["32"])
+    #expect(try values("PRAGMA integrity_check") == ["ok"])
+    #expect(try values("PRAGMA foreign_key_check").isEmpty)
+    try pool.write { try $0.execute(sql: "DELETE FROM message WHERE cid = 'c1'") }
+    #expect(try values("SELECT head, messages, bytes FROM tenant WHERE id = 1") == ["2 1 2"])
+    #expect(try values("SELECT count(*) FROM tag WHERE message = 1") == ["0"])
+  }
+}
