@@ -9,13 +9,10 @@ public import Wire
 /// * A read sees one state, no write's half.
 /// * Message, data, what filters ask for, and the position in the feed are one: whoever sees one of them sees all.
 /// * Positions of a tenant's feed rise from 1 and are never given twice.
-///
-/// The tests of `MessageStoreContract` say the same in detail, and every store passes them.
 protocol MessageStore: Sendable {
   /// Distinguishes this feed from one of the same tenant that was lost, or restored to an earlier state.
   var epoch: String { get }
 
-  /// `committed` hears of every message that is in the feed from now on, in the order of the commits, before `write` returns.
   func write<Result: Sendable>(
     _ tenant: DID, _ body: @escaping @Sendable (any MessageTransaction) throws -> Result
   ) async throws -> Result
