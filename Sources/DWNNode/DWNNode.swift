@@ -9,15 +9,15 @@ public import Wire
 /// several that wait are committed together.
 public final class DWNNode: DWNEndpoint {
   public let name = "the embedded node"
-  /// The DIDs that this node serves; everybody else's messages are refused with 401.
-  public let tenants: Set<DID>
+  /// Whose records this node keeps.
+  public let tenants: Tenancy
   public let limits: NodeLimits
   private let store: any MessageStore
   private let resolver: any DIDResolver
   private let definitions = DefinitionCache()
   private let feed = ChangeFeed()
 
-  init(store: any MessageStore, tenants: Set<DID>, limits: NodeLimits, resolver: any DIDResolver) {
+  init(store: any MessageStore, tenants: Tenancy, limits: NodeLimits, resolver: any DIDResolver) {
     self.store = store
     self.tenants = tenants
     self.limits = limits
@@ -26,7 +26,7 @@ public final class DWNNode: DWNEndpoint {
 
   /// A node over the SQLite database at a path, which is made if it does not exist.
   public convenience init(
-    databasePath: String, tenants: Set<DID>, limits: NodeLimits = NodeLimits(),
+    databasePath: String, tenants: Tenancy, limits: NodeLimits = NodeLimits(),
     resolver: any DIDResolver = OfflineResolver()
   ) throws(NodeError) {
     self.init(
@@ -54,7 +54,7 @@ public final class DWNNode: DWNEndpoint {
   }
 
   private func answer(tenant: DID, message json: JSONValue, data: [UInt8]?) async throws -> Reply {
-    guard tenants.contains(tenant) else { return Reply(.init(401, "Not a registered tenant.")) }
+    guard tenants.includes(tenant) else { return Reply(.init(401, "Not a registered tenant.")) }
     let message = try Message(json)
     let encoded = message.value.encoded
     guard encoded.count <= Message.maximumSize else {

@@ -15,6 +15,7 @@ public enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The machine has no IPv6, or no IPv4.
   case familyMissing(address: String)
   case cannotListen(address: String, reason: String)
+  case badTLSFile(path: String, reason: String)
 
   public var description: String {
     switch self {
@@ -36,6 +37,7 @@ public enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
     case .familyMissing(let address):
       "this machine cannot listen on \(address), since it lacks that version of IP: name other addresses with --listen"
     case .cannotListen(let address, let reason): "cannot listen on \(address): \(reason)"
+    case .badTLSFile(let path, let reason): "\(path) cannot be used for TLS: \(reason)"
     }
   }
 

@@ -1,5 +1,6 @@
 import Agent
 import ArgumentParser
+import DWNNode
 import Identity
 import Logging
 import Wire
@@ -10,7 +11,8 @@ struct DWNCommand: AsyncParsableCommand {
 
   struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Serve the records of the given tenants until interrupted.")
+      abstract: "Serve the records of tenants until interrupted.",
+      discussion: "With a certificate, SIGHUP reads its files again; without one it ends the node like SIGTERM.")
 
     @Option(
       help: ArgumentHelp(
@@ -23,22 +25,56 @@ struct DWNCommand: AsyncParsableCommand {
     @Option(
       name: .customLong("tenant"), parsing: .upToNextOption,
       help: ArgumentHelp("DIDs whose records are kept.", valueName: "did"))
-    var tenants: [DID]
+    var tenants: [DID] = []
+    @Flag(help: "Keep records of any DID. Whoever reaches the node can fill its disk.") var open = false
+    @Option(
+      name: .customLong("tls-cert"),
+      help: ArgumentHelp("Certificate chain (PEM); TLS and plain HTTP then share the port.", valueName: "file"),
+      completion: .file())
+    var tlsCertificate: String?
+    @Option(
+      name: .customLong("tls-key"), help: ArgumentHelp("Private key of the certificate (PEM).", valueName: "file"),
+      completion: .file())
+    var tlsKey: String?
+    @Flag(name: .customLong("tls-only"), help: "Close connections that do not begin with TLS.") var tlsOnly = false
+    @Option(
+      name: .customLong("trust-proxy"),
+      help: ArgumentHelp(
+        "Address or block of a reverse proxy whose X-Forwarded-For is believed; may be repeated.", valueName: "block"))
+    var trustedProxies: [IPPrefix] = []
+    @Flag(name: .customLong("access-log"), help: "Log a line for each message, without what it says.")
+    var accessLog = false
     @Flag(name: .shortAndLong, help: "Log more.") var verbose = false
 
     func validate() throws {
-      guard !tenants.isEmpty else { throw ValidationError("name at least one --tenant") }
+      guard open || !tenants.isEmpty else { throw ValidationError("name at least one --tenant, or --open") }
+      guard !open || tenants.isEmpty else { throw ValidationError("--open serves any DID: leave --tenant out") }
+      guard (tlsCertificate == nil) == (tlsKey == nil) else {
+        throw ValidationError("--tls-cert and --tls-key belong together")
+      }
+      guard !tlsOnly || tlsCertificate != nil else {
+        throw ValidationError("--tls-only needs --tls-cert and --tls-key")
+      }
     }
 
     func run() async throws {
-      let addresses = listen.isEmpty ? DaemonSettings.defaultListen : listen
-      try await StandaloneNode.run(
-        listen: addresses, data: dataDirectory, tenants: tenants, logger: .meshd(verbose: verbose)
-      ) { bound in
-        print(
-          "Serving \(tenants.count) tenant\(tenants.count == 1 ? "" : "s") on \(bound.map(\.description).joined(separator: ", "))"
-        )
+      var options = StandaloneNode.Options(
+        listen: listen.isEmpty ? DaemonSettings.defaultListen : listen, data: dataDirectory,
+        tenants: open ? .open : .listed(Set(tenants)))
+      if let tlsCertificate, let tlsKey { options.tls = (tlsCertificate, tlsKey) }
+      options.requiresTLS = tlsOnly
+      options.trustedProxies = trustedProxies
+      options.logsAccess = accessLog
+      let served = open ? "any tenant" : "\(tenants.count) tenant\(tenants.count == 1 ? "" : "s")"
+      try await StandaloneNode.run(options, logger: .meshd(verbose: verbose)) { bound in
+        print("Serving \(served) on \(bound.map(\.description).joined(separator: ", "))")
       }
     }
+  }
+}
+
+extension IPPrefix: ExpressibleByArgument {
+  public init?(argument: String) {
+    if let address = IPAddress(argument) { self.init(host: address) } else { self.init(argument) }
   }
 }

@@ -17,11 +17,14 @@ public struct EmbeddedNode: Sendable {
   ///
   /// With the default addresses, a host without IPv6 gets the IPv4 one alone.
   public static func start(
-    in directory: StateDirectory, tenants: Set<DID>, listen: [SocketAddress], logger: Logger
+    in directory: StateDirectory, tenants: Tenancy, listen: [SocketAddress], logger: Logger,
+    configure: (inout ServerConfiguration) -> Void = { _ in }
   ) async throws -> EmbeddedNode {
+    var configuration = ServerConfiguration(listen: listen, version: Version.text)
+    configure(&configuration)
     let node = try DWNNode(databasePath: directory.file(file), tenants: tenants)
     do {
-      let (server, listeners) = try await serve(node, listen, logger)
+      let (server, listeners) = try await serve(node, configuration, logger)
       logger.info(
         "the embedded node listens", metadata: ["addresses": "\(listeners.map(\.description).joined(separator: " "))"])
       return EmbeddedNode(node: node, listeners: listeners, server: server)
@@ -37,23 +40,24 @@ public struct EmbeddedNode: Sendable {
   }
 
   private static func serve(
-    _ node: DWNNode, _ listen: [SocketAddress], _ logger: Logger
+    _ node: DWNNode, _ configuration: ServerConfiguration, _ logger: Logger
   ) async throws(NodeError) -> (DWNServer, [SocketAddress]) {
     do {
-      return try await start(node, listen, logger)
+      return try await start(node, configuration, logger)
     } catch {
       let isInUse = if case .addressInUse = error { true } else { false }
-      guard !isInUse, listen == DaemonSettings.defaultListen else { throw error }
+      guard !isInUse, configuration.listen == DaemonSettings.defaultListen else { throw error }
       logger.warning("no IPv6 on this host: the embedded node listens on IPv4 alone")
-      return try await start(node, listen.filter { $0.ip.family == .v4 }, logger)
+      var configuration = configuration
+      configuration.listen.removeAll { $0.ip.family != .v4 }
+      return try await start(node, configuration, logger)
     }
   }
 
   private static func start(
-    _ node: DWNNode, _ listen: [SocketAddress], _ logger: Logger
+    _ node: DWNNode, _ configuration: ServerConfiguration, _ logger: Logger
   ) async throws(NodeError) -> (DWNServer, [SocketAddress]) {
-    let server = DWNServer(
-      serving: node, configuration: ServerConfiguration(listen: listen, version: Version.text), log: logger)
+    let server = DWNServer(serving: node, configuration: configuration, log: logger)
     return (server, try await server.start())
   }
 }

@@ -1,22 +1,53 @@
-import DWN
-
-public import Identity
+public import DWNNode
 public import Logging
 import UnixSignals
 public import Wire
 
 /// `meshd dwn serve`: a node by itself, until it is interrupted.
 public enum StandaloneNode {
+  /// What a node is started with.
+  public struct Options: Sendable {
+    public var listen: [SocketAddress]
+    public var data: String
+    public var tenants: Tenancy
+    /// Certificate chain and key, as PEM files.
+    public var tls: (certificate: String, key: String)?
+    public var requiresTLS = false
+    public var trustedProxies: [IPPrefix] = []
+    public var logsAccess = false
+
+    public init(listen: [SocketAddress], data: String, tenants: Tenancy) {
+      self.listen = listen
+      self.data = data
+      self.tenants = tenants
+    }
+  }
+
   public static func run(
-    listen: [SocketAddress], data: String, tenants: [DID], logger: Logger,
-    whenReady: @Sendable ([SocketAddress]) -> Void
+    _ options: Options, logger: Logger, whenReady: @Sendable ([SocketAddress]) -> Void
   ) async throws {
-    let directory = try StateDirectory(opening: data)
+    let tls = try options.tls.map { try TLSFiles(certificatePath: $0.certificate, keyPath: $0.key) }
+    let directory = try StateDirectory(opening: options.data)
     guard let lock = try DaemonLock(directory) else { throw AgentError.daemonRunning(directory: directory.path) }
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
-    let node = try await EmbeddedNode.start(in: directory, tenants: Set(tenants), listen: listen, logger: logger)
+    let node = try await EmbeddedNode.start(
+      in: directory, tenants: options.tenants, listen: options.listen, logger: logger
+    ) {
+      $0.tls = tls
+      $0.requiresTLS = options.requiresTLS
+      $0.trustedProxies = options.trustedProxies
+      $0.logsAccess = options.logsAccess
+    }
     whenReady(node.listeners)
-    for await _ in signals { break }
+    for await signal in signals {
+      guard signal == .sighup, let tls else { break }
+      do {
+        try tls.reload()
+        logger.info("the certificate was read again")
+      } catch {
+        logger.error("the certificate in use stays", metadata: ["reason": "\(error)"])
+      }
+    }
     logger.info("stopping")
     await node.stop()
     withExtendedLifetime(lock) {}

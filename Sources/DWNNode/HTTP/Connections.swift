@@ -3,7 +3,7 @@ import Synchronization
 import Wire
 
 /// Tells a connection to end once it has nothing more to answer.
-struct ServerIsClosing: Sendable {}
+public struct ServerIsClosing: Sendable {}
 
 /// The connections that are open, and what they hold together.
 final class Connections: Sendable {

@@ -5,24 +5,30 @@ import NIOPosix
 import Synchronization
 public import Wire
 
-/// Offers a node to the network: JSON-RPC over HTTP/1.1 on any number of addresses (dwn-server 11).
+/// Offers a node to the network: JSON-RPC over HTTP/1.1 and WebSocket on any number of addresses (dwn-server 11, 12).
 ///
 /// Everything a stranger can make it hold is bounded: connections, heads, bodies, and the time each may take. A server is
 /// started once and shut down once.
 public final class DWNServer: Sendable {
-  private let endpoint: any DWNEndpoint
   private let configuration: ServerConfiguration
-  private let log: Logger
   private let connections: Connections
+  private let pipeline: ConnectionPipeline
   private let listeners = Mutex<[any Channel]>([])
 
   public init(serving endpoint: any DWNEndpoint, configuration: ServerConfiguration, log: Logger) {
-    self.endpoint = endpoint
     self.configuration = configuration
-    self.log = log
-    self.connections = Connections(
+    let metrics = ServerMetrics(factory: configuration.metrics)
+    let connections = Connections(
       maximum: configuration.maximumConnections, maximumPerNetwork: configuration.maximumConnectionsPerNetwork,
       bodyBudget: configuration.bodyBudget)
+    let service = MessageService(
+      endpoint: endpoint, rates: RateLimits(configuration.rates), metrics: metrics, log: log,
+      accessLevel: configuration.logsAccess ? .info : .debug)
+    self.connections = connections
+    self.pipeline = ConnectionPipeline(
+      routes: NodeRoutes(service: service, configuration: configuration), configuration: configuration,
+      connections: connections,
+      subscriptions: SubscriptionBudget(maximum: configuration.webSocket.subscriptions, metrics: metrics))
   }
 
   /// Listens on every address of the configuration, or on none, and returns those that came out, in the same order.
@@ -57,15 +63,11 @@ public final class DWNServer: Sendable {
   }
 
   private func listen(on address: Wire.SocketAddress) async throws -> any Channel {
-    let routes = NodeRoutes(endpoint: endpoint, configuration: configuration, log: log)
     var bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .serverChannelOption(.backlog, value: 256)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-      .childChannelInitializer { [configuration, connections, log] channel in
-        ConnectionPipeline(routes: routes, configuration: configuration, connections: connections, log: log)
-          .install(on: channel)
-      }
+      .childChannelInitializer { [pipeline] channel in pipeline.install(on: channel) }
     if address.ip.family == .v6 {
       // The wildcard of IPv6 would take the port on IPv4 too, where another listener may be.
       bootstrap = bootstrap.serverChannelOption(.ipv6Only, value: 1)

@@ -7,10 +7,10 @@ struct NodeRequest: Sendable {
   var uri: String
   /// All values of the header `dwn-request`.
   var messages: [String]
-  /// `nil` when it was empty.
+  var contentType: String?
+  /// `nil` when there was none: neither a length above zero nor a transfer encoding.
   var body: [UInt8]?
-  /// For the log.
-  var from: String
+  var caller: Caller
 }
 
 /// What is sent back.
@@ -36,24 +36,32 @@ struct NodeAnswer: Sendable {
 
   /// A JSON-RPC error. `id` is that of the request, where it could be read.
   static func failure(
-    _ code: Int64, _ message: String, id: JSONValue = .null, status: HTTPResponseStatus = .internalServerError
+    _ failure: RPCFailure, id: JSONValue = .null, status: HTTPResponseStatus? = nil
   ) -> NodeAnswer {
-    json(
-      ["jsonrpc": "2.0", "id": id, "error": ["code": .integer(code), "message": .string(message)]], status: status)
+    var answer = json(
+      failure.json(id: id),
+      status: status ?? (failure.code == RPCFailure.tooManyCode ? .tooManyRequests : .internalServerError))
+    if let wait = failure.retryAfter { answer.headers.append(("retry-after", "\(wait)")) }
+    return answer
   }
 
   static func tooLarge(limit: Int) -> NodeAnswer {
-    failure(-32602, "RecordDataSizeLimitExceeded: a body has at most \(limit) bytes", status: .payloadTooLarge)
+    failure(
+      .invalidParameters("RecordDataSizeLimitExceeded: a body has at most \(limit) bytes"), status: .payloadTooLarge)
+  }
+
+  /// An address that sends too much: not JSON-RPC, since nobody looked at what was asked.
+  static func rateLimited(wait: Duration) -> NodeAnswer {
+    var answer = json(["error": "Rate limit exceeded"], status: .tooManyRequests)
+    answer.headers.append(("retry-after", "\(wait.retrySeconds)"))
+    return answer
   }
 
   static let headTooLarge = failure(
-    -50400, "the headers of the request are too large", status: .requestHeaderFieldsTooLarge)
-  static let malformed = failure(-50400, "not an HTTP request", status: .badRequest)
-  static let timedOut = failure(-32300, "the request took too long", status: .requestTimeout)
-
-  static var busy: NodeAnswer {
-    var answer = failure(-32300, "too much is being received at once: try again", status: .serviceUnavailable)
-    answer.headers.append(("retry-after", "1"))
-    return answer
-  }
+    RPCFailure(code: -50400, message: "the headers of the request are too large"), status: .requestHeaderFieldsTooLarge)
+  static let malformed = failure(RPCFailure(code: -50400, message: "not an HTTP request"), status: .badRequest)
+  static let timedOut = failure(RPCFailure(code: -32300, message: "the request took too long"), status: .requestTimeout)
+  static let busy = failure(
+    RPCFailure(code: -32300, message: "too much is being received at once: try again", retryAfter: 1),
+    status: .serviceUnavailable)
 }

@@ -6,14 +6,18 @@ import Wire
 
 /// What a node answers to which request (dwn-server 11.1–11.4).
 struct NodeRoutes: Sendable {
-  let endpoint: any DWNEndpoint
+  let service: MessageService
   let configuration: ServerConfiguration
-  let log: Logger
 
   /// A reply that travels in a header beside its data is at most this long; a longer one becomes the body, with the data in it.
   private static let longestReplyHeader = 48 << 10
 
   func answer(_ request: NodeRequest) async -> NodeAnswer {
+    if let wait = service.rates.wait(for: request.caller, now: .now()) {
+      service.metrics.refused(.addressRate)
+      service.log.debug("an address sends too much", metadata: ["from": "\(request.caller)"])
+      return .rateLimited(wait: wait)
+    }
     let path = request.uri.prefix { $0 != "?" && $0 != "#" }
     let isRoot = path.allSatisfy { $0 == "/" }
     switch (request.method, String(path)) {
@@ -29,65 +33,60 @@ struct NodeRoutes: Sendable {
   private var info: JSONValue {
     [
       "server": "meshd", "version": .string(configuration.version), "sdkVersion": .string(configuration.version),
-      "maxFileSize": .integer(Int64(configuration.largestBody)), "maxInFlight": 32, "webSocketSupport": false,
-      "registrationRequirements": [], "httpRpcFraming": [],
+      "maxFileSize": .integer(Int64(configuration.largestBody)), "maxInFlight": 32, "webSocketSupport": true,
+      "registrationRequirements": [], "httpRpcFraming": [.string(BodyFraming.name)],
     ]
   }
 
   private func call(_ request: NodeRequest) async -> NodeAnswer {
-    guard request.messages.count == 1, let text = request.messages.first,
-      let json = try? JSONValue(parsing: text, depth: Message.maximumDepth + 2), json.object != nil
-    else { return .failure(-50400, "request payload required.", status: .badRequest) }
-    let id: JSONValue = if let id = json["id"], id.string != nil || id.integer != nil { id } else { .null }
-    guard let method = json["method"]?.string, json["jsonrpc"] == "2.0" else {
-      return .failure(-32600, "not a JSON-RPC 2.0 request", id: id)
-    }
-    guard method == "dwn.processMessage" else {
-      return .failure(-32601, "the method \"\(method.prefix(100))\" is not known", id: id)
-    }
-    guard let tenant = json["params"]?["target"]?.string.flatMap({ DID($0) }) else {
-      return .failure(-32602, "params.target must be a DID", id: id)
-    }
-    guard let message = json["params"]?["message"], message.object != nil else {
-      return .failure(-32602, "params.message must be an object", id: id)
-    }
-    do {
-      let reply = try await endpoint.process(tenant: tenant, message: message, data: request.body)
-      report(request, message, "\(reply.status.code)")
-      return answer(reply, id: id)
+    guard let (json, data) = Self.split(request) else { return .failure(.noPayload, status: .badRequest) }
+    do throws(RPCFailure) {
+      let call = try RPCCall(json)
+      guard call.method == "dwn.processMessage" else { throw RPCFailure.methodNotFound(call.method) }
+      let reply = try await service.process(call.message(), data: data, from: request.caller, over: .http)
+      return answer(reply, to: call)
     } catch {
-      log.error("a message could not be processed", metadata: ["error": "\(error)"])
-      report(request, message, "error")
-      return .failure(-32603, "internal error", id: id)
+      return .failure(error, id: RPCCall.id(of: json))
     }
   }
 
-  private func answer(_ reply: Reply, id: JSONValue) -> NodeAnswer {
-    func envelope(_ reply: JSONValue) -> JSONValue { ["jsonrpc": "2.0", "id": id, "result": ["reply": reply]] }
-    guard let data = reply.data else { return .json(envelope(reply.json)) }
-    let header = envelope(reply.json).asciiText
-    if header.utf8.count <= Self.longestReplyHeader {
-      return NodeAnswer(
-        status: .ok, headers: [("content-type", "application/octet-stream"), ("dwn-response", header)], body: data)
+  /// The JSON and the data of a request, in whichever of the two framings it came.
+  private static func split(_ request: NodeRequest) -> (JSONValue, data: [UInt8]?)? {
+    if let type = request.contentType, BodyFraming.isNamed(by: type) {
+      guard request.messages.isEmpty, let (text, data) = request.body.flatMap({ BodyFraming.split($0) }),
+        let json = try? JSONValue(parsing: text, depth: RPCCall.depth), json.object != nil
+      else { return nil }
+      return (json, data)
     }
-    var members = reply.members
-    if var entry = members["entry"]?.object, var write = entry["recordsWrite"]?.object {
+    guard request.messages.count == 1, let text = request.messages.first,
+      let json = try? JSONValue(parsing: text, depth: RPCCall.depth), json.object != nil
+    else { return nil }
+    return (json, request.body)
+  }
+
+  private func answer(_ reply: Reply, to call: RPCCall) -> NodeAnswer {
+    guard let data = reply.data else { return .json(call.success(["reply": reply.json])) }
+    let header = call.success(["reply": reply.json]).asciiText
+    guard header.utf8.count <= Self.longestReplyHeader else {
+      return .json(call.success(["reply": reply.withDataInside.json]))
+    }
+    return NodeAnswer(
+      status: .ok, headers: [("content-type", "application/octet-stream"), ("dwn-response", header)], body: data)
+  }
+}
+
+extension Reply {
+  /// With the data in the entry, for where it cannot travel beside the reply.
+  var withDataInside: Reply {
+    guard let data, var entry = members["entry"]?.object else { return self }
+    if var write = entry["recordsWrite"]?.object {
       write["encodedData"] = .string(Base64.encode(data))
       entry["recordsWrite"] = .object(write)
-      members["entry"] = .object(entry)
+    } else {
+      entry["encodedData"] = .string(Base64.encode(data))
     }
-    return .json(envelope(Reply(reply.status, members: members).json))
-  }
-
-  /// One line for each message, without what it says.
-  private func report(_ request: NodeRequest, _ message: JSONValue, _ status: String) {
-    let descriptor = message["descriptor"]
-    let kind = (descriptor?["interface"]?.string ?? "?") + (descriptor?["method"]?.string ?? "?")
-    log.debug(
-      "message",
-      metadata: [
-        "from": "\(request.from)", "kind": "\(kind.prefix(40))", "status": "\(status)",
-        "bytes": "\(request.body?.count ?? 0)",
-      ])
+    var members = members
+    members["entry"] = .object(entry)
+    return Reply(status, members: members)
   }
 }

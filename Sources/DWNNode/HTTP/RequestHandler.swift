@@ -1,9 +1,10 @@
 import NIOCore
 import NIOHTTP1
+import NIOWebSocket
 import Wire
 
 /// One connection: receives a request within its bounds, has it answered, writes the answer, and waits for the next.
-final class RequestHandler: ChannelInboundHandler {
+final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
 
@@ -29,9 +30,19 @@ final class RequestHandler: ChannelInboundHandler {
     self.connections = connections
   }
 
+  func handlerAdded(context: ChannelHandlerContext) {
+    // Behind the first bytes of a connection, or TLS, it has long been active.
+    if context.channel.isActive { setDeadline(configuration.headTimeout, context) }
+  }
+
   func channelActive(context: ChannelHandlerContext) {
     setDeadline(configuration.headTimeout, context)
     context.fireChannelActive()
+  }
+
+  func handlerRemoved(context: ChannelHandlerContext) {
+    deadline?.cancel()
+    releaseBody()
   }
 
   func channelInactive(context: ChannelHandlerContext) {
@@ -66,6 +77,8 @@ final class RequestHandler: ChannelInboundHandler {
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    // An upgrade that is not one is answered like a request without it.
+    if error is NIOWebSocketUpgradeError { return }
     guard let error = error as? HTTPParserError else {
       context.close(promise: nil)
       return
@@ -94,10 +107,13 @@ final class RequestHandler: ChannelInboundHandler {
   private func answer(_ head: HTTPRequestHead, _ body: ByteBuffer, _ context: ChannelHandlerContext) {
     deadline?.cancel()
     state = .answering(keepAlive: head.isKeepAlive, isHead: head.method == .HEAD)
+    let hasBody = body.readableBytes > 0 || head.headers.contains(name: "transfer-encoding")
     let request = NodeRequest(
       method: head.method == .HEAD ? .GET : head.method, uri: head.uri, messages: head.headers["dwn-request"],
-      body: body.readableBytes > 0 ? Array(body.readableBytesView) : nil,
-      from: context.remoteAddress?.description ?? "?")
+      contentType: head.headers.first(name: "content-type"), body: hasBody ? Array(body.readableBytesView) : nil,
+      caller: Caller(
+        remote: context.remoteAddress, forwardedFor: head.headers["x-forwarded-for"],
+        trusting: configuration.trustedProxies))
     let here = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
     let eventLoop = context.eventLoop
     Task { [routes] in

@@ -1,3 +1,4 @@
+public import CoreMetrics
 public import Wire
 
 /// Where a server listens and what it takes in.
@@ -23,6 +24,20 @@ public struct ServerConfiguration: Sendable {
   public var lingerTimeout: Duration
   /// How long requests that are being answered may go on after `shutdown`.
   public var shutdownGrace: Duration
+  public var webSocket = WebSocketConfiguration()
+  public var rates = RateConfiguration()
+  /// Reverse proxies whose `X-Forwarded-For` is believed.
+  public var trustedProxies: [IPPrefix] = []
+  /// With it, a connection that begins with a TLS handshake speaks TLS, on the same port as those that do not.
+  public var tls: TLSFiles?
+  /// Whether connections without TLS are closed.
+  public var requiresTLS = false
+  /// Other protocols on the same port. At most one of each name.
+  public var upgrades: [any ConnectionUpgrade] = []
+  /// Whether each message gets a line in the log at the usual level, and not only when more is logged.
+  public var logsAccess = false
+  /// Where the server counts.
+  public var metrics: any MetricsFactory = NOOPMetricsHandler.instance
 
   public init(
     listen: [Wire.SocketAddress], version: String = "dev", largestBody: Int = 10 << 20, bodyBudget: Int = 64 << 20,

@@ -1,0 +1,57 @@
+import CoreMetrics
+import Wire
+
+/// What a server counts. Names and dimensions are listed in `docs/dwn-node.md`.
+struct ServerMetrics: Sendable {
+  /// Why something was turned away before the node saw it.
+  enum Refusal: String, CaseIterable, Sendable {
+    case addressRate = "address_rate"
+    case tenantRate = "tenant_rate"
+    case connections
+    case bodyTooLarge = "body_too_large"
+    case bodyBudget = "body_budget"
+    case slow
+    case malformed
+    case subscriptions
+    case webSocket = "websocket_abuse"
+  }
+
+  enum Gauge: String, Sendable {
+    case connections = "meshd_dwn_connections"
+    case webSockets = "meshd_dwn_websockets"
+    case subscriptions = "meshd_dwn_subscriptions"
+  }
+
+  let factory: any MetricsFactory
+
+  func answered(kind: String, status: String, duration: Duration) {
+    Counter(
+      label: "meshd_dwn_messages_total", dimensions: [("kind", kind), ("status", status)], factory: factory
+    ).increment()
+    CoreMetrics.Timer(label: "meshd_dwn_message_seconds", dimensions: [("kind", kind)], factory: factory)
+      .recordNanoseconds(duration.nanoseconds)
+  }
+
+  func requested(route: String, status: UInt) {
+    Counter(
+      label: "meshd_dwn_http_requests_total", dimensions: [("route", route), ("status", "\(status)")], factory: factory
+    ).increment()
+  }
+
+  func refused(_ reason: Refusal) {
+    Counter(label: "meshd_dwn_refused_total", dimensions: [("reason", reason.rawValue)], factory: factory).increment()
+  }
+
+  func received(bytes: Int) {
+    Counter(label: "meshd_dwn_received_bytes_total", factory: factory).increment(by: bytes)
+  }
+
+  func sentEvent() {
+    Counter(label: "meshd_dwn_events_total", factory: factory).increment()
+  }
+
+  func change(_ gauge: Gauge, by amount: Double) {
+    let meter = Meter(label: gauge.rawValue, factory: factory)
+    if amount >= 0 { meter.increment(by: amount) } else { meter.decrement(by: -amount) }
+  }
+}

@@ -1,0 +1,83 @@
+import DWN
+import Identity
+import Logging
+import Wire
+
+/// Has messages answered by the node, whatever they came over: within the rates, with a line in the log, and with errors that say
+/// nothing of what is inside.
+struct MessageService: Sendable {
+  let endpoint: any DWNEndpoint
+  let rates: RateLimits
+  let metrics: ServerMetrics
+  let log: Logger
+  /// Where the line for each message goes.
+  let accessLevel: Logger.Level
+
+  /// What a message was and what became of it, for the log.
+  enum Transport: String, Sendable {
+    case http
+    case webSocket = "websocket"
+  }
+
+  func process(
+    _ addressed: AddressedMessage, data: [UInt8]?, from caller: Caller, over transport: Transport
+  ) async throws(RPCFailure) -> Reply {
+    try admit(addressed, caller, transport)
+    let begin = Instant.now()
+    do {
+      let reply = try await endpoint.process(tenant: addressed.tenant, message: addressed.message, data: data)
+      report(addressed, "\(reply.status.code)", caller, transport, bytes: data?.count ?? 0, since: begin)
+      return reply
+    } catch {
+      throw failure(error, addressed, caller, transport, since: begin)
+    }
+  }
+
+  /// Opens a subscription. Without a source the reply is a refusal.
+  func subscribe(
+    _ addressed: AddressedMessage, from caller: Caller
+  ) async throws(RPCFailure) -> (Reply, (any SubscriptionSource)?) {
+    try admit(addressed, caller, .webSocket)
+    let begin = Instant.now()
+    do {
+      let (reply, source) = try await endpoint.subscribe(tenant: addressed.tenant, message: addressed.message)
+      report(addressed, "\(reply.status.code)", caller, .webSocket, bytes: 0, since: begin)
+      return (reply, source)
+    } catch {
+      throw failure(error, addressed, caller, .webSocket, since: begin)
+    }
+  }
+
+  private func admit(
+    _ addressed: AddressedMessage, _ caller: Caller, _ transport: Transport
+  ) throws(RPCFailure) {
+    guard let wait = rates.wait(for: addressed.tenant, from: caller, now: .now()) else { return }
+    metrics.refused(.tenantRate)
+    log.debug(
+      "a tenant's rate is used up", metadata: ["from": "\(caller)", "transport": "\(transport.rawValue)"])
+    throw .tooMany("too many messages for this tenant", retryAfter: wait.retrySeconds)
+  }
+
+  private func failure(
+    _ error: EndpointError, _ addressed: AddressedMessage, _ caller: Caller, _ transport: Transport, since: Instant
+  ) -> RPCFailure {
+    log.error("a message could not be processed", metadata: ["error": "\(error)"])
+    report(addressed, "error", caller, transport, bytes: 0, since: since)
+    return .internalError
+  }
+
+  /// One line for each message, without what it says.
+  private func report(
+    _ addressed: AddressedMessage, _ status: String, _ caller: Caller, _ transport: Transport, bytes: Int,
+    since begin: Instant
+  ) {
+    let duration = Instant.now() - begin
+    metrics.answered(kind: addressed.kind, status: status, duration: duration)
+    log.log(
+      level: accessLevel, "message",
+      metadata: [
+        "from": "\(caller)", "over": "\(transport.rawValue)", "kind": "\(addressed.kind)", "status": "\(status)",
+        "bytes": "\(bytes)", "ms": "\(duration.nanoseconds / 1_000_000)",
+      ])
+  }
+}

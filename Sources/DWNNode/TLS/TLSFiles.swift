@@ -1,0 +1,52 @@
+import NIOSSL
+import Synchronization
+
+/// A certificate chain and its private key in two PEM files, and what connections use of them now. TLS 1.2 and newer.
+///
+/// `reload` takes up new files for the connections that come after it. Files that do not fit leave everything as it was: a renewal
+/// that went wrong does not end a node.
+public final class TLSFiles: Sendable {
+  private let certificatePath: String
+  private let keyPath: String
+  private let current: Mutex<NIOSSLContext>
+
+  public init(certificatePath: String, keyPath: String) throws(NodeError) {
+    self.certificatePath = certificatePath
+    self.keyPath = keyPath
+    current = Mutex(try Self.load(certificatePath, keyPath))
+  }
+
+  /// Reads the files again.
+  public func reload() throws(NodeError) {
+    let context = try Self.load(certificatePath, keyPath)
+    current.withLock { $0 = context }
+  }
+
+  func makeHandler() -> NIOSSLServerHandler {
+    NIOSSLServerHandler(context: current.withLock { $0 })
+  }
+
+  private static func load(_ certificatePath: String, _ keyPath: String) throws(NodeError) -> NIOSSLContext {
+    let chain: [NIOSSLCertificateSource]
+    do {
+      chain = try NIOSSLCertificate.fromPEMFile(certificatePath).map { .certificate($0) }
+    } catch {
+      throw .badTLSFile(path: certificatePath, reason: "it holds no certificate in PEM form that can be read")
+    }
+    guard !chain.isEmpty else { throw .badTLSFile(path: certificatePath, reason: "it holds no certificate") }
+    let key: NIOSSLPrivateKey
+    do {
+      key = try NIOSSLPrivateKey(file: keyPath, format: .pem)
+    } catch {
+      throw .badTLSFile(path: keyPath, reason: "it holds no unencrypted private key in PEM form that can be read")
+    }
+    var configuration = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: .privateKey(key))
+    configuration.minimumTLSVersion = .tlsv12
+    configuration.applicationProtocols = ["http/1.1"]
+    do {
+      return try NIOSSLContext(configuration: configuration)
+    } catch {
+      throw .badTLSFile(path: keyPath, reason: "the key does not belong to the certificate in \(certificatePath)")
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import DWN
+import Wire
+
+/// Keeps what is sent to a subscriber below the bound of a frame (dwn-server 12.4).
+enum FrameText {
+  /// An event, without its data if it is too long with it. The client fetches that by RecordsRead.
+  static func event(_ frame: SubscriptionFrame, subscription: String, limit: Int) -> [UInt8] {
+    func text(_ frame: SubscriptionFrame) -> [UInt8] {
+      let json: JSONValue = ["jsonrpc": "2.0", "id": .string(subscription), "result": ["subscription": frame.json]]
+      return json.encoded
+    }
+    let whole = text(frame)
+    guard whole.count > limit, case .event(var event) = frame, event.entry.data != nil else { return whole }
+    event.entry.data = nil
+    return text(.event(event))
+  }
+
+  /// The reply to a subscription without a cursor brings what matches now. If that is too long, it ends earlier, with a cursor as if a
+  /// limit had been asked for.
+  static func subscribed(
+    _ reply: Reply, call: RPCCall, subscription: String, sort: DateSort, limit: Int
+  ) -> [UInt8] {
+    var reply = reply
+    reply.members["subscription"] = ["id": .string(subscription)]
+    let whole = call.success(["reply": reply.json]).encoded
+    guard whole.count > limit, let entries = reply.members["entries"]?.array else { return whole }
+    let room = limit - (whole.count - JSONValue.array(entries).encoded.count) - largestCursor
+    var size = 0
+    let kept = Array(
+      entries.prefix { entry in
+        size += entry.encoded.count + 1
+        return size <= room
+      })
+    reply.members["entries"] = .array(kept)
+    // Nothing fits: the client starts at the beginning, by a query.
+    reply.members["cursor"] = kept.last.flatMap { cursor(after: $0, sort: sort)?.json } ?? reply.members["cursor"]
+    return call.success(["reply": reply.json]).encoded
+  }
+
+  /// Bytes that a pagination cursor takes with its name, at most.
+  private static let largestCursor = 256
+
+  private static func cursor(after entry: JSONValue, sort: DateSort) -> Pagination.Cursor? {
+    guard let message = ReplyEntry(entry)?.message, let descriptor = message["descriptor"] else { return nil }
+    let value =
+      switch sort {
+      case .createdAscending, .createdDescending: descriptor["dateCreated"]
+      case .publishedAscending, .publishedDescending: descriptor["datePublished"]
+      case .updatedAscending, .updatedDescending: descriptor["messageTimestamp"]
+      }
+    return value.map { Pagination.Cursor(messageCID: CID(of: message).text, value: $0) }
+  }
+}

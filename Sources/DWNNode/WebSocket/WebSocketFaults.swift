@@ -1,0 +1,48 @@
+import NIOCore
+import NIOWebSocket
+import Wire
+
+/// Ends a connection in words: frames that cannot be read, and the end of the server.
+final class WebSocketFaults: ChannelInboundHandler {
+  typealias InboundIn = WebSocketFrame
+  typealias InboundOut = WebSocketFrame
+  typealias OutboundOut = WebSocketFrame
+
+  private let linger: Duration
+  private let metrics: ServerMetrics
+  private var isEnding = false
+
+  init(linger: Duration, metrics: ServerMetrics) {
+    self.linger = linger
+    self.metrics = metrics
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    if !isEnding { context.fireChannelRead(data) }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    switch error {
+    case NIOWebSocketError.invalidFrameLength: end(.messageTooLarge, "the frame is too large", context)
+    case is NIOWebSocketError: end(.protocolError, "not a frame", context)
+    default: if !isEnding { context.close(promise: nil) }
+    }
+  }
+
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if event is ServerIsClosing { end(.goingAway, "the server ends", context, isAbuse: false) }
+    context.fireUserInboundEventTriggered(event)
+  }
+
+  private func end(
+    _ code: WebSocketErrorCode, _ reason: String, _ context: ChannelHandlerContext, isAbuse: Bool = true
+  ) {
+    guard !isEnding else { return }
+    isEnding = true
+    if isAbuse { metrics.refused(.webSocket) }
+    context.writeAndFlush(wrapOutboundOut(.close(code, reason)), promise: nil)
+    // The other side gets to read why, and closes by itself.
+    let here = NIOLoopBound(context, eventLoop: context.eventLoop)
+    context.eventLoop.scheduleTask(in: .nanoseconds(linger.nanoseconds)) { here.value.close(promise: nil) }
+  }
+}

@@ -1,0 +1,69 @@
+import DWN
+import Identity
+import Synchronization
+import Wire
+
+/// A node that tells the events which a test puts in, and remembers what was acknowledged.
+final class ScriptedEndpoint: DWNEndpoint {
+  let name = "scripted"
+  let reply: Reply
+  let frames: [SubscriptionFrame]
+  let sources = Mutex<[ScriptedSource]>([])
+
+  init(reply: Reply = Reply(.init(200, "OK")), frames: [SubscriptionFrame] = []) {
+    self.reply = reply
+    self.frames = frames
+  }
+
+  func process(tenant: DID, message: JSONValue, data: [UInt8]?) async throws(EndpointError) -> Reply { reply }
+
+  func subscribe(
+    tenant: DID, message: JSONValue
+  ) async throws(EndpointError) -> (reply: Reply, frames: (any SubscriptionSource)?) {
+    guard reply.status.isSuccess else { return (reply, nil) }
+    let source = ScriptedSource(frames)
+    sources.withLock { $0.append(source) }
+    return (reply, source)
+  }
+
+  func changes(tenant: DID) -> AsyncStream<ChangeHint> { AsyncStream { $0.finish() } }
+}
+
+final class ScriptedSource: SubscriptionSource {
+  private struct State {
+    var frames: [SubscriptionFrame]
+    var acknowledged: [ProgressToken] = []
+    var isClosed = false
+    var waiting: CheckedContinuation<SubscriptionFrame?, Never>?
+  }
+
+  private let state: Mutex<State>
+
+  init(_ frames: [SubscriptionFrame]) { state = Mutex(State(frames: frames)) }
+
+  var acknowledged: [ProgressToken] { state.withLock { $0.acknowledged } }
+  var isClosed: Bool { state.withLock { $0.isClosed } }
+
+  func next() async throws(EndpointError) -> SubscriptionFrame? {
+    await withCheckedContinuation { continuation in
+      let (isReady, frame) = state.withLock { state -> (Bool, SubscriptionFrame?) in
+        if !state.frames.isEmpty { return (true, state.frames.removeFirst()) }
+        if state.isClosed { return (true, nil) }
+        state.waiting = continuation
+        return (false, nil)
+      }
+      if isReady { continuation.resume(returning: frame) }
+    }
+  }
+
+  func acknowledge(_ cursor: ProgressToken) { state.withLock { $0.acknowledged.append(cursor) } }
+
+  func close() {
+    let waiting = state.withLock { state in
+      state.isClosed = true
+      defer { state.waiting = nil }
+      return state.waiting
+    }
+    waiting?.resume(returning: nil)
+  }
+}
