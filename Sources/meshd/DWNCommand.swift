@@ -44,6 +44,7 @@ struct DWNCommand: AsyncParsableCommand {
     var trustedProxies: [IPPrefix] = []
     @Flag(name: .customLong("access-log"), help: "Log a line for each message, without what it says.")
     var accessLog = false
+    @Flag(help: "Answer /metrics to programs on this machine, for Prometheus.") var metrics = false
     @Flag(name: .shortAndLong, help: "Log more.") var verbose = false
 
     func validate() throws {
@@ -65,16 +66,11 @@ struct DWNCommand: AsyncParsableCommand {
       options.requiresTLS = tlsOnly
       options.trustedProxies = trustedProxies
       options.logsAccess = accessLog
+      options.offersMetrics = metrics
       let served = open ? "any tenant" : "\(tenants.count) tenant\(tenants.count == 1 ? "" : "s")"
       try await StandaloneNode.run(options, logger: .meshd(verbose: verbose)) { bound in
         print("Serving \(served) on \(bound.map(\.description).joined(separator: ", "))")
       }
     }
-  }
-}
-
-extension IPPrefix: ExpressibleByArgument {
-  public init?(argument: String) {
-    if let address = IPAddress(argument) { self.init(host: address) } else { self.init(argument) }
   }
 }

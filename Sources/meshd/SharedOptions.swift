@@ -55,6 +55,12 @@ extension SocketAddress: ExpressibleByArgument {
   public init?(argument: String) { self.init(argument) }
 }
 
+extension IPPrefix: ExpressibleByArgument {
+  public init?(argument: String) {
+    if let address = IPAddress(argument) { self.init(host: address) } else { self.init(argument) }
+  }
+}
+
 extension Logger {
   static func meshd(verbose: Bool) -> Logger {
     LoggingSystem.bootstrap { TextLogHandler(label: $0) }

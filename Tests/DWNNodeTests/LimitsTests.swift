@@ -90,6 +90,17 @@ struct LimitsTests {
     await tenant.server.shutdown()
   }
 
+  @Test("metrics are shown to this machine when they are kept, and else there are none")
+  func metricsRoute() async throws {
+    let get = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    let with = try await RunningServer.start(ScriptedEndpoint()) { $0.metrics = PrometheusRegistry() }
+    #expect(try await with.exchange(get).contains("meshd_dwn_connections 1\n"))
+    await with.server.shutdown()
+    let without = try await RunningServer.start(ScriptedEndpoint())
+    #expect(try await without.exchange(get).hasPrefix("HTTP/1.1 404 "))
+    await without.server.shutdown()
+  }
+
   @Test("the metrics are text that Prometheus reads")
   func prometheus() {
     let registry = PrometheusRegistry()
@@ -99,7 +110,7 @@ struct LimitsTests {
     metrics.refused(.slow)
     metrics.change(.connections, by: 2)
     metrics.change(.connections, by: -1)
-    metrics.requested(route: "a\"b\\c\n", status: 200)
+    metrics.answered(kind: "a\"b\\c\n", status: "200", duration: .zero)
     let lines = registry.text.split(separator: "\n").map(String.init)
     #expect(lines.contains(#"meshd_dwn_messages_total{kind="RecordsWrite",status="202"} 2"#))
     #expect(lines.contains(#"meshd_dwn_refused_total{reason="slow"} 1"#))
@@ -107,7 +118,7 @@ struct LimitsTests {
     #expect(lines.contains(#"meshd_dwn_message_seconds_bucket{kind="RecordsWrite",le="0.005"} 1"#))
     #expect(lines.contains(#"meshd_dwn_message_seconds_bucket{kind="RecordsWrite",le="+Inf"} 2"#))
     #expect(lines.contains(#"meshd_dwn_message_seconds_count{kind="RecordsWrite"} 2"#))
-    #expect(lines.contains(#"meshd_dwn_http_requests_total{route="a\"b\\c\n",status="200"} 1"#))
+    #expect(lines.contains(#"meshd_dwn_messages_total{kind="a\"b\\c\n",status="200"} 1"#))
     #expect(lines.filter { $0 == "# TYPE meshd_dwn_message_seconds histogram" }.count == 1)
   }
 }

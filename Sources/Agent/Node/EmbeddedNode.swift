@@ -1,6 +1,5 @@
 import DWN
 public import DWNNode
-public import Identity
 public import Logging
 public import Wire
 

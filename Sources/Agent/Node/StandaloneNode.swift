@@ -15,6 +15,8 @@ public enum StandaloneNode {
     public var requiresTLS = false
     public var trustedProxies: [IPPrefix] = []
     public var logsAccess = false
+    /// Whether `/metrics` answers programs on this machine.
+    public var offersMetrics = false
 
     public init(listen: [SocketAddress], data: String, tenants: Tenancy) {
       self.listen = listen
@@ -37,6 +39,7 @@ public enum StandaloneNode {
       $0.requiresTLS = options.requiresTLS
       $0.trustedProxies = options.trustedProxies
       $0.logsAccess = options.logsAccess
+      if options.offersMetrics { $0.metrics = PrometheusRegistry() }
     }
     whenReady(node.listeners)
     for await signal in signals {

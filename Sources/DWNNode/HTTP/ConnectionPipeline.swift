@@ -24,6 +24,9 @@ struct ConnectionPipeline: Sendable {
         "connection refused: too many are open", metadata: ["from": "\(channel.remoteAddress?.description ?? "?")"])
       return channel.close()
     }
+    let metrics = routes.service.metrics
+    metrics.change(.connections, by: 1)
+    channel.closeFuture.whenComplete { _ in metrics.change(.connections, by: -1) }
     guard let tls = configuration.tls else { return addHTTP(to: channel) }
     return channel.eventLoop.makeCompletedFuture {
       try channel.pipeline.syncOperations.addHandler(

@@ -26,6 +26,9 @@ struct NodeRoutes: Sendable {
     case (.GET, _) where isRoot: return .text("This is a Decentralized Web Node of meshd.\n")
     case (.GET, "/health"): return .json(["ok": true])
     case (.GET, "/info"): return .json(info)
+    case (.GET, "/metrics") where request.caller.network == nil:
+      guard let registry = configuration.metrics as? PrometheusRegistry else { fallthrough }
+      return .text(registry.text)
     default: return .text("not found\n", status: .notFound)
     }
   }

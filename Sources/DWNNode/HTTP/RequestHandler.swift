@@ -65,9 +65,9 @@ final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
     case (.body(let part), .receiving(let head, var body)):
       state = .discarding
       guard body.readableBytes + part.readableBytes <= configuration.largestBody else {
-        return refuse(.tooLarge(limit: configuration.largestBody), context)
+        return refuse(.tooLarge(limit: configuration.largestBody), .bodyTooLarge, context)
       }
-      guard reserve(part.readableBytes) else { return refuse(.busy, context) }
+      guard reserve(part.readableBytes) else { return refuse(.busy, .bodyBudget, context) }
       body.writeImmutableBuffer(part)
       state = .receiving(head, body)
     case (.end, .receiving(let head, let body)): answer(head, body, context)
@@ -85,7 +85,7 @@ final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
     switch state {
     case .waiting, .receiving:
-      refuse(error == .headerOverflow ? .headTooLarge : .malformed, context)
+      refuse(error == .headerOverflow ? .headTooLarge : .malformed, .malformed, context)
     case .answering, .discarding: context.close(promise: nil)
     }
   }
@@ -93,7 +93,7 @@ final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
   private func begin(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
     let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
     guard length <= configuration.largestBody else {
-      return refuse(.tooLarge(limit: configuration.largestBody), context)
+      return refuse(.tooLarge(limit: configuration.largestBody), .bodyTooLarge, context)
     }
     let isChunked = head.headers.contains(name: "transfer-encoding")
     setDeadline(timeout(for: isChunked ? configuration.largestBody : length), context)
@@ -150,7 +150,8 @@ final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   /// Answers before the request has ended.
-  private func refuse(_ answer: NodeAnswer, _ context: ChannelHandlerContext) {
+  private func refuse(_ answer: NodeAnswer, _ reason: ServerMetrics.Refusal, _ context: ChannelHandlerContext) {
+    routes.service.metrics.refused(reason)
     releaseBody()
     state = .discarding
     setDeadline(configuration.lingerTimeout, context)
@@ -177,7 +178,7 @@ final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
     deadline = context.eventLoop.scheduleTask(in: .nanoseconds(duration.nanoseconds)) {
       let (handler, context) = here.value
       if case .receiving = handler.state {
-        handler.refuse(.timedOut, context)
+        handler.refuse(.timedOut, .slow, context)
       } else {
         context.close(promise: nil)
       }

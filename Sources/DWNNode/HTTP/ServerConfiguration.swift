@@ -36,7 +36,7 @@ public struct ServerConfiguration: Sendable {
   public var upgrades: [any ConnectionUpgrade] = []
   /// Whether each message gets a line in the log at the usual level, and not only when more is logged.
   public var logsAccess = false
-  /// Where the server counts.
+  /// Where the server counts. A `PrometheusRegistry` is shown at `/metrics`, to programs on this machine alone.
   public var metrics: any MetricsFactory = NOOPMetricsHandler.instance
 
   public init(

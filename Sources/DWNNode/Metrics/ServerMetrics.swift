@@ -1,10 +1,10 @@
 import CoreMetrics
 import Wire
 
-/// What a server counts. Names and dimensions are listed in `docs/dwn-node.md`.
+/// What a server counts.
 struct ServerMetrics: Sendable {
   /// Why something was turned away before the node saw it.
-  enum Refusal: String, CaseIterable, Sendable {
+  enum Refusal: String, Sendable {
     case addressRate = "address_rate"
     case tenantRate = "tenant_rate"
     case connections
@@ -32,18 +32,8 @@ struct ServerMetrics: Sendable {
       .recordNanoseconds(duration.nanoseconds)
   }
 
-  func requested(route: String, status: UInt) {
-    Counter(
-      label: "meshd_dwn_http_requests_total", dimensions: [("route", route), ("status", "\(status)")], factory: factory
-    ).increment()
-  }
-
   func refused(_ reason: Refusal) {
     Counter(label: "meshd_dwn_refused_total", dimensions: [("reason", reason.rawValue)], factory: factory).increment()
-  }
-
-  func received(bytes: Int) {
-    Counter(label: "meshd_dwn_received_bytes_total", factory: factory).increment(by: bytes)
   }
 
   func sentEvent() {
