@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <netinet/udp.h>
 #include <sched.h>
 #include <stddef.h>
 #include <string.h>
@@ -25,7 +26,19 @@ static int failed(int descriptor) {
   return reason;
 }
 
-int clinux_tun_create(const char *name) {
+// Newer than the headers of Debian 12.
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+int clinux_tun_create(const char *name, bool headers) {
   struct ifreq request;
   memset(&request, 0, sizeof request);
   if (strlen(name) >= sizeof request.ifr_name) return -ENAMETOOLONG;
@@ -33,9 +46,18 @@ int clinux_tun_create(const char *name) {
   if (descriptor < 0) return -errno;
   strcpy(request.ifr_name, name);
   // Without IFF_TUN_EXCL the kernel would attach to a persistent interface that somebody else made.
-  request.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL);
+  request.ifr_flags = (short)(IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL | (headers ? IFF_VNET_HDR : 0));
   if (ioctl(descriptor, TUNSETIFF, &request) < 0) return failed(descriptor);
+  int size = 10;
+  if (headers && ioctl(descriptor, TUNSETVNETHDRSZ, &size) < 0) return failed(descriptor);
   return descriptor;
+}
+
+int clinux_tun_set_offloads(int descriptor, bool tcp, bool udp) {
+  unsigned wanted = 0;
+  if (tcp) wanted |= TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+  if (udp) wanted |= TUN_F_USO4 | TUN_F_USO6;
+  return ioctl(descriptor, TUNSETOFFLOAD, (unsigned long)wanted) < 0 ? -errno : 0;
 }
 
 static void raise_buffer(int descriptor, int forced, int ordinary, int bytes) {
@@ -85,6 +107,46 @@ void clinux_message_set(clinux_message *messages, struct iovec *parts, size_t in
   header->msg_iov = &parts[index];
   header->msg_iovlen = 1;
   messages[index].length = 0;
+}
+
+_Static_assert(sizeof(clinux_train_note) >= CMSG_SPACE(sizeof(int)), "a train's note fits");
+
+void clinux_message_set_segments(clinux_message *messages, size_t index, clinux_train_note *note, uint16_t size) {
+  struct msghdr *header = &messages[index].header;
+  header->msg_control = note;
+  header->msg_controllen = CMSG_SPACE(sizeof size);
+  struct cmsghdr *control = CMSG_FIRSTHDR(header);
+  control->cmsg_level = IPPROTO_UDP;
+  control->cmsg_type = UDP_SEGMENT;
+  control->cmsg_len = CMSG_LEN(sizeof size);
+  memcpy(CMSG_DATA(control), &size, sizeof size);
+}
+
+void clinux_message_expect_segments(clinux_message *messages, size_t index, clinux_train_note *note) {
+  messages[index].header.msg_control = note;
+  messages[index].header.msg_controllen = sizeof *note;
+}
+
+int clinux_message_segments(const clinux_message *message) {
+  struct msghdr *header = (struct msghdr *)&message->header;
+  for (struct cmsghdr *control = CMSG_FIRSTHDR(header); control; control = CMSG_NXTHDR(header, control)) {
+    if (control->cmsg_level != IPPROTO_UDP || control->cmsg_type != UDP_GRO) continue;
+    int size;
+    memcpy(&size, CMSG_DATA(control), sizeof size);
+    return size;
+  }
+  return 0;
+}
+
+bool clinux_udp_can_segment(int descriptor) {
+  int size;
+  socklen_t length = sizeof size;
+  return getsockopt(descriptor, IPPROTO_UDP, UDP_SEGMENT, &size, &length) == 0;
+}
+
+int clinux_udp_coalesce(int descriptor) {
+  int yes = 1;
+  return setsockopt(descriptor, IPPROTO_UDP, UDP_GRO, &yes, sizeof yes) < 0 ? -errno : 0;
 }
 
 int clinux_receive(int descriptor, clinux_message *messages, unsigned count) {

@@ -4,30 +4,48 @@ import Synchronization
 public import Wire
 public import WireGuard
 
-/// The packet path: one plain thread that owns a TUN and the UDP sockets, and moves packets between them by the table that was
-/// published last.
+/// The packet path: one plain thread, or one for each direction, that owns a TUN and the UDP sockets, and moves packets between
+/// them by the table that was published last.
 ///
-/// The control side publishes tables, asks for packets to be sealed, and collects what the thread has to tell when `doorbell`
+/// The control side publishes tables, asks for packets to be sealed, and collects what the threads have to tell when `doorbell`
 /// becomes readable. It may send on the sockets, and must not read from any of the descriptors. One thread at a time calls
 /// these functions.
 public final class DataPath {
   public struct Descriptors: Sendable {
     /// A layer-3 TUN without packet information, non-blocking.
     public var tun: CInt
+    /// Whether a virtio-net header stands before every packet on it.
+    public var hasHeaders: Bool
     /// Non-blocking UDP sockets; `nil` for a family that the host does not have.
     public var ipv4: CInt?
     public var ipv6: CInt?
+    /// What is switched on: for the device with `hasHeaders` alone.
+    public var offloads: Offloads
 
-    public init(tun: CInt, ipv4: CInt?, ipv6: CInt?) {
+    public init(tun: CInt, hasHeaders: Bool = false, ipv4: CInt?, ipv6: CInt?, offloads: Offloads = []) {
       self.tun = tun
+      self.hasHeaders = hasHeaders
       self.ipv4 = ipv4
       self.ipv6 = ipv6
+      self.offloads = hasHeaders ? offloads.consistent : offloads.subtracting([.tso, .uso])
     }
+  }
+
+  /// Who does the work.
+  public enum Threads: Hashable, Sendable {
+    /// One thread does all of it: the least work for a packet.
+    case one
+    /// Sending and receiving each have a thread: more packets where cores are idle.
+    case onePerDirection
+
+    /// What suits so many cores.
+    public static func suiting(cores: Int) -> Threads { cores >= 4 ? .onePerDirection : .one }
   }
 
   /// Readable when there is something to collect.
   public let doorbell: CInt
-  private let wake: CInt
+  public let threads: Threads
+  private let wakes: (sending: CInt, receiving: CInt)
   private let shared: UnsafeMutablePointer<DataThreadShared>
   private let rings = ControlRings()
   private let flows: FlowTable
@@ -38,21 +56,24 @@ public final class DataPath {
   /// Former tables with the generation whose acknowledgement frees them.
   private var retired: [(table: ForwardingTable, until: UInt64)] = []
   private var generation: UInt64 = 1
-  private var thread: pthread_t?
+  private var running: [pthread_t] = []
 
-  /// Prepares the thread; `start` starts it. The descriptors stay the caller's and must outlive it.
+  /// Prepares the threads; `start` starts them. The descriptors stay the caller's and must outlive it.
   ///
   /// `nil` if the process has no descriptors left.
-  public init?(_ descriptors: Descriptors, mtu: Int, random: any RandomSource) {
-    let doorbell = clinux_event_create()
-    guard doorbell >= 0 else { return nil }
-    let wake = clinux_event_create()
-    guard wake >= 0 else {
-      close(doorbell)
-      return nil
+  public init?(_ descriptors: Descriptors, mtu: Int, random: any RandomSource, threads: Threads = .one) {
+    var events: [CInt] = []
+    for _ in 0..<3 {
+      let event = clinux_event_create()
+      guard event >= 0 else {
+        for event in events { close(event) }
+        return nil
+      }
+      events.append(event)
     }
-    self.doorbell = doorbell
-    self.wake = wake
+    self.threads = threads
+    doorbell = events[0]
+    wakes = (events[1], events[2])
     flows = FlowTable(random: random)
     current = .empty
     current.view.pointee.generation = generation
@@ -61,9 +82,8 @@ public final class DataPath {
     shared = .allocate(capacity: 1)
     shared.initialize(
       to: DataThreadShared(
-        table: Atomic(current.view), wake: wake, doorbell: doorbell, tun: descriptors.tun,
-        ipv4: descriptors.ipv4 ?? -1, ipv6: descriptors.ipv6 ?? -1, mtu: mtu, flows: flows.view, drops: drops,
-        rings: rings))
+        table: Atomic(current.view), wakes: wakes, doorbell: doorbell, descriptors: descriptors,
+        offloads: Atomic(descriptors.offloads.rawValue), mtu: mtu, flows: flows.view, drops: drops, rings: rings))
   }
 
   deinit {
@@ -71,40 +91,57 @@ public final class DataPath {
     shared.deinitialize(count: 1)
     shared.deallocate()
     drops.deallocate()
-    close(doorbell)
-    close(wake)
+    for event in [doorbell, wakes.sending, wakes.receiving] { close(event) }
   }
 
-  /// Starts the thread. `false` if the kernel gives none.
+  /// Starts the threads. `false` if the kernel gives none.
   public func start() -> Bool {
-    precondition(thread == nil, "the data thread runs already")
+    precondition(running.isEmpty, "the data path runs already")
+    let started =
+      switch threads {
+      case .one: start { runDataThread($0) }
+      case .onePerDirection: start { runSendThread($0) } && start { runReceiveThread($0) }
+      }
+    if !started { stop() }
+    return started
+  }
+
+  private func start(_ entry: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?) -> Bool {
     var thread = pthread_t()
-    guard pthread_create(&thread, nil, runDataThread, shared) == 0 else { return false }
-    self.thread = thread
+    guard pthread_create(&thread, nil, entry, shared) == 0 else { return false }
+    running.append(thread)
     return true
   }
 
-  /// Ends the thread and waits for it. Nothing moves afterwards.
+  /// Ends the threads and waits for them. Nothing moves afterwards.
   public func stop() {
-    guard let thread else { return }
     shared.pointee.mustEnd.store(true, ordering: .releasing)
-    clinux_event_signal(wake)
-    pthread_join(thread, nil)
-    self.thread = nil
+    wakeThreads()
+    for thread in running { pthread_join(thread, nil) }
+    running = []
+    shared.pointee.mustEnd.store(false, ordering: .releasing)
   }
 
-  /// Makes the thread use this table from its next turn on. The former one is freed when the thread has let go of it.
+  private func wakeThreads() {
+    clinux_event_signal(wakes.sending)
+    if threads == .onePerDirection { clinux_event_signal(wakes.receiving) }
+  }
+
+  /// What the kernel does for the threads at this moment: what was switched on, less what turned out not to work.
+  public var offloads: Offloads { Offloads(rawValue: shared.pointee.offloads.load(ordering: .relaxed)) }
+
+  /// Makes the threads use this table from their next turn on. The former one is freed when they have let go of it.
   public func publish(_ table: ForwardingTable) {
     generation += 1
     table.view.pointee.generation = generation
     retired.append((current, until: generation))
     current = table
     shared.pointee.table.store(table.view, ordering: .releasing)
-    clinux_event_signal(wake)
+    wakeThreads()
     reclaim()
   }
 
-  /// How many former tables the thread may still look at.
+  /// How many former tables the threads may still look at.
   public var tablesInUse: Int {
     reclaim()
     return retired.count
@@ -116,7 +153,7 @@ public final class DataPath {
     let isQueued = packet.withUnsafeBytes {
       requests.push(kind: RecordKind.seal, subject: peer.number, payload: $0)
     }
-    clinux_event_signal(wake)
+    clinux_event_signal(wakes.sending)
     return isQueued
   }
 
@@ -139,7 +176,13 @@ public final class DataPath {
   public func drops(_ reason: DropReason) -> UInt64 { drops[reason] }
 
   private func reclaim() {
-    let acknowledged = thread == nil ? generation : shared.pointee.acknowledged.load(ordering: .acquiring)
+    var acknowledged = generation
+    if !running.isEmpty {
+      acknowledged = shared.pointee.acknowledged.load(ordering: .acquiring)
+      if threads == .onePerDirection {
+        acknowledged = min(acknowledged, shared.pointee.acknowledgedByReceiver.load(ordering: .acquiring))
+      }
+    }
     retired.removeAll { $0.until <= acknowledged }
   }
 }

@@ -3,69 +3,66 @@ import Glibc
 import Synchronization
 import Wire
 
-/// What the control side and the data thread both see. Its memory outlives the thread.
+/// What the control side and the data threads see. Its memory outlives the threads.
 struct DataThreadShared: ~Copyable {
   let table: Atomic<UnsafeMutablePointer<ForwardingView>>
-  /// The generation of the newest table that the thread uses; it has forgotten all before.
+  /// The generation of the newest table that the one thread, or the sending one, uses; it has forgotten all before.
   let acknowledged = Atomic<UInt64>(0)
+  /// The same of the receiving thread, where there is one.
+  let acknowledgedByReceiver = Atomic<UInt64>(0)
   let mustEnd = Atomic<Bool>(false)
-  /// Wakes the data thread.
-  let wake: CInt
+  /// Wake the one thread, or the sending one; and the receiving one.
+  let wakes: (sending: CInt, receiving: CInt)
   /// Wakes the control side.
   let doorbell: CInt
-  let tun: CInt
-  let ipv4: CInt
-  let ipv6: CInt
+  let descriptors: DataPath.Descriptors
+  /// The raw value of the `Offloads` that work.
+  let offloads: Atomic<UInt8>
   let mtu: Int
   let flows: FlowTableView
   let drops: DropCounters
   let rings: ControlRings
+
+  var sendPath: SendPath { SendPath(descriptors, mtu: mtu, flows: flows, drops: drops, rings: rings) }
+  var receivePath: ReceivePath { ReceivePath(descriptors, flows: flows, drops: drops, rings: rings) }
+
+  /// Strikes out what turned out not to work.
+  func lose(_ lost: Offloads) {
+    guard offloads.load(ordering: .relaxed) & lost.rawValue != 0 else { return }
+    _ = offloads.bitwiseAnd(~lost.rawValue, ordering: .relaxed)
+  }
 }
 
+// The threads take one context pointer and touch nothing else. They never allocate after their start, and hold no reference.
+
 /// The data thread: drains the TUN and the sockets in turns, each with a budget, and waits when all are dry.
-///
-/// It takes one context pointer and touches nothing else. It never allocates after its start, and holds no reference.
 func runDataThread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
   guard let context else { return nil }
   clinux_name_thread("meshd-data")
   let shared = context.assumingMemoryBound(to: DataThreadShared.self)
-  let wake = shared.pointee.wake
-  let doorbell = shared.pointee.doorbell
-  var table = shared.pointee.table.load(ordering: .acquiring)
-  shared.pointee.acknowledged.store(table.pointee.generation, ordering: .releasing)
-  var send = SendPath(
-    tun: shared.pointee.tun, ipv4: shared.pointee.ipv4, ipv6: shared.pointee.ipv6, mtu: shared.pointee.mtu,
-    flows: shared.pointee.flows, drops: shared.pointee.drops, rings: shared.pointee.rings)
-  var receive = ReceivePath(
-    tun: shared.pointee.tun, ipv4: shared.pointee.ipv4, ipv6: shared.pointee.ipv6,
-    flows: shared.pointee.flows, drops: shared.pointee.drops, rings: shared.pointee.rings)
+  var table = ThreadTable(shared, isReceiver: false)
+  var send = shared.pointee.sendPath
+  var receive = shared.pointee.receivePath
+  let descriptors = shared.pointee.descriptors
   var waits = WaitSet(
-    wake: wake, tun: shared.pointee.tun, ipv4: shared.pointee.ipv4, ipv6: shared.pointee.ipv6)
+    wake: shared.pointee.wakes.sending, tun: descriptors.tun, ipv4: descriptors.ipv4, ipv6: descriptors.ipv6)
 
   while !shared.pointee.mustEnd.load(ordering: .acquiring) {
     // Requests first, the table second: a request may rely on a table that was published before it.
     let hasRequests = send.lookForRequests()
-    let published = shared.pointee.table.load(ordering: .acquiring)
-    var rings = false
-    if published != table {
-      table = published
-      shared.pointee.acknowledged.store(table.pointee.generation, ordering: .releasing)
-      rings = true
-    }
+    let isNew = table.refresh()
     let now = Instant.now()
-    var progress = hasRequests ? send.serveRequests(table.pointee, at: now) : .dry
-    if progress != .blocked {
-      let drained = send.drain(table.pointee, at: now)
-      if drained != .dry { progress = drained }
-    }
+    let sent = turn(&send, hasRequests, table.view, at: now)
     let received = receive.drain(shared, at: now)
-    if rings || send.rang || receive.rang {
-      clinux_event_signal(doorbell)
+    if isNew || send.rang || receive.rang {
+      clinux_event_signal(shared.pointee.doorbell)
       send.clearRing()
       receive.clearRing()
     }
-    if !received, progress != .worked {
-      waits.wait(readsDevice: send.readsDevice, blocked: send.blockedSockets)
+    if !received, sent != .worked {
+      shared.pointee.lose(send.lost.union(receive.lost))
+      waits.wait(
+        device: send.readsDevice && sent != .blocked, sockets: true, blocked: send.blockedSockets)
     }
   }
   send.deallocate()
@@ -73,32 +70,138 @@ func runDataThread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoint
   return nil
 }
 
-/// The descriptors on which the data thread sleeps.
-private struct WaitSet {
-  private var wake: pollfd
-  private var tun: pollfd
-  private var ipv4: pollfd
-  private var ipv6: pollfd
+/// The sending half of it.
+func runSendThread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  guard let context else { return nil }
+  clinux_name_thread("meshd-send")
+  let shared = context.assumingMemoryBound(to: DataThreadShared.self)
+  var table = ThreadTable(shared, isReceiver: false)
+  var send = shared.pointee.sendPath
+  let descriptors = shared.pointee.descriptors
+  var waits = WaitSet(
+    wake: shared.pointee.wakes.sending, tun: descriptors.tun, ipv4: descriptors.ipv4, ipv6: descriptors.ipv6)
 
-  init(wake: CInt, tun: CInt, ipv4: CInt, ipv6: CInt) {
-    self.wake = pollfd(fd: wake, events: Int16(POLLIN), revents: 0)
-    self.tun = pollfd(fd: tun, events: Int16(POLLIN), revents: 0)
-    self.ipv4 = pollfd(fd: ipv4, events: Int16(POLLIN), revents: 0)
-    self.ipv6 = pollfd(fd: ipv6, events: Int16(POLLIN), revents: 0)
+  while !shared.pointee.mustEnd.load(ordering: .acquiring) {
+    let hasRequests = send.lookForRequests()
+    let isNew = table.refresh()
+    let sent = turn(&send, hasRequests, table.view, at: .now())
+    if isNew || send.rang {
+      clinux_event_signal(shared.pointee.doorbell)
+      send.clearRing()
+    }
+    if sent != .worked {
+      shared.pointee.lose(send.lost)
+      waits.wait(device: send.readsDevice && sent != .blocked, sockets: false, blocked: send.blockedSockets)
+    }
+  }
+  send.deallocate()
+  return nil
+}
+
+/// The receiving half of it.
+func runReceiveThread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+  guard let context else { return nil }
+  clinux_name_thread("meshd-receive")
+  let shared = context.assumingMemoryBound(to: DataThreadShared.self)
+  var table = ThreadTable(shared, isReceiver: true)
+  var receive = shared.pointee.receivePath
+  let descriptors = shared.pointee.descriptors
+  var waits = WaitSet(
+    wake: shared.pointee.wakes.receiving, tun: descriptors.tun, ipv4: descriptors.ipv4, ipv6: descriptors.ipv6)
+
+  while !shared.pointee.mustEnd.load(ordering: .acquiring) {
+    let isNew = table.refresh()
+    let received = receive.drain(shared, at: .now())
+    if isNew || receive.rang {
+      clinux_event_signal(shared.pointee.doorbell)
+      receive.clearRing()
+    }
+    if !received {
+      shared.pointee.lose(receive.lost)
+      waits.wait(device: false, sockets: true, blocked: (false, false))
+    }
+  }
+  receive.deallocate()
+  return nil
+}
+
+/// What was asked for, then what the TUN has.
+@inline(__always)
+private func turn(
+  _ send: inout SendPath, _ hasRequests: Bool, _ table: UnsafeMutablePointer<ForwardingView>, at now: Instant
+) -> SendPath.Progress {
+  var progress = hasRequests ? send.serveRequests(table.pointee, at: now) : .dry
+  if progress != .blocked {
+    let drained = send.drain(table.pointee, at: now)
+    if drained != .dry { progress = drained }
+  }
+  return progress
+}
+
+/// The table that a thread uses, and the word in which it says so.
+private struct ThreadTable {
+  private let shared: UnsafeMutablePointer<DataThreadShared>
+  private let isReceiver: Bool
+  private(set) var view: UnsafeMutablePointer<ForwardingView>
+
+  init(_ shared: UnsafeMutablePointer<DataThreadShared>, isReceiver: Bool) {
+    self.shared = shared
+    self.isReceiver = isReceiver
+    view = shared.pointee.table.load(ordering: .acquiring)
+    acknowledge()
   }
 
-  mutating func wait(readsDevice: Bool, blocked: (ipv4: Bool, ipv6: Bool)) {
-    var device = tun
-    // `poll` skips negative descriptors. A full socket must not be overtaken by more packets from the device.
-    if !readsDevice || blocked.ipv4 || blocked.ipv6 { device.fd = -1 }
-    ipv4.events = Int16(blocked.ipv4 ? POLLIN | POLLOUT : POLLIN)
-    ipv6.events = Int16(blocked.ipv6 ? POLLIN | POLLOUT : POLLIN)
-    var set = (wake, device, ipv4, ipv6)
+  /// Takes the table that was published last. `true` if it is another one.
+  @inline(__always)
+  mutating func refresh() -> Bool {
+    let published = shared.pointee.table.load(ordering: .acquiring)
+    guard published != view else { return false }
+    view = published
+    acknowledge()
+    return true
+  }
+
+  private func acknowledge() {
+    if isReceiver {
+      shared.pointee.acknowledgedByReceiver.store(view.pointee.generation, ordering: .releasing)
+    } else {
+      shared.pointee.acknowledged.store(view.pointee.generation, ordering: .releasing)
+    }
+  }
+}
+
+/// The descriptors on which a data thread sleeps.
+private struct WaitSet {
+  private let wake: pollfd
+  private let tun: CInt
+  private let ipv4: CInt
+  private let ipv6: CInt
+
+  init(wake: CInt, tun: CInt, ipv4: CInt?, ipv6: CInt?) {
+    self.wake = pollfd(fd: wake, events: Int16(POLLIN), revents: 0)
+    self.tun = tun
+    self.ipv4 = ipv4 ?? -1
+    self.ipv6 = ipv6 ?? -1
+  }
+
+  /// Waits for what is wanted: packets on the device, datagrams on the sockets, room in those that are blocked.
+  mutating func wait(device: Bool, sockets: Bool, blocked: (ipv4: Bool, ipv6: Bool)) {
+    var set = (
+      wake, WaitSet.entry(tun, reads: device, writes: false),
+      WaitSet.entry(ipv4, reads: sockets, writes: blocked.ipv4),
+      WaitSet.entry(ipv6, reads: sockets, writes: blocked.ipv6)
+    )
     let isWoken = withUnsafeMutablePointer(to: &set) { set in
       set.withMemoryRebound(to: pollfd.self, capacity: 4) { set in
         poll(set, 4, -1) > 0 && set[0].revents != 0
       }
     }
     if isWoken { clinux_event_clear(wake.fd) }
+  }
+
+  /// `poll` skips negative descriptors.
+  private static func entry(_ descriptor: CInt, reads: Bool, writes: Bool) -> pollfd {
+    pollfd(
+      fd: reads || writes ? descriptor : -1, events: Int16((reads ? POLLIN : 0) | (writes ? POLLOUT : 0)), revents: 0)
   }
 }

@@ -1,3 +1,4 @@
+import Glibc
 import Synchronization
 
 /// Why a packet went no further. Each reason is counted by one thread.
@@ -10,8 +11,12 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case noEndpoint
   /// The control side does not keep up with packets that wait for a session.
   case waitingQueueFull
-  /// The kernel refused to send the datagram.
+  /// The kernel refused to send the datagram: no route to it, or a firewall.
   case sendFailed
+  /// The kernel has no room for more datagrams, or the socket did not become free in time.
+  case sendQueueFull
+  /// The datagram is longer than its path takes.
+  case datagramTooLong
 
   /// Neither a handshake message nor a transport message.
   case foreignDatagram
@@ -33,6 +38,20 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case filtered
   /// The TUN did not take it.
   case deliveryFailed
+  /// Somebody took the interface down.
+  case interfaceDown
+
+  /// Why sending failed with this error number.
+  static func sending(_ number: CInt) -> DropReason {
+    switch number {
+    case ENOBUFS, ENOMEM, EAGAIN: .sendQueueFull
+    case EMSGSIZE: .datagramTooLong
+    default: .sendFailed
+    }
+  }
+
+  /// Why writing to the TUN failed with this error number.
+  static func delivering(_ number: CInt) -> DropReason { number == EIO ? .interfaceDown : .deliveryFailed }
 }
 
 /// One word per reason. A word is written by one thread and read by any.
@@ -52,9 +71,10 @@ struct DropCounters: @unchecked Sendable {
 
   /// A plain load and store: no other thread writes the word.
   @inline(__always)
-  func count(_ reason: DropReason) {
+  func count(_ reason: DropReason, _ packets: Int = 1) {
     let word = words + reason.rawValue
-    word.pointee.store(word.pointee.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+    word.pointee.store(
+      word.pointee.load(ordering: .relaxed) &+ UInt64(truncatingIfNeeded: packets), ordering: .relaxed)
   }
 
   subscript(reason: DropReason) -> UInt64 { words[reason.rawValue].load(ordering: .relaxed) }

@@ -87,6 +87,13 @@ struct ForwardingView {
     let sealing: UnsafeMutablePointer<SealingKey>?
     /// Without a family there is none.
     let address: clinux_address
+
+    /// Where the address lies in an entry.
+    @inline(__always)
+    static func address(of entry: UnsafePointer<PeerEntry>) -> UnsafePointer<clinux_address> {
+      let offset = MemoryLayout<PeerEntry>.offset(of: \.address).unsafelyUnwrapped
+      return (UnsafeRawPointer(entry) + offset).assumingMemoryBound(to: clinux_address.self)
+    }
   }
 
   struct SessionEntry {

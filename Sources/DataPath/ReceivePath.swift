@@ -13,7 +13,6 @@ struct ReceivePath {
   /// System calls before the other direction has its turn.
   static let budget = 8
 
-  private let tun: CInt
   private let slots: PacketSlots
   private let flows: FlowTableView
   private let drops: DropCounters
@@ -21,27 +20,36 @@ struct ReceivePath {
   private let handshakes: PacketRing.Producer
   private var batch4: DatagramBatch
   private var batch6: DatagramBatch
+  private var coalescer: Coalescer
   /// The control side has to be woken.
   private(set) var rang = false
 
-  /// A descriptor of -1 stands for a family that this host does not have.
-  init(
-    tun: CInt, ipv4: CInt, ipv6: CInt, flows: FlowTableView, drops: DropCounters, rings: ControlRings
-  ) {
-    self.tun = tun
+  init(_ descriptors: DataPath.Descriptors, flows: FlowTableView, drops: DropCounters, rings: ControlRings) {
     self.flows = flows
     self.drops = drops
     events = rings.receiveEvents.producer
     handshakes = rings.handshakes.producer
     slots = PacketSlots(count: ReceivePath.batchSize)
-    batch4 = DatagramBatch(descriptor: ipv4, capacity: ReceivePath.batchSize)
-    batch6 = DatagramBatch(descriptor: ipv6, capacity: ReceivePath.batchSize)
+    let takesTrains = descriptors.offloads.contains(.gro)
+    batch4 = DatagramBatch(descriptor: descriptors.ipv4 ?? -1, slots: slots, takesTrains: takesTrains)
+    batch6 = DatagramBatch(descriptor: descriptors.ipv6 ?? -1, slots: slots, takesTrains: takesTrains)
+    coalescer = Coalescer(
+      tun: descriptors.tun, hasHeaders: descriptors.hasHeaders, offloads: descriptors.offloads, drops: drops)
   }
 
   func deallocate() {
     slots.deallocate()
     batch4.deallocate()
     batch6.deallocate()
+    coalescer.deallocate()
+  }
+
+  /// What the device turned out not to take.
+  var lost: Offloads {
+    var lost: Offloads = []
+    if !coalescer.joinsTCP { lost.insert(.tso) }
+    if !coalescer.joinsUDP { lost.insert(.uso) }
+    return lost
   }
 
   mutating func clearRing() { rang = false }
@@ -53,19 +61,21 @@ struct ReceivePath {
     var isDry6 = batch6.descriptor < 0
     for _ in 0..<ReceivePath.budget {
       if !isDry4 {
-        let count = batch4.receive(into: slots)
+        let count = batch4.receive()
         // Read after the batch: a session that was published before its handshake was answered is then in the table of
         // whatever the peer sent under it.
-        let table = shared.pointee.table.load(ordering: .acquiring)
-        for index in 0..<count { take(index, batch4.length(index), batch4.source(index), table.pointee, at: now) }
-        if count > 0 { worked = true }
+        if count > 0 {
+          take(batch4, count, shared.pointee.table.load(ordering: .acquiring).pointee, at: now)
+          worked = true
+        }
         isDry4 = count < ReceivePath.batchSize
       }
       if !isDry6 {
-        let count = batch6.receive(into: slots)
-        let table = shared.pointee.table.load(ordering: .acquiring)
-        for index in 0..<count { take(index, batch6.length(index), batch6.source(index), table.pointee, at: now) }
-        if count > 0 { worked = true }
+        let count = batch6.receive()
+        if count > 0 {
+          take(batch6, count, shared.pointee.table.load(ordering: .acquiring).pointee, at: now)
+          worked = true
+        }
         isDry6 = count < ReceivePath.batchSize
       }
       if isDry4, isDry6 { break }
@@ -73,10 +83,26 @@ struct ReceivePath {
     return worked
   }
 
+  /// Takes the messages of a batch, each a datagram or a train of them. Nothing of them is needed afterwards.
+  private mutating func take(_ batch: DatagramBatch, _ count: Int, _ table: ForwardingView, at now: Instant) {
+    for index in 0..<count {
+      let length = batch.length(index)
+      let datagramLength = batch.datagramLength(index)
+      var offset = 0
+      while offset < length {
+        let size = min(datagramLength, length &- offset)
+        take(slots[index] + offset, size, batch.source(index), table, at: now)
+        offset = offset &+ size
+      }
+    }
+    coalescer.flush()
+  }
+
+  @inline(__always)
   private mutating func take(
-    _ index: Int, _ count: Int, _ source: UnsafePointer<clinux_address>, _ table: ForwardingView, at now: Instant
+    _ datagram: UnsafeMutableRawPointer, _ count: Int, _ source: UnsafePointer<clinux_address>,
+    _ table: ForwardingView, at now: Instant
   ) {
-    let datagram = slots[index]
     guard TransportMessage.isTransport(datagram, count: count) else {
       return passToControl(datagram, count, source)
     }
@@ -111,8 +137,7 @@ struct ReceivePath {
     if key.pointee.confirmsSession() {
       tell(RecordKind.confirmed, peer, value: key.pointee.session.number)
     }
-    withUnsafePointer(to: peer.pointee.address) { known in
-      guard !sameAddress(source, known) else { return }
+    if !sameAddress(source, ForwardingView.PeerEntry.address(of: peer)) {
       if words.pointee.reportedAt != generation || !sameAddress(source, &words.pointee.reportedSource) {
         words.pointee.reportedSource = source.pointee
         words.pointee.reportedAt = generation
@@ -140,9 +165,7 @@ struct ReceivePath {
     guard table.filter.admits(packet, header, flows: flows, at: now.nanoseconds / 1_000_000_000) else {
       return drops.count(.filtered)
     }
-    while write(tun, packet, header.length) < 0 {
-      if errno != EINTR { return drops.count(.deliveryFailed) }
-    }
+    coalescer.add(packet, length: header.length, isIPv4: header.isIPv4)
   }
 
   /// Only what has the length of a handshake message or a cookie reply is worth the control side's time.

@@ -19,46 +19,62 @@ struct SendPath {
     case blocked
   }
 
+  /// Sealed bytes after which they are sent, though the TUN may have more: one full train.
+  private static let enough = 65_536
+  /// Room for sealed datagrams, and how much of it one packet may take that the kernel left to be cut.
+  private static let roomSize = 512 << 10
+  private static let roomForSuperPacket = 160 << 10
+
   private let tun: CInt
+  private let hasHeaders: Bool
   private let mtu: Int
-  private let slots: PacketSlots
+  private let inbox: PacketInbox
+  private let room: UnsafeMutableRawPointer
   private let flows: FlowTableView
   private let drops: DropCounters
   private let events: PacketRing.Producer
   private let waiting: PacketRing.Producer
   private var requests: PacketRing.Consumer
-  private var batch4: DatagramBatch
-  private var batch6: DatagramBatch
+  private var trains4: DatagramTrains
+  private var trains6: DatagramTrains
+  /// Bytes of `room` that hold datagrams on their way.
   private var used = 0
   private var hasDevice = true
   /// The control side has to be woken.
   private(set) var rang = false
 
-  /// A descriptor of -1 stands for a family that this host does not have.
-  init(
-    tun: CInt, ipv4: CInt, ipv6: CInt, mtu: Int, flows: FlowTableView, drops: DropCounters,
-    rings: ControlRings
-  ) {
-    self.tun = tun
+  init(_ descriptors: DataPath.Descriptors, mtu: Int, flows: FlowTableView, drops: DropCounters, rings: ControlRings) {
+    tun = descriptors.tun
+    hasHeaders = descriptors.hasHeaders
     self.mtu = mtu
     self.flows = flows
     self.drops = drops
     events = rings.sendEvents.producer
     waiting = rings.waiting.producer
     requests = rings.requests.consumer
-    slots = PacketSlots(count: SendPath.budget)
-    batch4 = DatagramBatch(descriptor: ipv4, capacity: SendPath.budget)
-    batch6 = DatagramBatch(descriptor: ipv6, capacity: SendPath.budget)
+    inbox = PacketInbox()
+    room = .allocate(byteCount: SendPath.roomSize, alignment: 64)
+    let makesTrains = descriptors.offloads.contains(.gso)
+    trains4 = DatagramTrains(descriptor: descriptors.ipv4 ?? -1, makesTrains: makesTrains)
+    trains6 = DatagramTrains(descriptor: descriptors.ipv6 ?? -1, makesTrains: makesTrains)
   }
 
   func deallocate() {
-    slots.deallocate()
-    batch4.deallocate()
-    batch6.deallocate()
+    inbox.deallocate()
+    room.deallocate()
+    trains4.deallocate()
+    trains6.deallocate()
+  }
+
+  /// What a socket turned out not to do.
+  var lost: Offloads {
+    let isLost =
+      (trains4.descriptor >= 0 && !trains4.makesTrains) || (trains6.descriptor >= 0 && !trains6.makesTrains)
+    return isLost ? .gso : []
   }
 
   /// Whether the thread has to wait until a socket takes more.
-  var blockedSockets: (ipv4: Bool, ipv6: Bool) { (batch4.count > 0, batch6.count > 0) }
+  var blockedSockets: (ipv4: Bool, ipv6: Bool) { (trains4.count > 0, trains6.count > 0) }
   var readsDevice: Bool { hasDevice }
 
   mutating func clearRing() { rang = false }
@@ -70,13 +86,15 @@ struct SendPath {
   mutating func serveRequests(_ table: ForwardingView, at now: Instant) -> Progress {
     guard flush() else { return .blocked }
     var progress = Progress.dry
-    while used < slots.count, let (header, payload) = requests.next() {
+    while hasRoom || flush(), let (header, payload) = requests.next() {
       progress = .worked
-      guard header.kind == RecordKind.seal, let peer = table.peer(number: header.subject) else { continue }
+      guard header.kind == RecordKind.seal, let peer = table.peer(number: header.subject),
+        payload.count <= PacketInbox.capacity
+      else { continue }
       if payload.count > 0, let base = payload.baseAddress {
-        (slots[used] + TransportMessage.headerLength).copyMemory(from: base, byteCount: payload.count)
+        inbox.packet.copyMemory(from: base, byteCount: payload.count)
       }
-      seal(length: payload.count, for: peer, at: now)
+      send(inbox.packet, payload.count, to: peer, at: now)
     }
     return flush() ? progress : .blocked
   }
@@ -86,23 +104,24 @@ struct SendPath {
     guard flush() else { return .blocked }
     guard hasDevice else { return .dry }
     var progress = Progress.dry
-    // Dropped packets use no slot, but they count: a flood of them must not keep the other direction waiting.
+    let headerLength = hasHeaders ? VirtioHeader.length : 0
+    // Dropped packets need no room, but they count: a flood of them must not keep the other direction waiting.
     for _ in 0..<SendPath.budget {
-      let packet = slots[used] + TransportMessage.headerLength
-      let count = read(tun, packet, PacketSlots.size - TransportMessage.overhead)
+      if used >= SendPath.enough || !hasRoom, !flush() { return .blocked }
+      let count = read(tun, inbox.packet - headerLength, PacketInbox.capacity &+ headerLength)
       if count <= 0 {
         if count < 0, errno != EAGAIN, errno != EINTR { loseDevice(errno) }
         break
       }
       progress = .worked
-      route(packet, count, table, at: now)
+      route(count &- headerLength, table, at: now)
     }
     return flush() ? progress : .blocked
   }
 
-  private mutating func route(
-    _ packet: UnsafeMutableRawPointer, _ count: Int, _ table: ForwardingView, at now: Instant
-  ) {
+  /// Sends the packet in the inbox to whom its destination belongs.
+  private mutating func route(_ count: Int, _ table: ForwardingView, at now: Instant) {
+    let packet = inbox.packet
     guard let header = PacketHeader(packet, count: count) else { return drops.count(.outboundMalformed) }
     let owner = table.owner(of: header.destination, isIPv4: header.isIPv4)
     guard owner != AllowedIPsView.nobody, let peer = table.peer(number: owner) else { return drops.count(.noPeer) }
@@ -112,48 +131,135 @@ struct SendPath {
         flows.record(header, kind, at: now.nanoseconds / 1_000_000_000)
       }
     }
-    seal(length: header.length, for: peer, at: now)
+    guard hasHeaders else { return send(packet, header.length, to: peer, at: now) }
+    let virtio = VirtioHeader(reading: packet - VirtioHeader.length)
+    if virtio.kind != VirtioHeader.none {
+      guard let segments = SuperPacket(packet, length: count, virtio, scratch: inbox.scratch) else {
+        return drops.count(.outboundMalformed)
+      }
+      return send(segments, to: peer, at: now)
+    }
+    if virtio.needsChecksum, !SuperPacket.completeChecksum(packet, length: header.length, virtio) {
+      return drops.count(.outboundMalformed)
+    }
+    send(packet, header.length, to: peer, at: now)
   }
 
-  /// Seals the packet that lies in the next slot, behind the room for a message header, and adds it to a batch.
-  private mutating func seal(length: Int, for peer: UnsafePointer<ForwardingView.PeerEntry>, at now: Instant) {
-    let datagram = slots[used]
-    let packet = datagram + TransportMessage.headerLength
+  // MARK: Sealing
+
+  /// Seals one packet; an empty one is a keepalive.
+  private mutating func send(
+    _ packet: UnsafeMutableRawPointer, _ length: Int, to peer: UnsafePointer<ForwardingView.PeerEntry>, at now: Instant
+  ) {
     guard let key = peer.pointee.sealing, let counter = key.pointee.takeCounters(at: now) else {
-      // A keepalive without a session keeps nothing alive.
-      guard length > 0 else { return }
-      rang = true
-      let isKept = waiting.push(
-        kind: RecordKind.packetWithoutSession, subject: peer.pointee.id.number,
-        value: peer.pointee.sealing?.pointee.session.number ?? 0,
-        payload: UnsafeRawBufferPointer(start: packet, count: length))
-      if !isKept { drops.count(.waitingQueueFull) }
+      return keep(packet, length, for: peer)
+    }
+    guard hasSocket(for: peer) else { return drops.count(.noEndpoint) }
+    let sent = seal(packet, length, key, counter, for: peer)
+    note(sent, isData: length > 0, key, peer, at: now)
+  }
+
+  /// Seals the segments of a super-packet, under counters in a row.
+  private mutating func send(
+    _ superPacket: SuperPacket, to peer: UnsafePointer<ForwardingView.PeerEntry>, at now: Instant
+  ) {
+    var segments = superPacket
+    guard let key = peer.pointee.sealing, var counter = key.pointee.takeCounters(segments.count, at: now) else {
+      while let segment = segments.next() { keep(segment.packet, segment.length, for: peer) }
       return
     }
-    let padded = TransportMessage.paddedLength(of: length, mtu: mtu)
-    if padded > length { memset(packet + length, 0, padded &- length) }
-    key.pointee.seal(packet, count: padded, counter: counter, into: datagram)
-    let total = padded &+ TransportMessage.overhead
-    let words = peer.pointee.words
-    switch Int32(peer.pointee.address.family) {
-    case AF_INET where batch4.descriptor >= 0: batch4.add(datagram, length: total, to: peer.pointee.address)
-    case AF_INET6 where batch6.descriptor >= 0: batch6.add(datagram, length: total, to: peer.pointee.address)
-    default: return drops.count(.noEndpoint)
+    guard hasSocket(for: peer) else { return drops.count(.noEndpoint, segments.count) }
+    var sent = 0
+    while let segment = segments.next() {
+      // Only segments that are far smaller than the MTU need more room than was there at the beginning.
+      if SendPath.roomSize &- used < segment.length &+ SendPath.greatestGrowth || trains4.isFull || trains6.isFull,
+        !flush()
+      {
+        drops.count(.sendQueueFull)
+      } else {
+        sent = sent &+ seal(segment.packet, segment.length, key, counter, for: peer)
+      }
+      counter &+= 1
     }
-    used &+= 1
+    note(sent, isData: true, key, peer, at: now)
+  }
+
+  /// What sealing adds at most: padding, header and tag.
+  private static let greatestGrowth = 16 + TransportMessage.overhead
+
+  private var hasRoom: Bool {
+    SendPath.roomSize &- used >= SendPath.roomForSuperPacket && !trains4.isFull && !trains6.isFull
+  }
+
+  @inline(__always)
+  private func hasSocket(for peer: UnsafePointer<ForwardingView.PeerEntry>) -> Bool {
+    switch Int32(peer.pointee.address.family) {
+    case AF_INET: trains4.descriptor >= 0
+    case AF_INET6: trains6.descriptor >= 0
+    default: false
+    }
+  }
+
+  /// Seals a packet into the room. The 16 bytes behind it are written over, and put back. The datagram's length.
+  @inline(__always)
+  private mutating func seal(
+    _ packet: UnsafeMutableRawPointer, _ length: Int, _ key: UnsafeMutablePointer<SealingKey>, _ counter: UInt64,
+    for peer: UnsafePointer<ForwardingView.PeerEntry>
+  ) -> Int {
+    let datagram = room + used
+    let padded = TransportMessage.paddedLength(of: length, mtu: mtu)
+    if padded > length {
+      let behind = packet.loadUnaligned(fromByteOffset: length, as: UInt128.self)
+      packet.storeBytes(of: 0, toByteOffset: length, as: UInt128.self)
+      key.pointee.seal(packet, count: padded, counter: counter, into: datagram)
+      packet.storeBytes(of: behind, toByteOffset: length, as: UInt128.self)
+    } else {
+      key.pointee.seal(packet, count: padded, counter: counter, into: datagram)
+    }
+    let total = padded &+ TransportMessage.overhead
+    let address = ForwardingView.PeerEntry.address(of: peer)
+    if Int32(address.pointee.family) == AF_INET {
+      trains4.add(datagram, length: total, to: address)
+    } else {
+      trains6.add(datagram, length: total, to: address)
+    }
+    used = used &+ total
+    return total
+  }
+
+  /// What the timers and the counters have to know of packets that were sealed at the same time.
+  private mutating func note(
+    _ bytes: Int, isData: Bool, _ key: UnsafeMutablePointer<SealingKey>,
+    _ peer: UnsafePointer<ForwardingView.PeerEntry>, at now: Instant
+  ) {
+    let words = peer.pointee.words
     words.pointee.sentBytes.store(
-      words.pointee.sentBytes.load(ordering: .relaxed) &+ UInt64(total), ordering: .relaxed)
-    if words.pointee.traffic.recordSent(isData: length > 0, at: now) {
+      words.pointee.sentBytes.load(ordering: .relaxed) &+ UInt64(truncatingIfNeeded: bytes), ordering: .relaxed)
+    if words.pointee.traffic.recordSent(isData: isData, at: now) {
       tell(RecordKind.dataSent, peer, value: now.nanoseconds)
     }
-    if length > 0, key.pointee.wantsRekey(at: now) {
+    if isData, key.pointee.wantsRekey(at: now) {
       tell(RecordKind.wantsRekey, peer, value: key.pointee.session.number)
     }
   }
 
+  /// Gives the control side a packet that waits for a session.
+  private mutating func keep(
+    _ packet: UnsafeMutableRawPointer, _ length: Int, for peer: UnsafePointer<ForwardingView.PeerEntry>
+  ) {
+    // A keepalive without a session keeps nothing alive.
+    guard length > 0 else { return }
+    rang = true
+    let isKept = waiting.push(
+      kind: RecordKind.packetWithoutSession, subject: peer.pointee.id.number,
+      value: peer.pointee.sealing?.pointee.session.number ?? 0,
+      payload: UnsafeRawBufferPointer(start: packet, count: length))
+    if !isKept { drops.count(.waitingQueueFull) }
+  }
+
   private mutating func flush() -> Bool {
-    let done4 = batch4.flush(drops)
-    let done6 = batch6.flush(drops)
+    let done4 = trains4.flush(drops)
+    let done6 = trains6.flush(drops)
     if done4, done6 { used = 0 }
     return done4 && done6
   }
@@ -170,4 +276,24 @@ struct SendPath {
     rang = true
     _ = events.push(kind: kind, subject: peer.pointee.id.number, value: value)
   }
+}
+
+/// Where a packet from the TUN lies while it is cut and sealed: room for its header before it, and for padding behind it.
+private struct PacketInbox {
+  /// The longest packet, which the kernel may have left to be cut.
+  static let capacity = 65_536
+  private static let before = 64
+
+  private let memory: UnsafeMutableRawPointer
+
+  init() {
+    memory = .allocate(
+      byteCount: PacketInbox.before + PacketInbox.capacity + 64 + SuperPacket.longestHeader, alignment: 64)
+  }
+
+  func deallocate() { memory.deallocate() }
+
+  var packet: UnsafeMutableRawPointer { memory + PacketInbox.before }
+  /// For the headers of a packet that is being cut.
+  var scratch: UnsafeMutableRawPointer { memory + PacketInbox.before + PacketInbox.capacity + 64 }
 }

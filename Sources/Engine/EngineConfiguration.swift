@@ -1,4 +1,6 @@
 public import Cryptography
+public import DataPath
+import Glibc
 
 /// What an engine is made from: everything that stays the same while netmaps come and go.
 public struct EngineConfiguration: Sendable {
@@ -17,10 +19,14 @@ public struct EngineConfiguration: Sendable {
   public var preferredPort: UInt16
   /// The file of a network namespace (`/run/netns/…`) in which device and sockets are opened; `nil`: the process's own.
   public var networkNamespace: String?
+  /// What the kernel may do for the packet path, where it can.
+  public var offloads: Offloads
+  public var threads: DataPath.Threads
 
   public init(
     privateKey: X25519PrivateKey, interfaceName: String? = nil, mtu: Int = 1280, port: UInt16? = nil,
-    preferredPort: UInt16 = EngineConfiguration.usualPort, networkNamespace: String? = nil
+    preferredPort: UInt16 = EngineConfiguration.usualPort, networkNamespace: String? = nil,
+    offloads: Offloads? = .all, threads: DataPath.Threads = .suiting(cores: EngineConfiguration.cores)
   ) {
     self.privateKey = privateKey
     self.interfaceName = interfaceName
@@ -28,7 +34,23 @@ public struct EngineConfiguration: Sendable {
     self.port = port
     self.preferredPort = preferredPort
     self.networkNamespace = networkNamespace
+    self.offloads = offloads ?? .all
+    self.threads = threads
   }
+
+  /// What the kernel may do for the packet path when these are switched off, by name: `tso`, `uso`, `gso`, `gro`, `all`; or `none`.
+  /// `nil` if a name is unknown.
+  public static func offloads(without names: [String]) -> Offloads? {
+    var offloads = Offloads.all
+    for name in names where name != "none" {
+      guard let one = Offloads(named: name) else { return nil }
+      offloads.subtract(one)
+    }
+    return offloads
+  }
+
+  /// How many cores this machine has.
+  public static var cores: Int { max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))) }
 
   /// Whether the kernel takes this as the name of an interface.
   public static func isInterfaceName(_ name: String) -> Bool {

@@ -40,13 +40,18 @@ final class EngineIO {
   private init(_ configuration: EngineConfiguration) throws(EngineError) {
     // The sockets first: a port that is taken should not make an interface flicker.
     sockets = try UDPSockets(port: configuration.port, preferred: configuration.preferredPort)
-    tunnel = try TunnelDevice(name: configuration.interfaceName)
+    tunnel = try TunnelDevice(name: configuration.interfaceName, offloads: configuration.offloads)
     netlink = try NetlinkSocket()
     changes = try NetlinkSocket(groups: RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
     timer = try BootTimer()
     settings = InterfaceSettings(socket: netlink, index: tunnel.index)
-    let descriptors = DataPath.Descriptors(tun: tunnel.descriptor, ipv4: sockets.ipv4, ipv6: sockets.ipv6)
-    guard let dataPath = DataPath(descriptors, mtu: configuration.mtu, random: SystemRandom()) else {
+    let descriptors = DataPath.Descriptors(
+      tun: tunnel.descriptor, hasHeaders: tunnel.hasHeaders, ipv4: sockets.ipv4, ipv6: sockets.ipv6,
+      offloads: tunnel.offloads.union(sockets.enable(configuration.offloads)))
+    guard
+      let dataPath = DataPath(
+        descriptors, mtu: configuration.mtu, random: SystemRandom(), threads: configuration.threads)
+    else {
       throw .system("making the data path's descriptors", reason: reason(of: errno))
     }
     self.dataPath = dataPath
@@ -54,6 +59,10 @@ final class EngineIO {
     guard status == 0 else {
       if status == EPERM { throw .noTunPermission }
       throw .system("bringing up the interface \(tunnel.name)", reason: reason(of: status))
+    }
+    if tunnel.offloads.contains(.tso) {
+      // Otherwise a full super-packet's train would need a second, nearly empty one. A kernel that refuses is slower, no more.
+      _ = settings.limitSegments(Offloads.segmentsOfTrain(mtu: configuration.mtu))
     }
     guard dataPath.start() else { throw .system("starting the data path's thread", reason: reason(of: EAGAIN)) }
   }

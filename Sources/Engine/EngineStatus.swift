@@ -7,6 +7,10 @@ public struct EngineStatus: Hashable, Sendable {
   public var port: UInt16
   public var mtu: Int
   public var localEndpoints: [SocketAddress]
+  /// What the kernel does for the packet path now; one that is missing was switched off, is unknown to the kernel, or failed.
+  public var offloads: [String]
+  /// How many threads move packets.
+  public var dataThreads: Int
   /// In the netmap's order: sorted by key.
   public var peers: [PeerStatus]
   /// Packets that were dropped, by reason; reasons without any are left out.

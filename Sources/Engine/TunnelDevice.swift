@@ -1,4 +1,5 @@
 import CLinux
+import DataPath
 import Glibc
 
 /// An open TUN. The interface lives as long as this value does.
@@ -6,15 +7,23 @@ final class TunnelDevice {
   let descriptor: CInt
   let name: String
   let index: CInt
+  /// Whether a virtio-net header stands before every packet.
+  let hasHeaders: Bool
+  /// What of the device's offloads works.
+  let offloads: Offloads
 
   /// Names that are tried when none is asked for.
   private static let automaticNames = (0...255).map { "mesh\($0)" }
 
-  /// Creates the interface, in the thread's network namespace: layer 3, down, without addresses.
-  init(name wanted: String?) throws(EngineError) {
-    let (descriptor, name) = try TunnelDevice.open(wanted)
+  /// Creates the interface, in the thread's network namespace: layer 3, down, without addresses. Of the offloads it has those that the
+  /// kernel knows.
+  init(name wanted: String?, offloads: Offloads) throws(EngineError) {
+    let wantsHeaders = offloads.contains(.tso)
+    let (descriptor, name) = try TunnelDevice.open(wanted, headers: wantsHeaders)
     self.descriptor = descriptor
     self.name = name
+    hasHeaders = wantsHeaders
+    self.offloads = wantsHeaders ? TunnelDevice.enable(offloads.intersection([.tso, .uso]), descriptor) : []
     index = CInt(if_nametoindex(name))
     // The descriptor is closed by `deinit`, since everything is set.
     guard index > 0 else { throw .system("finding the interface \(name)", reason: reason(of: errno)) }
@@ -22,9 +31,18 @@ final class TunnelDevice {
 
   deinit { close(descriptor) }
 
-  private static func open(_ wanted: String?) throws(EngineError) -> (CInt, String) {
+  /// Switches on as many as the kernel takes together, and says which.
+  private static func enable(_ wanted: Offloads, _ descriptor: CInt) -> Offloads {
+    for offloads in [wanted, wanted.subtracting(.uso)] {
+      let status = clinux_tun_set_offloads(descriptor, offloads.contains(.tso), offloads.contains(.uso))
+      if status == 0 { return offloads }
+    }
+    return []
+  }
+
+  private static func open(_ wanted: String?, headers: Bool) throws(EngineError) -> (CInt, String) {
     for name in wanted.map({ [$0] }) ?? automaticNames {
-      let descriptor = clinux_tun_create(name)
+      let descriptor = clinux_tun_create(name, headers)
       if descriptor >= 0 { return (descriptor, name) }
       switch -descriptor {
       case EBUSY, EEXIST: if wanted != nil { throw .interfaceNameTaken(name) }

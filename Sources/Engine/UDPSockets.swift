@@ -33,6 +33,15 @@ final class UDPSockets {
     if let ipv6 { close(ipv6) }
   }
 
+  /// Switches on as many of the sockets' offloads as the kernel has for all of them, and says which.
+  func enable(_ wanted: Offloads) -> Offloads {
+    let descriptors = [ipv4, ipv6].compactMap { $0 }
+    var enabled: Offloads = []
+    if wanted.contains(.gso), descriptors.allSatisfy({ clinux_udp_can_segment($0) }) { enabled.insert(.gso) }
+    if wanted.contains(.gro), descriptors.allSatisfy({ clinux_udp_coalesce($0) == 0 }) { enabled.insert(.gro) }
+    return enabled
+  }
+
   func has(_ family: IPAddress.Family) -> Bool { (family == .v4 ? ipv4 : ipv6) != nil }
 
   /// Sends one datagram. What the network does with it is not known; a refusal of the kernel is returned as its number.

@@ -46,6 +46,13 @@ struct UpCommand: AsyncParsableCommand {
   var mtu: Int?
 
   @Option(
+    name: .customLong("no-offload"),
+    help: ArgumentHelp(
+      "Do without something the kernel does for the packet path: tso, uso, gso, gro or all; none: use what there is. May be repeated.",
+      valueName: "offload"))
+  var noOffload: [String] = []
+
+  @Option(
     help: ArgumentHelp(
       "How long to wait until the network is there; the daemon goes on after that.", valueName: "duration"))
   var timeout: Seconds = Seconds(60)
@@ -79,7 +86,8 @@ struct UpCommand: AsyncParsableCommand {
   private var request: UpRequest {
     UpRequest(
       create: create, cidr: cidr, endpoints: join.endpoints, anchor: join.anchor, networkID: join.network,
-      listen: listen, advertise: advertise, port: port, interface: interface, mtu: mtu)
+      listen: listen, advertise: advertise, port: port, interface: interface, mtu: mtu,
+      noOffload: noOffload)
   }
 
   func run() async throws {

@@ -19,7 +19,7 @@ private final class Machine {
   var events: [Event] = []
   var handshakes: [[UInt8]] = []
 
-  init(_ address: String) throws {
+  init(_ address: String, threads: DataPath.Threads) throws {
     self.address = IPAddress(address)!
     var pair: [CInt] = [0, 0]
     let kind = CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
@@ -40,7 +40,7 @@ private final class Machine {
     #expect(status == 0)
     endpoint = SocketAddress(IPAddress(v4: 0x7f00_0001), port: UInt16(bigEndian: bound.sin_port))
     dataPath = try #require(
-      DataPath(.init(tun: inside, ipv4: socket, ipv6: nil), mtu: 1280, random: SeededRandom(3)))
+      DataPath(.init(tun: inside, ipv4: socket, ipv6: nil), mtu: 1280, random: SeededRandom(3), threads: threads))
     #expect(dataPath.start())
   }
 
@@ -102,9 +102,9 @@ private struct Link {
   let aSession: SessionMemory
   let bSession: SessionMemory
 
-  init(establishedAt: Instant = .now()) throws {
-    a = try Machine("10.200.0.1")
-    b = try Machine("10.200.0.2")
+  init(establishedAt: Instant = .now(), threads: DataPath.Threads = .one) throws {
+    a = try Machine("10.200.0.1", threads: threads)
+    b = try Machine("10.200.0.2", threads: threads)
     func session(_ role: Session.Role, _ local: UInt32, _ remote: UInt32) -> Session {
       Session(
         id: SessionID(UInt64(local)), peer: PeerID(1), role: role, localIndex: local, remoteIndex: remote,
@@ -139,9 +139,11 @@ private struct Link {
 
 @Suite("the packet path")
 struct DataPathTests {
-  @Test("carries packets of every size both ways, without their padding")
-  func carries() throws {
-    let link = try Link()
+  @Test(
+    "carries packets of every size both ways, without their padding",
+    arguments: [DataPath.Threads.one, .onePerDirection])
+  func carries(threads: DataPath.Threads) throws {
+    let link = try Link(threads: threads)
     link.publishBoth()
     for size in [0, 1, 3, 4, 15, 16, 17, 500, 1248] {
       let body = (0..<size).map { UInt8(truncatingIfNeeded: $0) }
@@ -304,9 +306,11 @@ struct DataPathTests {
     #expect(link.b.receive() == request)
   }
 
-  @Test("no packet is lost or repeated while tables are swapped, and every old table is freed")
-  func swapsUnderLoad() throws {
-    let link = try Link()
+  @Test(
+    "no packet is lost or repeated while tables are swapped, and every old table is freed",
+    arguments: [DataPath.Threads.one, .onePerDirection])
+  func swapsUnderLoad(threads: DataPath.Threads) throws {
+    let link = try Link(threads: threads)
     link.publishBoth()
     let total = 3000
     var received: [Int] = []

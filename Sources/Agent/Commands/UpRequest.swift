@@ -16,11 +16,13 @@ public struct UpRequest: Sendable, Hashable {
   public var port: UInt16?
   public var interface: String?
   public var mtu: Int?
+  /// Names of offloads that are switched off; `none` alone: none is.
+  public var noOffload: [String]
 
   public init(
     create: String? = nil, cidr: String? = nil, endpoints: [String] = [], anchor: DID? = nil,
     networkID: RecordID? = nil, listen: [SocketAddress] = [], advertise: [String] = [], port: UInt16? = nil,
-    interface: String? = nil, mtu: Int? = nil
+    interface: String? = nil, mtu: Int? = nil, noOffload: [String] = []
   ) {
     self.create = create
     self.cidr = cidr
@@ -32,6 +34,7 @@ public struct UpRequest: Sendable, Hashable {
     self.port = port
     self.interface = interface
     self.mtu = mtu
+    self.noOffload = noOffload
   }
 
   /// Refuses what cannot work whatever the state is: names, URLs, blocks.
@@ -54,6 +57,9 @@ public struct UpRequest: Sendable, Hashable {
     if let interface, !EngineConfiguration.isInterfaceName(interface) {
       throw .badArgument(EngineError.badInterfaceName(interface).description)
     }
+    if EngineConfiguration.offloads(without: noOffload) == nil {
+      throw .badArgument("--no-offload takes tso, uso, gso, gro, all or none")
+    }
     for url in endpoints + advertise {
       do { _ = try EndpointURL(url) } catch { throw .badArgument("\(error)") }
     }
@@ -73,6 +79,7 @@ public struct UpRequest: Sendable, Hashable {
     add("--port", port.map(String.init))
     add("--interface", interface)
     add("--mtu", mtu.map(String.init))
+    for name in noOffload { add("--no-offload", name) }
     return result
   }
 
@@ -96,7 +103,9 @@ public struct UpRequest: Sendable, Hashable {
     if !endpoints.isEmpty, endpoints != known {
       throw .failed("meshd is running with other endpoints: stop it with 'meshd down', then run this again")
     }
-    if !listen.isEmpty || !advertise.isEmpty || port != nil || interface != nil || mtu != nil {
+    if !listen.isEmpty || !advertise.isEmpty || port != nil || interface != nil || mtu != nil
+      || !noOffload.isEmpty
+    {
       throw .failed("meshd is running: stop it with 'meshd down' before you change these flags")
     }
   }

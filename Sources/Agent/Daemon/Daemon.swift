@@ -321,12 +321,14 @@ extension DaemonSettings {
     if let port = request.port { settings.port = port }
     if let interface = request.interface { settings.interface = interface }
     if let mtu = request.mtu { settings.mtu = mtu }
+    if !request.noOffload.isEmpty { settings.noOffload = request.noOffload.filter { $0 != "none" } }
     return settings
   }
 
   func engine(_ identity: MachineIdentity, _ request: UpRequest) -> EngineConfiguration {
     EngineConfiguration(
       privateKey: identity.wireGuardKey, interfaceName: interface, mtu: mtu, port: request.port,
-      preferredPort: port == 0 ? EngineConfiguration.usualPort : port)
+      preferredPort: port == 0 ? EngineConfiguration.usualPort : port,
+      offloads: EngineConfiguration.offloads(without: noOffload))
   }
 }

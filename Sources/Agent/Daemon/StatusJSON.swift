@@ -85,6 +85,8 @@ struct StatusJSON {
     object["tunDevice"] = running.engine.map { .string($0.interfaceName) }
     object["port"] = running.engine.map { .integer(Int64($0.port)) }
     object["mtu"] = running.engine.map { .integer(Int64($0.mtu)) }
+    object["offloads"] = running.engine.map { .array($0.offloads.map { .string($0) }) }
+    object["dataThreads"] = running.engine.map { .integer(Int64($0.dataThreads)) }
     object["localEndpoints"] = running.engine.map { .array($0.localEndpoints.map { .string("\($0)") }) }
     object["routingRequired"] = true
     object["routingReady"] = .bool(running.isApplied && running.routingError == nil)

@@ -11,6 +11,8 @@ public struct DaemonSettings: Hashable, Sendable {
   /// `nil`: the first free of `mesh0`, `mesh1`, …
   public var interface: String?
   public var mtu: Int
+  /// Names of offloads that are switched off.
+  public var noOffload: [String]
 
   public static let defaultNodePort: UInt16 = 8787
   public static let defaultMTU = 1280
@@ -20,13 +22,15 @@ public struct DaemonSettings: Hashable, Sendable {
 
   public init(
     listen: [SocketAddress] = DaemonSettings.defaultListen, advertise: [String] = [], port: UInt16 = 0,
-    interface: String? = nil, mtu: Int = DaemonSettings.defaultMTU
+    interface: String? = nil, mtu: Int = DaemonSettings.defaultMTU,
+    noOffload: [String] = []
   ) {
     self.listen = listen
     self.advertise = advertise
     self.port = port
     self.interface = interface
     self.mtu = mtu
+    self.noOffload = noOffload
   }
 
   static let file = "settings.json"
@@ -38,6 +42,7 @@ public struct DaemonSettings: Hashable, Sendable {
     object["port"] = .integer(Int64(port))
     object["interface"] = interface.map { .string($0) }
     object["mtu"] = .integer(Int64(mtu))
+    if !noOffload.isEmpty { object["noOffload"] = .array(noOffload.map { .string($0) }) }
     return .object(object)
   }
 
@@ -50,7 +55,8 @@ public struct DaemonSettings: Hashable, Sendable {
     guard addresses.count == listen.count else { return nil }
     self.init(
       listen: addresses, advertise: advertise.compactMap(\.string), port: port,
-      interface: json["interface"]?.string, mtu: Int(mtu))
+      interface: json["interface"]?.string, mtu: Int(mtu),
+      noOffload: (json["noOffload"]?.array ?? []).compactMap(\.string))
   }
 }
 

@@ -12,8 +12,13 @@
 // --- Devices -------------------------------------------------------------------------------------------------------
 
 // Opens /dev/net/tun and creates the interface `name`: layer 3, no packet information, non-blocking, not persistent, so
-// that it vanishes with the descriptor. -EBUSY if an interface of this name exists.
-int clinux_tun_create(const char *name);
+// that it vanishes with the descriptor. With `headers` a virtio-net header of 10 bytes stands before every packet, in both
+// directions. -EBUSY if an interface of this name exists.
+int clinux_tun_create(const char *name, bool headers);
+
+// Tells the kernel what a device with headers takes: packets without checksum and TCP super-packets of both families
+// (`tcp`), and UDP super-packets (`udp`, from Linux 6.2 on, not without `tcp`). Neither: plain packets.
+int clinux_tun_set_offloads(int descriptor, bool tcp, bool udp);
 
 // --- UDP -----------------------------------------------------------------------------------------------------------
 
@@ -41,6 +46,26 @@ typedef union {
 // Points message `index` of `messages` at one buffer and one address; both stay where they are.
 void clinux_message_set(clinux_message *messages, struct iovec *parts, size_t index, void *buffer, size_t length,
                         clinux_address *address, socklen_t address_length);
+
+// Room for the one control message that says how a train is cut.
+typedef struct {
+  _Alignas(8) unsigned char bytes[32];
+} clinux_train_note;
+
+// Makes message `index` a train: the kernel cuts it into datagrams of `size` bytes, the last of which may be shorter.
+void clinux_message_set_segments(clinux_message *messages, size_t index, clinux_train_note *note, uint16_t size);
+
+// Gives message `index` room for the kernel's note that it is a train.
+void clinux_message_expect_segments(clinux_message *messages, size_t index, clinux_train_note *note);
+
+// The size of a received train's datagrams; 0 if the message is a single one.
+int clinux_message_segments(const clinux_message *message);
+
+// Whether the kernel cuts trains on sending (UDP_SEGMENT).
+bool clinux_udp_can_segment(int descriptor);
+
+// Lets the kernel hand over datagrams of one flow as a train (UDP_GRO).
+int clinux_udp_coalesce(int descriptor);
 
 // recvmmsg without waiting. How many messages arrived.
 int clinux_receive(int descriptor, clinux_message *messages, unsigned count);

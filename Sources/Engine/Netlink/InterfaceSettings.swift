@@ -16,6 +16,9 @@ struct InterfaceSettings {
     return socket.change(InterfaceSettings.up(index, mtu: mtu))
   }
 
+  /// Makes the kernel's super-packets for the interface no larger than so many segments.
+  func limitSegments(_ count: Int) -> CInt { socket.change(InterfaceSettings.segments(index, atMost: count)) }
+
   func add(address: IPPrefix) -> CInt {
     socket.change(InterfaceSettings.address(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, address, index))
   }
@@ -41,6 +44,14 @@ struct InterfaceSettings {
     link.ifi_change = UInt32(IFF_UP)
     var request = NetlinkRequest(RTM_NEWLINK, flags: 0, link)
     request.put(IFLA_MTU, UInt32(truncatingIfNeeded: mtu))
+    return request
+  }
+
+  static func segments(_ index: CInt, atMost count: Int) -> NetlinkRequest {
+    var link = ifinfomsg()
+    link.ifi_index = index
+    var request = NetlinkRequest(RTM_NEWLINK, flags: 0, link)
+    request.put(IFLA_GSO_MAX_SEGS, UInt32(truncatingIfNeeded: count))
     return request
   }
 
