@@ -1,4 +1,3 @@
-import Foundation
 import Identity
 import TestSupport
 import Testing
@@ -32,17 +31,6 @@ struct ProfilesTests {
   func none() {
     let folder = TemporaryFolder()
     #expect(throws: AgentError.noProfiles) { try selection(folder).open(creating: false) }
-    #expect(!FileManager.default.fileExists(atPath: folder.path + "/.enbox"))
-  }
-
-  @Test("a command that only looks makes no folder of a mistyped path")
-  func mistyped() {
-    let folder = TemporaryFolder()
-    let path = folder.path + "/typo"
-    #expect(throws: AgentError.noStateDirectory(path)) {
-      try selection(folder, stateDirectory: path).open(creating: false)
-    }
-    #expect(!FileManager.default.fileExists(atPath: path))
   }
 
   @Test("the first identity becomes the default profile, and unknown members of the file stay")

@@ -17,18 +17,12 @@ public struct StateSelection: Sendable {
     self.environment = environment
   }
 
-  /// Opens the directory. With `creating`, what is missing is made; without, nothing is, and it is an error that names
-  /// `meshd init`.
+  /// Opens the directory. With `creating`, a missing profile is made; without, it is an error that names `meshd init`.
   public func open(creating: Bool) throws(AgentError) -> StateDirectory {
     if let path = stateDirectory ?? environment["MESHD_STATE_DIR"].flatMap({ $0.isEmpty ? nil : $0 }) {
-      guard creating || path.isEmpty || FileManager.default.fileExists(atPath: path) else {
-        throw .noStateDirectory(path)
-      }
       return try StateDirectory(opening: path)
     }
-    let home = try home()
-    guard creating || FileManager.default.fileExists(atPath: home) else { throw .noProfiles }
-    let profiles = try Profiles(home: home)
+    let profiles = try Profiles(home: home())
     let wanted = profile ?? environment["ENBOX_PROFILE"].flatMap { $0.isEmpty ? nil : $0 }
     return try profiles.open(wanted, creating: creating)
   }
