@@ -80,6 +80,14 @@ public final class DWNNode: DWNEndpoint {
     case .protocolsQuery:
       let request = try ProtocolsQueryRequest(message, signed)
       return try await store.read(tenant) { try ProtocolsQuerying(tenant: tenant, transaction: $0).reply(to: request) }
+    case .recordsCount:
+      let request = try RecordsQueryRequest(message, signed)
+      return try await store.read(tenant) { [definitions, limits] transaction in
+        try RecordsQuerying(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
+          .count(for: request)
+      }
+    case .recordsSubscribe, .messagesQuery, .messagesRead, .messagesSubscribe:
+      throw DWNError(501, "\(message.kind.rawValue)Unimplemented", "this node does not answer \(message.kind.rawValue)")
     }
   }
 

@@ -2,9 +2,11 @@
 public struct RecordID: Hashable, Sendable, Comparable, CustomStringConvertible {
   public let text: String
 
-  /// Letters and digits, at most 64.
+  /// Letters, digits and hyphens, at most 64.
   public init?(_ text: some StringProtocol) {
-    guard (1...64).contains(text.utf8.count), text.utf8.allSatisfy(Self.isPlain) else { return nil }
+    guard (1...64).contains(text.utf8.count), text.utf8.allSatisfy({ Self.isPlain($0) || $0 == 0x2d }) else {
+      return nil
+    }
     self.text = String(text)
   }
 
@@ -26,7 +28,9 @@ public struct ContextID: Hashable, Sendable, Comparable, CustomStringConvertible
   public init?(_ text: some StringProtocol) {
     guard text.utf8.count <= 600 else { return nil }
     let segments = text.split(separator: "/", omittingEmptySubsequences: false)
-    guard !segments.isEmpty, segments.allSatisfy({ RecordID($0) != nil }) else { return nil }
+    guard segments.allSatisfy({ (1...64).contains($0.utf8.count) && $0.utf8.allSatisfy(RecordID.isPlain) }) else {
+      return nil
+    }
     self.text = String(text)
   }
 

@@ -1,3 +1,4 @@
+import Identity
 public import Wire
 
 /// A DWN message as it was received, with everything that follows from its bytes alone. Unknown spellings survive: every CID is
@@ -5,28 +6,63 @@ public import Wire
 ///
 /// A `Message` has the members and types that its method prescribes. Who signed it is `SignedMessage`'s to say.
 public struct Message: Hashable, Sendable {
-  public enum Kind: String, Hashable, Sendable {
+  public enum Kind: String, Hashable, Sendable, CaseIterable {
     case recordsWrite = "RecordsWrite"
     case recordsRead = "RecordsRead"
     case recordsQuery = "RecordsQuery"
+    case recordsCount = "RecordsCount"
+    case recordsSubscribe = "RecordsSubscribe"
     case recordsDelete = "RecordsDelete"
     case protocolsConfigure = "ProtocolsConfigure"
     case protocolsQuery = "ProtocolsQuery"
+    case messagesQuery = "MessagesQuery"
+    case messagesRead = "MessagesRead"
+    case messagesSubscribe = "MessagesSubscribe"
+
+    /// Without a signature these are answered from what is published (dwn-messages 4.3).
+    public var mayBeUnsigned: Bool {
+      switch self {
+      case .recordsRead, .recordsQuery, .recordsCount, .recordsSubscribe, .protocolsQuery: true
+      default: false
+      }
+    }
+
+    /// Whether a node keeps the message.
+    public var changesState: Bool {
+      switch self {
+      case .recordsWrite, .recordsDelete, .protocolsConfigure: true
+      default: false
+      }
+    }
+
+    /// `Records`, `Protocols` or `Messages`.
+    public var interface: String {
+      switch self {
+      case .protocolsConfigure, .protocolsQuery: "Protocols"
+      case .messagesQuery, .messagesRead, .messagesSubscribe: "Messages"
+      default: "Records"
+      }
+    }
+
+    /// Such as `Write`.
+    public var method: String { String(rawValue.dropFirst(interface.count)) }
   }
 
   /// Without `encodedData`.
   public let json: JSONObject
-  public let kind: Kind
+  public let body: MessageBody
   public let descriptor: JSONObject
   public let timestamp: WallTime
   /// Of the whole message.
   public let cid: CID
   public let descriptorCID: CID
 
+  public var kind: Kind { body.kind }
+
   /// Largest message without its data, in bytes of JSON text.
   public static let maximumSize = 64 << 10
-  /// Deepest nesting of JSON in a message.
-  public static let maximumDepth = 16
+  /// Deepest nesting of JSON in a message. A definition of the deepest protocol has twenty levels.
+  public static let maximumDepth = 24
 
   /// Checks form: top-level members, descriptor members and their types.
   ///
@@ -37,18 +73,29 @@ public struct Message: Hashable, Sendable {
     guard let descriptor = json["descriptor"]?.object, let interface = descriptor["interface"]?.string,
       let method = descriptor["method"]?.string
     else { throw .schema("descriptor.interface and descriptor.method must both be present") }
-    guard let kind = Kind(rawValue: interface + method) else {
+    guard let kind = Kind(rawValue: interface + method), kind.interface.utf8.count == interface.utf8.count else {
       throw .schema("\(interface)\(method) is not a method of this node")
     }
-    try MessageForm.of(kind).check(json: json, descriptor: descriptor)
+    try Message.checkMembers(of: json, kind)
+    let body = try MessageBody(kind, descriptor: descriptor)
     guard let text = descriptor["messageTimestamp"]?.string, let timestamp = WallTime(timestamp: text) else {
       throw DWNError(
         400, "TimestampInvalid", "messageTimestamp must look like 2026-07-11T12:00:00.000000Z and be a real instant")
     }
     self.json = json
-    self.kind = kind
+    self.body = body
     self.descriptor = descriptor
     self.timestamp = timestamp
+    self.cid = CID(of: .object(json))
+    self.descriptorCID = CID(of: .object(descriptor))
+  }
+
+  /// Of a request that this process makes. What a node would refuse is the node's to refuse: it is no reason to trap here.
+  init(making body: MessageBody, descriptor: JSONObject, json: JSONObject, at time: WallTime) {
+    self.json = json
+    self.body = body
+    self.descriptor = descriptor
+    self.timestamp = time
     self.cid = CID(of: .object(json))
     self.descriptorCID = CID(of: .object(descriptor))
   }
@@ -70,8 +117,28 @@ public struct Message: Hashable, Sendable {
   public func isNewer(than other: Message) -> Bool {
     timestamp == other.timestamp ? cid > other.cid : timestamp > other.timestamp
   }
-}
 
-extension DWNError {
-  static func schema(_ text: String) -> DWNError { DWNError(400, "SchemaValidatorFailure", text) }
+  public static func == (a: Message, b: Message) -> Bool { a.json == b.json }
+  public func hash(into hasher: inout Hasher) { hasher.combine(cid) }
+
+  private static func checkMembers(of json: JSONObject, _ kind: Kind) throws(DWNError) {
+    let isWrite = kind == .recordsWrite
+    let optional: Set<String> = isWrite ? ["attestation", "encryption"] : kind.mayBeUnsigned ? ["authorization"] : []
+    let required: Set<String> =
+      isWrite
+      ? ["recordId", "contextId", "descriptor", "authorization"]
+      : kind.mayBeUnsigned ? ["descriptor"] : ["descriptor", "authorization"]
+    for name in json.names where !required.contains(name) && !optional.contains(name) {
+      throw .additional("the message has an unknown member \"\(name)\"")
+    }
+    for name in required.sorted() where !json.contains(name) { throw .schema("the message has no \"\(name)\"") }
+    guard isWrite else { return }
+    guard json["recordId"]?.string.flatMap({ RecordID($0) }) != nil,
+      json["contextId"]?.string.flatMap({ ContextID($0) }) != nil
+    else { throw .schema("recordId and contextId must be a record id and a context id") }
+    if json.contains("encryption"), json["encryption"]?.object == nil { throw .schema("encryption must be an object") }
+    if let attestation = json["attestation"] {
+      do { _ = try GeneralJWS(attestation) } catch { throw .schema("attestation: \(error)") }
+    }
+  }
 }

@@ -18,63 +18,70 @@ public struct MessageSigner: Sendable {
     let descriptor = draft.descriptor(at: time)
     let recordID = draft.recordID ?? RecordsWrite.entryID(of: descriptor, author: did)
     let contextID = draft.contextID ?? draft.parent.map { ContextID($0, recordID) } ?? ContextID(root: recordID)
-    let payload = SignaturePayload(
+    var payload = SignaturePayload(
       descriptorCID: CID(of: .object(descriptor)), recordID: recordID, contextID: contextID,
       encryptionCID: draft.encryption.map { CID(of: $0) }, protocolRole: draft.protocolRole)
+    payload.permissionGrantID = draft.permissionGrantID?.text
     var json = JSONObject()
     json["recordId"] = .string(recordID.text)
     json["contextId"] = .string(contextID.text)
     json["descriptor"] = .object(descriptor)
     json["encryption"] = draft.encryption
     json["authorization"] = authorization(payload)
-    return checked { () throws(DWNError) in
-      try RecordsWrite(SignedMessage(signing: json, author: did, payload: payload))
-    }
+    return checked { () throws(DWNError) in try RecordsWrite(SignedMessage(signing: Message(.object(json)))) }
   }
 
   public func recordsDelete(_ record: RecordID, prune: Bool, at time: WallTime, role: ProtocolPath? = nil)
     -> SignedMessage
   {
-    signed("Records", "Delete", ["recordId": .string(record.text), "prune": .bool(prune)], at: time, role: role)
+    message(.recordsDelete(RecordsDelete(record, prune: prune)), at: time, role: role)
   }
 
   public func recordsRead(_ filter: RecordsFilter, at time: WallTime, role: ProtocolPath? = nil) -> SignedMessage {
-    signed("Records", "Read", ["filter": filter.json], at: time, role: role)
+    message(.recordsRead(RecordsRead(filter)), at: time, role: role)
   }
 
   public func recordsQuery(
     _ filter: RecordsFilter, sort: DateSort? = nil, pagination: Pagination? = nil, at time: WallTime,
     role: ProtocolPath? = nil
   ) -> SignedMessage {
-    var members: JSONObject = ["filter": filter.json]
-    members["dateSort"] = sort.map { .string($0.rawValue) }
-    members["pagination"] = pagination?.json
-    return signed("Records", "Query", members, at: time, role: role)
+    message(.recordsQuery(RecordsQuery(filter, sort: sort, pagination: pagination)), at: time, role: role)
+  }
+
+  public func recordsCount(_ filter: RecordsFilter, at time: WallTime, role: ProtocolPath? = nil) -> SignedMessage {
+    message(.recordsCount(RecordsCount(filter)), at: time, role: role)
+  }
+
+  public func recordsSubscribe(
+    _ filter: RecordsFilter, cursor: ProgressToken? = nil, at time: WallTime, role: ProtocolPath? = nil
+  ) -> SignedMessage {
+    message(.recordsSubscribe(RecordsSubscribe(filter, cursor: cursor)), at: time, role: role)
   }
 
   public func protocolsConfigure(_ definition: JSONValue, at time: WallTime) -> SignedMessage {
-    signed("Protocols", "Configure", ["definition": definition], at: time)
+    message(.protocolsConfigure(ProtocolsConfigure(definition.object ?? JSONObject())), at: time)
   }
 
   public func protocolsQuery(protocolURI: String?, at time: WallTime) -> SignedMessage {
-    var members = JSONObject()
-    if let protocolURI { members["filter"] = ["protocol": .string(protocolURI)] }
-    return signed("Protocols", "Query", members, at: time)
+    message(.protocolsQuery(ProtocolsQuery(protocolURI: protocolURI)), at: time)
   }
 
-  private func signed(
-    _ interface: String, _ method: String, _ members: JSONObject, at time: WallTime, role: ProtocolPath? = nil
-  ) -> SignedMessage {
+  /// Signs what is asked for, of any kind but a RecordsWrite. A grant that it names is named in what is signed, too.
+  public func message(_ body: MessageBody, at time: WallTime, role: ProtocolPath? = nil) -> SignedMessage {
+    precondition(body.kind != .recordsWrite, "a record is written from a draft")
     var descriptor = JSONObject()
-    descriptor["interface"] = .string(interface)
-    descriptor["method"] = .string(method)
+    descriptor["interface"] = .string(body.kind.interface)
+    descriptor["method"] = .string(body.kind.method)
     descriptor["messageTimestamp"] = .string(time.timestamp)
-    for (name, value) in members.members { descriptor[name] = value }
-    let payload = SignaturePayload(descriptorCID: CID(of: .object(descriptor)), protocolRole: role)
+    for (name, value) in body.members.members { descriptor[name] = value }
+    var payload = SignaturePayload(descriptorCID: CID(of: .object(descriptor)), protocolRole: role)
+    payload.permissionGrantID = body.permissionGrantID?.text
+    if !body.permissionGrantIDs.isEmpty { payload.permissionGrantIDs = body.permissionGrantIDs.map(\.text) }
     var json = JSONObject()
     json["descriptor"] = .object(descriptor)
     json["authorization"] = authorization(payload)
-    return checked { () throws(DWNError) in try SignedMessage(signing: json, author: did, payload: payload) }
+    let message = Message(making: body, descriptor: descriptor, json: json, at: time)
+    return checked { () throws(DWNError) in try SignedMessage(signing: message) }
   }
 
   /// What was just built here has the right form, or this file has a mistake.

@@ -13,6 +13,8 @@ public struct RecordDraft: Sendable {
   public var published: Bool?
   public var squash: Bool
   public var protocolRole: ProtocolPath?
+  /// A grant by which it is written.
+  public var permissionGrantID: RecordID?
   /// The envelope; `data` is then the ciphertext.
   public var encryption: JSONValue?
   public var data: [UInt8]
@@ -51,6 +53,7 @@ public struct RecordDraft: Sendable {
     contextID = earlier.contextID
     dateCreated = earlier.dateCreated
     dataFormat = earlier.dataFormat
+    permissionGrantID = earlier.permissionGrantID
   }
 
   func descriptor(at time: WallTime) -> JSONObject {
@@ -70,6 +73,7 @@ public struct RecordDraft: Sendable {
     descriptor["parentId"] = parent.map { .string($0.record.text) }
     descriptor["published"] = published.map { .bool($0) }
     if published == true { descriptor["datePublished"] = .string(time.timestamp) }
+    descriptor["permissionGrantId"] = permissionGrantID.map { .string($0.text) }
     if squash { descriptor["squash"] = true }
     return descriptor
   }

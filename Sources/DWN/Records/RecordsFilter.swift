@@ -44,6 +44,7 @@ public struct RecordsFilter: Hashable, Sendable {
   /// Any of these; empty means any at all.
   public var author: [DID] = []
   public var recipient: [DID] = []
+  public var attester: DID?
   public var published: Bool?
   public var dataSize: (ClosedRange<Int64>)?
   public var dateCreated: DateRange?
@@ -86,8 +87,11 @@ public struct Pagination: Hashable, Sendable {
 
     public var json: JSONValue { ["messageCid": .string(messageCID), "value": value] }
 
+    /// `nil` unless it has exactly the two members, the value being text or a number.
     public init?(_ json: JSONValue) {
-      guard let cid = json["messageCid"]?.string, let value = json["value"] else { return nil }
+      guard json.object?.count == 2, let cid = json["messageCid"]?.string, let value = json["value"],
+        value.string != nil || value.double != nil
+      else { return nil }
       self.init(messageCID: cid, value: value)
     }
   }
@@ -99,6 +103,16 @@ public struct Pagination: Hashable, Sendable {
   public init(limit: Int? = nil, cursor: Cursor? = nil) {
     self.limit = limit
     self.cursor = cursor
+  }
+
+  /// Throws status 400.
+  init(_ json: JSONValue) throws(DWNError) {
+    var members = try MemberReader(json, at: "pagination.")
+    limit = try members.optional("limit", "1 to 1000") { json in
+      json.integer.flatMap { (1...1000).contains($0) ? Int($0) : nil }
+    }
+    cursor = try members.optional("cursor", "one that a reply gave") { Cursor($0) }
+    try members.end()
   }
 
   public var json: JSONValue {

@@ -14,6 +14,7 @@ extension RecordsFilter {
     object["dataCid"] = dataCID.map { .string($0) }
     object["author"] = Self.json(author)
     object["recipient"] = Self.json(recipient)
+    object["attester"] = attester.map { .string($0.text) }
     object["published"] = published.map { .bool($0) }
     object["dataSize"] = dataSize.map { ["gte": .integer($0.lowerBound), "lte": .integer($0.upperBound)] }
     object["dateCreated"] = dateCreated?.json
@@ -44,16 +45,12 @@ extension RecordsFilter {
       switch name {
       case "protocol":
         protocolURI = value.string
-        guard protocolURI.map(URI.isNormalized) ?? false else {
-          throw DWNError(400, "UrlProtocolNotNormalized", "filter.protocol is not a normalized URL")
-        }
-        isValid = true
+        if let protocolURI { try URI.check(protocolURI: protocolURI, "filter.protocol") }
+        isValid = protocolURI != nil
       case "schema":
         schema = value.string
-        guard schema.map(URI.isNormalized) ?? false else {
-          throw DWNError(400, "UrlSchemaNotNormalized", "filter.schema is not a normalized URL")
-        }
-        isValid = true
+        if let schema { try URI.check(schema: schema, "filter.schema") }
+        isValid = schema != nil
       case "protocolPath":
         path = value.string.flatMap { ProtocolPath($0) }
         isValid = path != nil
@@ -80,6 +77,9 @@ extension RecordsFilter {
         guard let dids = Self.dids(value) else { throw .filter(name) }
         recipient = dids
         isValid = true
+      case "attester":
+        attester = value.string.flatMap { DID($0) }
+        isValid = attester != nil
       case "published":
         published = value.bool
         isValid = published != nil
@@ -102,7 +102,7 @@ extension RecordsFilter {
           tags[tag] = filter
         }
         isValid = true
-      default: throw .filter(name)
+      default: throw .additional("filter.\(name) is no known member")
       }
       guard isValid else { throw .filter(name) }
     }
@@ -183,7 +183,10 @@ extension RecordsFilter.TagFilter {
         default: return nil
         }
       }
-      guard lower != nil || upper != nil else { return nil }
+      // Both bounds are of one type: a range of texts or of numbers.
+      guard lower != nil || upper != nil,
+        ((lower ?? upper)?.value.string != nil) == ((upper ?? lower)?.value.string != nil)
+      else { return nil }
       self = .range(lower: lower, upper: upper)
     default: return nil
     }

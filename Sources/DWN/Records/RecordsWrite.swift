@@ -4,21 +4,9 @@ public import Wire
 /// A signed RecordsWrite with its members as types, and its place in its tree checked against itself.
 public struct RecordsWrite: Hashable, Sendable {
   public let signed: SignedMessage
+  public let descriptor: RecordsWriteDescriptor
   public let recordID: RecordID
   public let contextID: ContextID
-  public let protocolURI: String
-  public let path: ProtocolPath
-  public let schema: String?
-  public let recipient: DID?
-  public let parentID: RecordID?
-  public let tags: JSONObject?
-  public let published: Bool
-  public let squash: Bool
-  public let dataCID: CID
-  public let dataSize: Int
-  public let dataFormat: String
-  public let dateCreated: WallTime
-  public let encryption: JSONObject?
   /// Whether the record id is computed from this very message.
   public let isInitial: Bool
 
@@ -26,61 +14,55 @@ public struct RecordsWrite: Hashable, Sendable {
   public var author: DID { signed.author }
   public var timestamp: WallTime { signed.message.timestamp }
   public var cid: CID { signed.message.cid }
+  public var protocolURI: String { descriptor.protocolURI }
+  public var path: ProtocolPath { descriptor.path }
+  public var schema: String? { descriptor.schema }
+  public var recipient: DID? { descriptor.recipient }
+  public var parentID: RecordID? { descriptor.parentID }
+  public var tags: JSONObject? { descriptor.tags }
+  public var published: Bool { descriptor.published ?? false }
+  public var datePublished: WallTime? { descriptor.datePublished }
+  public var squash: Bool { descriptor.squash }
+  public var dataCID: CID { descriptor.dataCID }
+  public var dataSize: Int { descriptor.dataSize }
+  public var dataFormat: String { descriptor.dataFormat }
+  public var dateCreated: WallTime { descriptor.dateCreated }
+  public var permissionGrantID: RecordID? { descriptor.permissionGrantID }
+  /// A third party that vouches for the record.
+  public var attester: DID? { signed.attester }
+  public var encryption: JSONObject? { message.json["encryption"]?.object }
 
   /// Throws status 400 when the members contradict each other.
   public init(_ signed: SignedMessage) throws(DWNError) {
     let message = signed.message
-    let descriptor = message.descriptor
-    guard message.kind == .recordsWrite, let recordID = message.json["recordId"]?.string.flatMap({ RecordID($0) }),
-      let contextID = message.json["contextId"]?.string.flatMap({ ContextID($0) }),
-      let protocolURI = descriptor["protocol"]?.string,
-      let path = descriptor["protocolPath"]?.string.flatMap({ ProtocolPath($0) }),
-      let dataCID = descriptor["dataCid"]?.string.flatMap({ CID($0) }), let dataSize = descriptor["dataSize"]?.integer,
-      let dataFormat = descriptor["dataFormat"]?.string,
-      let dateCreated = descriptor["dateCreated"]?.string.flatMap({ WallTime(timestamp: $0) })
+    guard case .recordsWrite(let descriptor) = message.body,
+      let recordID = message.json["recordId"]?.string.flatMap({ RecordID($0) }),
+      let contextID = message.json["contextId"]?.string.flatMap({ ContextID($0) })
     else { throw .schema("not a RecordsWrite with a record id and a context id") }
-    guard URI.isNormalized(protocolURI) else {
-      throw DWNError(
-        400, "UrlProtocolNotNormalized", "protocol must be written \(URI.normalized(protocolURI) ?? "as a URL")")
-    }
-    let schema = descriptor["schema"]?.string
-    if let schema, !URI.isNormalized(schema) {
-      throw DWNError(400, "UrlSchemaNotNormalized", "schema must be written \(URI.normalized(schema) ?? "as a URL")")
-    }
-    let published = descriptor["published"]?.bool ?? false
-    guard published == descriptor.contains("datePublished") else {
-      throw .schema("datePublished must be present exactly when published is true")
-    }
-    let isInitial = RecordsWrite.entryID(of: descriptor, author: signed.author) == recordID
-    let parentID = descriptor["parentId"]?.string.flatMap { RecordID($0) }
-    if isInitial, descriptor["messageTimestamp"] != descriptor["dateCreated"] {
+    let isInitial = RecordsWrite.entryID(of: message.descriptor, author: signed.author) == recordID
+    if isInitial, message.timestamp != descriptor.dateCreated {
       throw DWNError(
         400, "RecordsWriteValidateIntegrityDateCreatedMismatch",
         "an initial write has one time: messageTimestamp must equal dateCreated")
     }
-    let depth = path.isControl ? 1 : path.depth
-    guard contextID.depth == depth, contextID.record == recordID, contextID.parent?.record == parentID else {
+    try Self.check(contextID, of: recordID, descriptor)
+    self.signed = signed
+    self.descriptor = descriptor
+    self.recordID = recordID
+    self.contextID = contextID
+    self.isInitial = isInitial
+  }
+
+  /// The context ends with the parent's id and the record's, and is as deep as the path.
+  private static func check(
+    _ contextID: ContextID, of recordID: RecordID, _ descriptor: RecordsWriteDescriptor
+  ) throws(DWNError) {
+    let depth = descriptor.path.isControl ? 1 : descriptor.path.depth
+    guard contextID.depth == depth, contextID.record == recordID, contextID.parent?.record == descriptor.parentID else {
       throw DWNError(
         400, "RecordsWriteValidateIntegrityContextIdMismatch",
         "contextId must end with the parent's id and the record's, one segment for each level of the path")
     }
-    self.signed = signed
-    self.recordID = recordID
-    self.contextID = contextID
-    self.protocolURI = protocolURI
-    self.path = path
-    self.schema = schema
-    self.recipient = descriptor["recipient"]?.string.flatMap { DID($0) }
-    self.parentID = parentID
-    self.tags = descriptor["tags"]?.object
-    self.published = published
-    self.squash = descriptor["squash"]?.bool ?? false
-    self.dataCID = dataCID
-    self.dataSize = Int(dataSize)
-    self.dataFormat = dataFormat
-    self.dateCreated = dateCreated
-    self.encryption = message.json["encryption"]?.object
-    self.isInitial = isInitial
   }
 
   /// The id that a descriptor gives a record of this author.

@@ -16,6 +16,7 @@ struct FilterSQL {
     equal("parent_id", filter.parentID?.text)
     equal("data_format", filter.dataFormat)
     equal("data_cid", filter.dataCID)
+    equal("attester", filter.attester?.text)
     any("author", of: filter.author)
     any("recipient", of: filter.recipient)
     if let context = filter.contextID { add(context, parent: filter.parentPlace, path: filter.path) }

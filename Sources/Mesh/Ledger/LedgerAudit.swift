@@ -69,7 +69,7 @@ extension Ledger {
       return write.protocolURI == KeyDeliveryProtocol.uri
         ? write.tags?[KeyDeliveryProtocol.Tag.contextID]?.string == network.text
         : write.protocolURI == MeshProtocol.uri && write.contextID.root == network.recordID
-    case .recordsRead, .recordsQuery, .protocolsQuery: return false
+    default: return false
     }
   }
 

@@ -41,7 +41,7 @@ struct RecordChecks: Sendable {
       }
       return .delete(signed, record)
     case .protocolsConfigure: return try checkDefinition(signed)
-    case .recordsRead, .recordsQuery, .protocolsQuery: throw Rejection(.notOfTheMesh)
+    default: throw Rejection(.notOfTheMesh)
     }
   }
 

@@ -120,6 +120,7 @@ extension FakeNode.State {
     case .recordsDelete: return try delete(signed, tenant: tenant)
     case .recordsQuery: return try query(signed, tenant: tenant)
     case .recordsRead: return try read(signed, tenant: tenant)
+    default: throw DWNError(501, "Unimplemented", "this node does not know \(message.kind.rawValue)")
     }
   }
 
