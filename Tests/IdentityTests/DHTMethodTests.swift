@@ -175,9 +175,9 @@ struct DHTMethodTests {
     let random = SeededRandom(45)
     for count in 0..<80 {
       let bytes = random.bytes(count)
-      #expect(ZBase32.decode(ZBase32.encode(bytes)) == bytes, "seed 45")
+      #expect(Base32.zBase32.decode(Base32.zBase32.encode(bytes)) == bytes, "seed 45")
     }
-    #expect(ZBase32.encode([0xd4, 0x7a, 0x04]) == "4t7ye")
+    #expect(Base32.zBase32.encode([0xd4, 0x7a, 0x04]) == "4t7ye")
   }
 }
 

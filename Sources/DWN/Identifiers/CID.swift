@@ -13,12 +13,12 @@ public struct CID: Hashable, Sendable {
 
   public init(codec: Codec, sha256: [UInt8]) {
     precondition(sha256.count == 32, "SHA-256 has 32 bytes")
-    text = "b" + Base32.encode([1, codec.rawValue, 0x12, 0x20] + sha256)
+    text = "b" + Base32.rfc4648.encode([1, codec.rawValue, 0x12, 0x20] + sha256)
   }
 
   /// `nil` unless it is a CID of the one form that is written here.
   public init?(_ text: some StringProtocol) {
-    guard text.utf8.count == 59, text.first == "b", let bytes = Base32.decode(text.dropFirst()), bytes.count == 36,
+    guard text.utf8.count == 59, text.first == "b", let bytes = Base32.rfc4648.decode(text.dropFirst()), bytes.count == 36,
       bytes[0] == 1, Codec(rawValue: bytes[1]) != nil, bytes[2] == 0x12, bytes[3] == 0x20
     else { return nil }
     self.text = String(text)
@@ -30,7 +30,7 @@ public struct CID: Hashable, Sendable {
   }
 
   /// The 36 bytes without multibase.
-  public var bytes: [UInt8] { Base32.decode(text.dropFirst()) ?? [] }
+  public var bytes: [UInt8] { Base32.rfc4648.decode(text.dropFirst()) ?? [] }
 }
 
 extension CID: Comparable {

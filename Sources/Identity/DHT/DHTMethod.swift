@@ -6,13 +6,13 @@ import Wire
 public enum DHTMethod {
   /// The DID of an identity key.
   public static func did(for key: Ed25519PublicKey) -> DID {
-    DID("did:dht:" + ZBase32.encode(key.bytes.array))!
+    DID("did:dht:" + Base32.zBase32.encode(key.bytes.array))!
   }
 
   /// The key that the DID is. Throws `DIDError.malformed`.
   public static func identityKey(of did: DID) throws(DIDError) -> Ed25519PublicKey {
     guard did.method == "dht" else { throw .unsupportedMethod(String(did.method)) }
-    guard let key = ZBase32.decode(did.methodSpecificID).flatMap({ Ed25519PublicKey($0) }) else {
+    guard let key = Base32.zBase32.decode(did.methodSpecificID).flatMap({ Ed25519PublicKey($0) }) else {
       throw .malformed(did, reason: "it is not a key of 32 bytes in z-base-32")
     }
     return key

@@ -1,8 +1,25 @@
-/// RFC 4648 section 6 in lower case without padding: the text form of CIDs (after their multibase letter `b`).
-public enum Base32 {
-  private static let alphabet = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
+/// Five bits a character, without padding: a binary text form with an alphabet of 32 letters.
+public struct Base32: Sendable {
+  /// RFC 4648 section 6 in lower case: the text form of CIDs (after their multibase letter `b`).
+  public static let rfc4648 = Base32("abcdefghijklmnopqrstuvwxyz234567")
+  /// z-base-32: the text form of the keys in `did:dht`.
+  public static let zBase32 = Base32("ybndrfg8ejkmcpqxot1uwisza345h769")
 
-  public static func encode(_ bytes: some Collection<UInt8>) -> String {
+  private static let unused: UInt8 = 0xff
+
+  private let alphabet: [UInt8]
+  /// The value of each character, or `unused`.
+  private let values: [UInt8]
+
+  private init(_ letters: StaticString) {
+    let alphabet = Array("\(letters)".utf8)
+    var values = [UInt8](repeating: Base32.unused, count: 256)
+    for (value, letter) in alphabet.enumerated() { values[Int(letter)] = UInt8(value) }
+    self.alphabet = alphabet
+    self.values = values
+  }
+
+  public func encode(_ bytes: some Collection<UInt8>) -> String {
     var text: [UInt8] = []
     text.reserveCapacity((bytes.count * 8 + 4) / 5)
     var group: UInt32 = 0
@@ -21,18 +38,14 @@ public enum Base32 {
   }
 
   /// `nil` for anything but the one canonical spelling.
-  public static func decode(_ text: some StringProtocol) -> [UInt8]? {
+  public func decode(_ text: some StringProtocol) -> [UInt8]? {
     var bytes: [UInt8] = []
     var group: UInt32 = 0
     var bits: UInt32 = 0
     for digit in text.utf8 {
-      let value: UInt32
-      switch digit {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"): value = UInt32(digit - UInt8(ascii: "a"))
-      case UInt8(ascii: "2")...UInt8(ascii: "7"): value = UInt32(digit - UInt8(ascii: "2")) + 26
-      default: return nil
-      }
-      group = group << 5 | value
+      let value = values[Int(digit)]
+      guard value != Base32.unused else { return nil }
+      group = group << 5 | UInt32(value)
       bits += 5
       if bits >= 8 {
         bits -= 8
