@@ -107,7 +107,9 @@ struct TextEncodingTests {
       if let bytes = Base64.decode(text, .standard) {
         #expect(Base64.encode(bytes, .standard) == text, "seed \(random.seed)")
       }
-      if let bytes = Base32.rfc4648.decode(text) { #expect(Base32.rfc4648.encode(bytes) == text, "seed \(random.seed)") }
+      if let bytes = Base32.rfc4648.decode(text) {
+        #expect(Base32.rfc4648.encode(bytes) == text, "seed \(random.seed)")
+      }
       if let bytes = Base58.decode(text) { #expect(Base58.encode(bytes) == text, "seed \(random.seed)") }
     }
   }

@@ -18,7 +18,8 @@ public struct CID: Hashable, Sendable {
 
   /// `nil` unless it is a CID of the one form that is written here.
   public init?(_ text: some StringProtocol) {
-    guard text.utf8.count == 59, text.first == "b", let bytes = Base32.rfc4648.decode(text.dropFirst()), bytes.count == 36,
+    guard text.utf8.count == 59, text.first == "b", let bytes = Base32.rfc4648.decode(text.dropFirst()),
+      bytes.count == 36,
       bytes[0] == 1, Codec(rawValue: bytes[1]) != nil, bytes[2] == 0x12, bytes[3] == 0x20
     else { return nil }
     self.text = String(text)
