@@ -4,12 +4,14 @@ PREFIX ?= /usr/local
 binary := .build/release/meshd
 swift_sources := Sources Tests Benchmarks Package.swift
 test_flags ?= --disable-xctest
+T ?= 600
 
-.PHONY: help demo test build test-build bench install clean setup format lint check-docs
+.PHONY: help demo test soak build test-build bench install clean setup format lint check-docs
 
 help:
 	@echo 'make demo      two machines in one mesh, on this one: builds meshd and plays the quick start (root or sudo)'
 	@echo 'make test      every test; as root the lab too, with real daemons in network namespaces'
+	@echo 'make soak      what crashes, loss and hostile packets must not break, for T=$(T) seconds each'
 	@echo 'make build     the release binary, $(binary)'
 	@echo 'make bench     the benchmarks: a table, and .build/bench.json'
 	@echo 'make install   the release binary, stripped, into $$DESTDIR$$PREFIX/bin (PREFIX=$(PREFIX))'
@@ -25,6 +27,10 @@ demo:
 test: test-build
 	swift test --skip-build $(test_flags) --skip '^Lab\.'
 	swift test --skip-build $(test_flags) --filter '^Lab\.'
+
+# What `make test` does briefly goes on for as long as it is told to: suites whose names contain Soak.
+soak: test-build
+	MESHD_SOAK_SECONDS=$(T) swift test --skip-build $(test_flags) --no-parallel --filter Soak
 
 test-build: setup
 	swift build --build-tests
