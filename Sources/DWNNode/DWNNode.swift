@@ -40,10 +40,21 @@ public final class DWNNode: DWNEndpoint {
   }
 
   public func process(tenant: DID, message: JSONValue, data: [UInt8]?) async throws(EndpointError) -> Reply {
+    let reply = try await process(tenant: tenant, message: message, received: data.map { ReceivedData($0) })
+    do { return try reply.inMemory() } catch { throw .refused(name: name, reason: "\(error)") }
+  }
+
+  /// Begins to take in data for a message that is still to be processed.
+  func receive() -> IncomingData {
+    IncomingData(in: store.dataFolder, limit: limits.largestData)
+  }
+
+  /// Like `process(tenant:message:data:)`, for data of any size.
+  func process(tenant: DID, message: JSONValue, received: ReceivedData?) async throws(EndpointError) -> NodeReply {
     do {
-      return try await answer(tenant: tenant, message: message, data: data)
+      return try await answer(tenant: tenant, message: message, data: received)
     } catch let refusal as DWNError {
-      return Reply(refusal)
+      return NodeReply(Reply(refusal))
     } catch {
       throw .refused(name: name, reason: "\(error)")
     }
@@ -53,8 +64,8 @@ public final class DWNNode: DWNEndpoint {
     feed.subscribe(tenant: tenant)
   }
 
-  private func answer(tenant: DID, message json: JSONValue, data: [UInt8]?) async throws -> Reply {
-    guard tenants.includes(tenant) else { return Reply(.init(401, "Not a registered tenant.")) }
+  private func answer(tenant: DID, message json: JSONValue, data: ReceivedData?) async throws -> NodeReply {
+    guard tenants.includes(tenant) else { return NodeReply(Reply(.init(401, "Not a registered tenant."))) }
     let message = try Message(json)
     let encoded = message.value.encoded
     guard encoded.count <= Message.maximumSize else {
@@ -65,7 +76,7 @@ public final class DWNNode: DWNEndpoint {
     switch message.kind {
     case .recordsWrite, .recordsDelete, .protocolsConfigure:
       guard let signed else { throw DWNError(401, "AuthenticateJwsMissing", "the message is not signed") }
-      return try await change(tenant, signed, encoded: encoded, data: data)
+      return NodeReply(try await change(tenant, signed, encoded: encoded, data: data))
     case .recordsRead:
       let request = try RecordsReadRequest(message, signed)
       return try await store.read(tenant) { [definitions] transaction in
@@ -74,24 +85,30 @@ public final class DWNNode: DWNEndpoint {
     case .recordsQuery:
       let request = try RecordsQueryRequest(message, signed)
       return try await store.read(tenant) { [definitions, limits] transaction in
-        try RecordsQuerying(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
-          .reply(to: request)
+        NodeReply(
+          try RecordsQuerying(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
+            .reply(to: request))
       }
     case .protocolsQuery:
       let request = try ProtocolsQueryRequest(message, signed)
-      return try await store.read(tenant) { try ProtocolsQuerying(tenant: tenant, transaction: $0).reply(to: request) }
+      return try await store.read(tenant) {
+        NodeReply(try ProtocolsQuerying(tenant: tenant, transaction: $0).reply(to: request))
+      }
     case .recordsCount:
       let request = try RecordsQueryRequest(message, signed)
       return try await store.read(tenant) { [definitions, limits] transaction in
-        try RecordsQuerying(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
-          .count(for: request)
+        NodeReply(
+          try RecordsQuerying(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
+            .count(for: request))
       }
     case .recordsSubscribe, .messagesQuery, .messagesRead, .messagesSubscribe:
       throw DWNError(501, "\(message.kind.rawValue)Unimplemented", "this node does not answer \(message.kind.rawValue)")
     }
   }
 
-  private func change(_ tenant: DID, _ signed: SignedMessage, encoded: [UInt8], data: [UInt8]?) async throws -> Reply {
+  private func change(_ tenant: DID, _ signed: SignedMessage, encoded: [UInt8], data: ReceivedData?) async throws
+    -> Reply
+  {
     let json = String(decoding: encoded, as: UTF8.self)
     let outcome: Outcome
     switch signed.message.kind {

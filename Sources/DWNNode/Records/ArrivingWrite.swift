@@ -7,30 +7,42 @@ struct ArrivingWrite: Sendable {
   /// Canonical text of the message.
   let json: String
   /// `nil` when no data came; checked against the descriptor when it did.
-  let data: [UInt8]?
+  let content: MessageData?
 
   /// The CID of no bytes.
   private static let emptyDataCID = DataCID.of([])
 
-  init(_ write: RecordsWrite, json: String, data: [UInt8]?, limits: NodeLimits) throws(DWNError) {
+  init(_ write: RecordsWrite, json: String, data: ReceivedData?, limits: NodeLimits) throws(DWNError) {
     guard write.dataSize <= limits.largestData else {
       throw DWNError(413, "RecordDataSizeLimitExceeded", "this node takes data of at most \(limits.largestData) bytes")
     }
     var data = data
     // Zero bytes look like no data where a request's body is the data.
-    if data == nil, write.dataSize == 0, write.dataCID == Self.emptyDataCID { data = [] }
+    if data == nil, write.dataSize == 0, write.dataCID == Self.emptyDataCID { data = ReceivedData([]) }
     if let data {
-      guard data.count == write.dataSize else {
+      guard data.size == write.dataSize else {
         throw DWNError(
-          400, "RecordsWriteDataSizeMismatch", "\(data.count) bytes came, and the descriptor says \(write.dataSize)")
+          400, "RecordsWriteDataSizeMismatch", "\(data.size) bytes came, and the descriptor says \(write.dataSize)")
       }
-      guard DataCID.of(data) == write.dataCID else {
+      guard data.cid == write.dataCID else {
         throw DWNError(400, "RecordsWriteDataCidMismatch", "the data does not have the dataCid of the descriptor")
       }
     }
     self.write = write
     self.json = json
-    self.data = data
+    content = data?.content
+  }
+
+  /// The data of a record that the node itself reads. Throws status 413 for data that is too large for that.
+  func readableData() throws(DWNError) -> [UInt8]? {
+    switch content {
+    case nil: return nil
+    case .bytes(let bytes): return bytes
+    case .file:
+      throw DWNError(
+        413, "RecordDataSizeLimitExceeded",
+        "the data of a record at \(write.path) has at most \(NodeLimits.dataInDatabase) bytes")
+    }
   }
 
   /// As the store keeps it.

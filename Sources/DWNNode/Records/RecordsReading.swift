@@ -26,9 +26,9 @@ struct RecordsReading {
   let transaction: any MessageReader
   let definitions: DefinitionCache
 
-  func reply(to request: RecordsReadRequest) throws -> Reply {
+  func reply(to request: RecordsReadRequest) throws -> NodeReply {
     let found = try first(of: request)
-    guard let found, let place = found.place else { return Reply(.init(404, "Not Found")) }
+    guard let found, let place = found.place else { return NodeReply(Reply(.init(404, "Not Found"))) }
     let messages = try transaction.messages(of: place.recordID)
     let initial = messages.first { $0.content?.isInitial == true }
     if found.kind == .delete {
@@ -37,19 +37,20 @@ struct RecordsReading {
       var entry = JSONObject()
       entry["recordsDelete"] = try found.message()
       entry["initialWrite"] = try initial?.message()
-      return Reply(.init(404, "Not Found"), members: ["entry": .object(entry)])
+      return NodeReply(Reply(.init(404, "Not Found"), members: ["entry": .object(entry)]))
     }
     try authorize(request, found, place)
     var write = ReplyEntry(message: try found.message())
     var entry = JSONObject()
     if let initial, initial.cid != found.cid { entry["initialWrite"] = try initial.message() }
-    guard let data = try transaction.data(of: found) else {
+    guard let content = try transaction.content(of: found) else {
       entry["recordsWrite"] = write.json
-      return Reply(.init(410, "the record is here, and its data is not"), members: ["entry": .object(entry)])
+      return NodeReply(
+        Reply(.init(410, "the record is here, and its data is not"), members: ["entry": .object(entry)]))
     }
-    if data.count <= NodeLimits.inlineData { write.data = data }
+    if content.size <= NodeLimits.inlineData { write.data = try content.bytes() }
     entry["recordsWrite"] = write.json
-    return Reply(.init(200, "OK"), members: ["entry": .object(entry)], data: data)
+    return NodeReply(Reply(.init(200, "OK"), members: ["entry": .object(entry)]), content: content)
   }
 
   private func first(of request: RecordsReadRequest) throws -> StoredMessage? {

@@ -27,7 +27,7 @@ struct RecordsWriting {
     if write.path.isControl {
       rules = nil
       rule = try ControlAdmission(tenant: tenant, reader: transaction, definition: definition)
-        .check(write, data: arrival.data)
+        .check(write, data: arrival.readableData())
     } else {
       rules = try ReferentialIntegrity(tenant: tenant, reader: transaction, definition: definition)
         .check(write, initial: initial)
@@ -59,7 +59,7 @@ struct RecordsWriting {
 
   /// A first write that came without its data waits for it.
   private func completes(_ arrival: ArrivingWrite, _ twin: StoredMessage, among stored: [StoredMessage]) -> Bool {
-    arrival.data != nil && !twin.hasData && arrival.write.isInitial && twin.author == arrival.write.author
+    arrival.content != nil && !twin.hasData && arrival.write.isInitial && twin.author == arrival.write.author
       && stored.count == 1 && stored[0].cid == twin.cid
   }
 
@@ -107,8 +107,7 @@ struct RecordsWriting {
     _ arrival: ArrivingWrite, twin: StoredMessage?, stored: [StoredMessage], rules: RuleSet?, place: SiblingPlace
   ) throws -> Outcome {
     let write = arrival.write
-    let data = try arrival.data ?? carriedData(for: write, among: stored)
-    guard let data else {
+    guard let content = try arrival.content ?? carriedContent(for: write, among: stored) else {
       try transaction.insert(arrival.stored(isLatest: false), data: nil)
       return .accepted([], code: 204)
     }
@@ -121,7 +120,7 @@ struct RecordsWriting {
       }
     }
     let message = arrival.stored(isLatest: true)
-    try transaction.insert(message, data: data)
+    try transaction.insert(message, content: content)
     var hints: Set<ChangeHint> = [message.hint]
     if write.squash, write.isInitial {
       for sibling in try transaction.siblings(at: place, olderThan: write.timestamp) {
@@ -140,15 +139,15 @@ struct RecordsWriting {
   }
 
   /// The data of the newest write, for a later one that changes only what lies around it. `nil` for a first write.
-  private func carriedData(for write: RecordsWrite, among stored: [StoredMessage]) throws -> [UInt8]? {
+  private func carriedContent(for write: RecordsWrite, among stored: [StoredMessage]) throws -> MessageData? {
     guard !write.isInitial else { return nil }
     let isSmall = write.dataSize <= NodeLimits.inlineData
     let code = isSmall ? "RecordsWriteMissingEncodedDataInPrevious" : "RecordsWriteMissingDataInPrevious"
     guard let newest = stored.first(where: \.isLatest), newest.content?.dataCID == write.dataCID,
-      newest.content?.dataSize == write.dataSize, let data = try transaction.data(of: newest)
+      newest.content?.dataSize == write.dataSize, let content = try transaction.content(of: newest)
     else {
       throw DWNError(400, code, "no data came, and the newest write of the record has other data or none")
     }
-    return data
+    return content
   }
 }

@@ -14,13 +14,16 @@ final class DataFile: Sendable {
   /// Where it is removed from unless it is kept.
   private let path: String
   private let isKept: Atomic<Bool>
+  /// The room that it takes among what waits for its messages.
+  private let room: StagingRoom?
 
   /// A file that is complete and on the disk. Takes the descriptor over.
-  init(staged name: String, path: String, descriptor: Int32, size: Int) {
+  init(staged name: String, path: String, descriptor: Int32, size: Int, room: StagingRoom?) {
     self.name = name
     self.path = path
     self.descriptor = descriptor
     self.size = size
+    self.room = room
     isKept = Atomic(false)
   }
 
@@ -30,6 +33,7 @@ final class DataFile: Sendable {
     self.name = name
     self.path = path
     self.size = size
+    room = nil
     isKept = Atomic(true)
     var status = stat()
     // The descriptor is closed by `deinit` when this fails.

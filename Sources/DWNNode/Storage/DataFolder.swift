@@ -68,7 +68,7 @@ final class DataFolder: Sendable {
   }
 
   /// Counts bytes that begin to wait; `false` if there is no room for them.
-  func reserve(_ bytes: Int) -> Bool {
+  fileprivate func reserve(_ bytes: Int) -> Bool {
     staged.withLock {
       guard $0 + bytes <= largestStaging else { return false }
       $0 += bytes
@@ -76,7 +76,7 @@ final class DataFolder: Sendable {
     }
   }
 
-  func release(_ bytes: Int) { staged.withLock { $0 -= bytes } }
+  fileprivate func release(_ bytes: Int) { staged.withLock { $0 -= bytes } }
 
   func failure() -> NodeError {
     if errno == ENOSPC || errno == EDQUOT { return .diskFull(path: path) }
@@ -86,5 +86,22 @@ final class DataFolder: Sendable {
   /// Names are ours alone: 32 hexadecimal digits.
   private static func isName(_ name: String) -> Bool {
     name.utf8.count == 32 && name.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+  }
+}
+
+/// The share of one piece of data in what a folder holds for messages that are still to come. Given back when nobody has it any more.
+final class StagingRoom: Sendable {
+  private let folder: DataFolder
+  private let bytes = Mutex(0)
+
+  init(in folder: DataFolder) { self.folder = folder }
+
+  deinit { folder.release(bytes.withLock { $0 }) }
+
+  /// `false` if there is no room for so many bytes more.
+  func grow(by count: Int) -> Bool {
+    guard folder.reserve(count) else { return false }
+    bytes.withLock { $0 += count }
+    return true
   }
 }
