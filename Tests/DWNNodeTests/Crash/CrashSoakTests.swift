@@ -1,0 +1,163 @@
+import DWN
+import Foundation
+import GRDB
+import Identity
+import TestSupport
+import Testing
+import Wire
+
+@testable import DWNNode
+
+/// A node that is killed while 32 clients write to it, and opened again: what it said before is true afterwards.
+///
+/// Briefly in every test run, and in `make soak` for as long as wanted. The processes die of SIGKILL, so what the operating system
+/// took from them stays; that a commit waits for the disk is for `DurabilityTests` to say.
+@Suite(.timeLimit(.minutes(Soak.minutes(short: 3))))
+struct CrashSoakTests {
+  /// Lives of one database; each look at it takes longer.
+  private static let livesOfDatabase = 25
+
+  @Test(
+    "killed at any instant, a node has every message that it acknowledged, indexes that agree with them, and a feed without a hole or a repetition"
+  )
+  func kill() async throws {
+    let seed = UInt64.random(in: .min ... .max)
+    let random = SeededRandom(seed)
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("crash-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+
+    var ledger = CrashLedger()
+    var writer = CrashWriter(databasePath: "")
+    var acknowledged = 0
+    var kills = 0
+    for round in Soak.rounds(short: 10) {
+      if round % Self.livesOfDatabase == 0 {
+        writer = CrashWriter(databasePath: folder.appendingPathComponent("\(round).sqlite").path)
+        ledger = CrashLedger()
+      }
+      let label: Comment = "seed \(seed), life \(round)"
+      try await live(writer, random, label)
+      kills += 1
+      try ledger.read(CrashJournal.lines(of: writer.journalPath), label)
+      try FileManager.default.removeItem(atPath: writer.journalPath)
+      try await examine(writer.databasePath, &ledger, label)
+      acknowledged += ledger.newlyAcknowledged
+    }
+    print("crash test: \(kills) kills, \(acknowledged) messages were acknowledged, seed \(seed)")
+    #expect(acknowledged > 0)
+  }
+
+  /// Starts a writer, lets it do something, and kills it.
+  private func live(_ writer: CrashWriter, _ random: SeededRandom, _ label: Comment) async throws {
+    #expect(FileManager.default.createFile(atPath: writer.journalPath, contents: nil), label)
+    let outputPath = writer.databasePath + ".output"
+    let process = try WriterProcess(databasePath: writer.databasePath, outputPath: outputPath)
+    defer { process.kill() }
+    // Some die before anything is acknowledged, others while the database is still being opened.
+    let wanted = random.uniform(below: 8) == 0 ? 0 : Int(random.uniform(below: 120_000))
+    while CrashJournal.length(of: writer.journalPath) < wanted {
+      guard !process.hasEnded else {
+        Issue.record("\(label): the writer ended: \((try? String(contentsOfFile: outputPath, encoding: .utf8)) ?? "")")
+        return
+      }
+      try await Task.sleep(for: .milliseconds(2))
+    }
+    try await Task.sleep(for: .microseconds(Int64(random.uniform(below: wanted == 0 ? 600_000 : 6_000))))
+  }
+
+  private func examine(_ path: String, _ ledger: inout CrashLedger, _ label: Comment) async throws {
+    let store = try SQLiteMessageStore(path: path)
+    var configuration = Configuration()
+    configuration.readonly = true
+    let connection = try DatabaseQueue(path: path, configuration: configuration)
+    let looked = ledger.lookedThrough
+    try await connection.read { [ledger] database in
+      let audit = StoreAudit(database: database, folder: store.dataFolder)
+      try audit.check(label)
+      try audit.checkData(after: looked, label)
+      try ledger.check(database, label)
+    }
+    for summary in try await store.summaries() {
+      // The store's own reader of the feed gives all that is there, once, in order.
+      let feed = try await store.read(summary.tenant) {
+        try $0.feed(FeedSpan(after: 0, through: summary.head, limit: .max)).map { ($0.position, $0.cid) }
+      }
+      #expect(feed.count == summary.usage.messages, label)
+      #expect(zip(feed, feed.dropFirst()).allSatisfy { $0.0 < $1.0 }, label)
+      ledger.lookedThrough = max(looked, summary.head)
+    }
+    try connection.close()
+    await store.close()
+  }
+}
+
+/// What was ever said about one database.
+private struct CrashLedger {
+  private var acknowledged: [CrashJournal.Acknowledged] = []
+  private var announced: [DID: [Int64: String]] = [:]
+  private(set) var newlyAcknowledged = 0
+  /// A position up to which data was compared with its CIDs.
+  var lookedThrough: Int64 = 0
+
+  mutating func read(_ lines: [CrashJournal.Line], _ label: Comment) {
+    newlyAcknowledged = 0
+    for line in lines {
+      switch line {
+      case .acknowledged(let message):
+        acknowledged.append(message)
+        newlyAcknowledged += 1
+        #expect(
+          announced[message.tenant]?.values.contains(message.cid) ?? false || isAnnounced(message, lines),
+          "\(label): acknowledged and never announced")
+      case .announced(let tenant, let position, let cid):
+        let earlier = announced[tenant, default: [:]].updateValue(cid, forKey: position)
+        #expect(earlier == nil, "\(label): the position \(position) was given before")
+      case .refused(_, let reason): Issue.record("\(label): refused: \(reason)")
+      }
+    }
+  }
+
+  private func isAnnounced(_ message: CrashJournal.Acknowledged, _ lines: [CrashJournal.Line]) -> Bool {
+    lines.contains { if case .announced(message.tenant, _, message.cid) = $0 { true } else { false } }
+  }
+
+  func check(_ database: Database, _ label: Comment) throws {
+    for (tenant, positions) in announced {
+      let head = try Int64.fetchOne(database, sql: "SELECT head FROM tenant WHERE did = ?", arguments: [tenant.text])
+      #expect(head ?? 0 >= positions.keys.max() ?? 0, "\(label): the feed's head went back")
+      let rows = try Row.fetchCursor(
+        database,
+        sql: """
+          SELECT position, cid FROM message INDEXED BY message_feed
+          WHERE tenant = (SELECT id FROM tenant WHERE did = ?) ORDER BY position
+          """, arguments: [tenant.text])
+      while let row = try rows.next() {
+        let (position, cid): (Int64, String) = (row[0], row[1])
+        // What was committed, but not yet announced when the process died, nobody knew.
+        #expect(positions[position] ?? cid == cid, "\(label): another message stands at \(position)")
+      }
+    }
+    for message in acknowledged { #expect(try isKept(message, database), "\(label): lost: \(message)") }
+  }
+
+  /// The record has this message, or a later one; or it went with its parent, or with an older sibling's squash.
+  private func isKept(_ message: CrashJournal.Acknowledged, _ database: Database) throws -> Bool {
+    let statement = try database.cachedStatement(
+      sql: """
+        SELECT EXISTS (SELECT 1 FROM message WHERE tenant = tenant.id AND record_id = :record AND is_latest
+            AND timestamp >= :time)
+          OR EXISTS (SELECT 1 FROM message WHERE tenant = tenant.id AND record_id = :parent AND is_latest
+            AND kind = 'delete')
+          OR EXISTS (SELECT 1 FROM message INDEXED BY message_parent WHERE tenant = tenant.id AND parent_id = :parent
+            AND squash AND timestamp > :time)
+        FROM tenant WHERE did = :did
+        """)
+    return try Bool.fetchOne(
+      statement,
+      arguments: [
+        "record": message.record.text, "time": message.timestamp.timestamp, "parent": message.parent?.text,
+        "did": message.tenant.text,
+      ]) ?? false
+  }
+}

@@ -1,0 +1,149 @@
+import DWN
+import Foundation
+import Identity
+import TestSupport
+import Testing
+import Wire
+
+@testable import DWNNode
+
+/// The process that is killed: a node, and clients that write to it all at once until it dies. It is this very test program,
+/// started again by `CrashSoakTests`.
+struct CrashWriter: Sendable {
+  /// Names the database, in the environment of the process.
+  static let variable = "MESHD_CRASH_DATABASE"
+  static let clients = 32
+  static let protocolURI = "https://example.org/crash"
+
+  let databasePath: String
+  var journalPath: String { databasePath + ".journal" }
+
+  static var asked: CrashWriter? {
+    ProcessInfo.processInfo.environment[variable].map { CrashWriter(databasePath: $0) }
+  }
+
+  /// Returns only if something goes wrong, or after a minute, should nobody be left who would kill it.
+  func run() async throws {
+    let people = [Person("alice"), Person("bob")]
+    let journal = try CrashJournal(writing: journalPath)
+    let store = WatchedStore(try SQLiteMessageStore(path: databasePath)) { tenant, entries in
+      for entry in entries {
+        journal.write(.announced(tenant: tenant, position: entry.position, cid: entry.cid))
+      }
+    }
+    let node = DWNNode(
+      store: store, tenants: [people[0].did, people[1].did], limits: NodeLimits(), resolver: OfflineResolver())
+    let start = WallTime(microseconds: Int64(Date().timeIntervalSince1970 * 1_000_000))
+    try await install(node, people, at: start)
+    let end = ContinuousClock.now + .seconds(60)
+    await withTaskGroup { group in
+      for number in 0..<Self.clients {
+        group.addTask {
+          var client = CrashClient(
+            number: number, node: node, person: people[number % people.count], journal: journal, time: start)
+          while ContinuousClock.now < end { await client.fillAndEmptyBox() }
+        }
+      }
+    }
+  }
+
+  private func install(_ node: DWNNode, _ people: [Person], at time: WallTime) async throws {
+    let definition: JSONValue = [
+      "protocol": .string(Self.protocolURI), "published": true, "types": ["box": [:], "item": [:], "log": [:]],
+      "structure": ["box": ["item": [:], "log": ["$squash": true]]],
+    ]
+    for person in people {
+      let configure = person.signer.protocolsConfigure(definition, at: time)
+      _ = try await node.process(tenant: person.did, message: configure.message.value, data: nil)
+    }
+  }
+}
+
+/// One of those who write: it knows what it wrote, so it can change and delete it.
+private struct CrashClient {
+  let number: Int
+  let node: DWNNode
+  let person: Person
+  let journal: CrashJournal
+  var time: WallTime
+  let random = SystemRandom()
+
+  /// Records below a new one: written, changed, deleted, squashed, and half of the times pruned all together.
+  mutating func fillAndEmptyBox() async {
+    guard let box = await write(draft("box", below: nil)) else { return }
+    var items: [RecordsWrite] = []
+    for step in 0..<12 {
+      switch random.uniform(below: 6) {
+      case 0 where !items.isEmpty:
+        let index = Int(random.uniform(below: UInt64(items.count)))
+        if let later = await write(RecordDraft(updating: items[index], data: data())) { items[index] = later }
+      case 1 where !items.isEmpty:
+        await delete(items.removeLast(), prune: false)
+      case 2:
+        _ = await write(draft("box/log", below: box))
+      case 3 where step > 6:
+        var squash = draft("box/log", below: box)
+        squash.squash = true
+        _ = await write(squash)
+      default:
+        if let item = await write(draft("box/item", below: box)) { items.append(item) }
+      }
+    }
+    if random.uniform(below: 2) == 0 { await delete(box, prune: true) }
+  }
+
+  private func draft(_ path: ProtocolPath, below parent: RecordsWrite?) -> RecordDraft {
+    RecordDraft(
+      protocolURI: CrashWriter.protocolURI, path: path, parent: parent?.contextID,
+      tags: ["client": .integer(Int64(number)), "kind": .string(path.typeName)], data: data())
+  }
+
+  /// Small in most cases; some of it is beyond what stands in a row, and a little beyond what stands in the database.
+  private func data() -> [UInt8] {
+    switch random.uniform(below: 100) {
+    case 0: [UInt8](repeating: UInt8(number), count: NodeLimits.dataInDatabase + 1)
+    case 1...5: [UInt8](repeating: UInt8(number), count: NodeLimits.inlineData + 1)
+    default: [UInt8](repeating: UInt8(number), count: Int(random.uniform(below: 200)))
+    }
+  }
+
+  private mutating func write(_ draft: RecordDraft) async -> RecordsWrite? {
+    time = time + .milliseconds(1)
+    let write = person.signer.recordsWrite(draft, at: time)
+    let isTaken = await send(write.signed, data: draft.data, record: write.recordID, parent: write.parentID)
+    return isTaken ? write : nil
+  }
+
+  private mutating func delete(_ write: RecordsWrite, prune: Bool) async {
+    time = time + .milliseconds(1)
+    let message = person.signer.recordsDelete(write.recordID, prune: prune, at: time)
+    _ = await send(message, data: nil, record: write.recordID, parent: write.parentID)
+  }
+
+  private func send(_ signed: SignedMessage, data: [UInt8]?, record: RecordID, parent: RecordID?) async -> Bool {
+    let tenant = person.did
+    do {
+      let reply = try await node.process(tenant: tenant, message: signed.message.value, data: data)
+      guard reply.status.code == 202 else {
+        journal.write(.refused(tenant: tenant, reason: "\(reply.status)"))
+        return false
+      }
+    } catch {
+      journal.write(.refused(tenant: tenant, reason: "\(error)"))
+      return false
+    }
+    journal.write(
+      .acknowledged(
+        .init(
+          tenant: tenant, cid: signed.message.cid.text, record: record, parent: parent,
+          timestamp: signed.message.timestamp)))
+    return true
+  }
+}
+
+/// Not a test of its own: the body of the process that `CrashSoakTests` starts.
+@Suite("The writer of the crash test", .enabled(if: CrashWriter.asked != nil, "the crash test starts it"))
+struct CrashWriterProcess {
+  @Test("writes until it is killed")
+  func write() async throws { try await CrashWriter.asked?.run() }
+}
