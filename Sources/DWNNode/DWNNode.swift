@@ -30,7 +30,8 @@ public final class DWNNode: DWNEndpoint {
     resolver: any DIDResolver = OfflineResolver()
   ) throws(NodeError) {
     self.init(
-      store: try SQLiteMessageStore(path: databasePath), tenants: tenants, limits: limits, resolver: resolver)
+      store: try SQLiteMessageStore(path: databasePath, limits: limits), tenants: tenants, limits: limits,
+      resolver: resolver)
   }
 
   /// Waits for what is being written and closes the database. Later messages get an error.
