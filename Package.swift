@@ -122,7 +122,10 @@ let package = Package(
     tests("DWNTests", ["DWN", "Identity", "Cryptography", "Wire"]),
     tests(
       "DWNClientTests",
-      ["DWNClient", "DWN", "Identity", "Cryptography", "Wire", .nio, .nioPosix, .nioHTTP1, .nioWebSocket, .log]),
+      [
+        "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .nio, .nioPosix, .nioHTTP1, .nioWebSocket, .nioSSL,
+        .log,
+      ]),
     tests(
       "DWNNodeTests",
       [

@@ -29,7 +29,8 @@ public enum DHTMethod {
 public struct DHTPacket: Hashable, Sendable {
   public let did: DID
   public let sequence: UInt64
-  public let document: DIDDocument
+  /// `nil`: the DID's owner says that it is not used any more.
+  public let document: DIDDocument?
 
   /// Largest value, in bytes (BEP 44).
   public static let maximumValue = 1000
@@ -37,8 +38,8 @@ public struct DHTPacket: Hashable, Sendable {
 
   /// Checks size, signature and content of what a gateway gave for the DID. That there is no newer one, nothing can prove.
   ///
-  /// Throws `DIDError.malformed` for a DID or document that is none, `.deactivated`, and `.unreachable` for a packet that the
-  /// DID's key has not signed.
+  /// Throws `DIDError.malformed` for a DID or document that is none, and `.unreachable` for a packet that the DID's key has not
+  /// signed.
   public init(_ bytes: [UInt8], of did: DID) throws(DIDError) {
     let key = try DHTMethod.identityKey(of: did)
     guard (72...DHTPacket.maximumSize).contains(bytes.count) else {
@@ -51,7 +52,11 @@ public struct DHTPacket: Hashable, Sendable {
     else { throw .unreachable(did, reason: "the gateway gave a packet that the DID's key has not signed") }
     self.did = did
     self.sequence = sequence
-    self.document = try DHTRecords.document(value, of: did)
+    do {
+      self.document = try DHTRecords.document(value, of: did)
+    } catch .deactivated {
+      self.document = nil
+    }
   }
 
   /// A packet to publish. Throws `DIDError.malformed` for a document that cannot be written as records or is too large, or that is

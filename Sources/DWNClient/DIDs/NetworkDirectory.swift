@@ -1,0 +1,106 @@
+public import Identity
+import Synchronization
+import Wire
+
+/// Gives the documents of DIDs, and fetches those that a DID does not carry itself: `did:web` from the host that it names, `did:dht`
+/// from the gateway of the settings.
+///
+/// A DID that several ask for at one time is fetched once. What came is remembered for a while, also that nothing came. Everything is
+/// bounded: what a document may take in time and size, what is fetched and what waits side by side, and what is remembered.
+public final class NetworkDirectory: DIDDirectory {
+  private struct State {
+    var cache: DocumentCache
+    var underWay: [DID: Task<Result<DIDDocument, DIDError>, Never>] = [:]
+  }
+
+  private let settings: DIDFetchSettings
+  private let source: any DocumentSource
+  private let now: @Sendable () -> Instant
+  private let slots: FetchSlots
+  private let state: Mutex<State>
+
+  /// Throws if the system's TLS does not work.
+  public convenience init(_ settings: DIDFetchSettings) throws {
+    self.init(settings, source: try DocumentFetcher(settings), now: Instant.now)
+  }
+
+  init(_ settings: DIDFetchSettings, source: any DocumentSource, now: @escaping @Sendable () -> Instant) {
+    self.settings = settings
+    self.source = source
+    self.now = now
+    slots = FetchSlots(settings.concurrency, waiting: settings.waiting)
+    state = Mutex(
+      State(cache: DocumentCache(lifetime: settings.lifetime, failureLifetime: settings.failureLifetime)))
+  }
+
+  public func document(of did: DID) async throws(DIDError) -> DIDDocument {
+    switch did.method {
+    case "web", "dht": try await known(did).get()
+    default: try OfflineResolver().resolve(did)
+    }
+  }
+
+  private func known(_ did: DID) async -> Result<DIDDocument, DIDError> {
+    enum Answer {
+      case known(Result<DIDDocument, DIDError>)
+      case underWay(Task<Result<DIDDocument, DIDError>, Never>)
+    }
+    let answer = state.withLock { state -> Answer in
+      if let task = state.underWay[did] { return .underWay(task) }
+      if let result = state.cache.result(for: did, now: now()) { return .known(result) }
+      // Not a part of whoever asked: others may wait for the same, and it ends by itself.
+      let task = Task { await self.fetched(did) }
+      state.underWay[did] = task
+      return .underWay(task)
+    }
+    switch answer {
+    case .known(let result): return result
+    case .underWay(let task): return await task.value
+    }
+  }
+
+  private func fetched(_ did: DID) async -> Result<DIDDocument, DIDError> {
+    let outcome = await slots.run { () async -> Result<DocumentCache.Found, DIDError> in
+      do throws(DIDError) {
+        return .success(try await fetch(did))
+      } catch {
+        return .failure(error)
+      }
+    }
+    return state.withLock { state in
+      state.underWay[did] = nil
+      switch outcome {
+      case nil: return .failure(.unreachable(did, reason: "too many DIDs are being asked for at this moment"))
+      case .success(let found): return state.cache.take(found, for: did, now: now())
+      case .failure(let error):
+        state.cache.fail(error, for: did, now: now())
+        return .failure(error)
+      }
+    }
+  }
+
+  private func fetch(_ did: DID) async throws(DIDError) -> DocumentCache.Found {
+    if did.method == "web" {
+      let body = try await body(of: did, at: WebMethod.location(of: did), .json, largest: DIDDocument.maximumSize)
+      return .init(result: .success(try WebMethod.document(body, of: did)), sequence: nil, size: body.count)
+    }
+    _ = try DHTMethod.identityKey(of: did)
+    guard let gateway = settings.gateway else {
+      throw .unreachable(did, reason: "no gateway for did:dht is set: name one with --did-dht-gateway")
+    }
+    let url = gateway.text + "/" + did.methodSpecificID
+    let packet = try DHTPacket(await body(of: did, at: url, .packet, largest: DHTPacket.maximumSize), of: did)
+    let result: Result<DIDDocument, DIDError> = packet.document.map { .success($0) } ?? .failure(.deactivated(did))
+    return .init(result: result, sequence: packet.sequence, size: DHTPacket.maximumSize)
+  }
+
+  private func body(
+    of did: DID, at url: String, _ kind: DocumentKind, largest: Int
+  ) async throws(DIDError) -> [UInt8] {
+    do throws(FetchFailure) {
+      return try await source.document(at: url, kind, largest: largest)
+    } catch {
+      throw .unreachable(did, reason: error.reason)
+    }
+  }
+}

@@ -1,0 +1,304 @@
+import Cryptography
+import Foundation
+import Synchronization
+import TestSupport
+import Testing
+import Wire
+
+@testable import DWNClient
+@testable import Identity
+
+/// Has documents by their URLs, and remembers what it was asked for.
+private final class ScriptedSource: DocumentSource {
+  private struct State {
+    var documents: [String: [UInt8]] = [:]
+    var asked: [String] = []
+    var underWay = 0
+    var mostUnderWay = 0
+    var isHeld = false
+    var held: [CheckedContinuation<Void, Never>] = []
+  }
+
+  private let state = Mutex(State())
+
+  subscript(url: String) -> [UInt8]? {
+    get { state.withLock { $0.documents[url] } }
+    set { state.withLock { $0.documents[url] = newValue } }
+  }
+
+  var asked: [String] { state.withLock { $0.asked } }
+  var mostUnderWay: Int { state.withLock { $0.mostUnderWay } }
+
+  /// From now on nothing is answered before `release()`.
+  func hold() { state.withLock { $0.isHeld = true } }
+
+  func release() {
+    let held = state.withLock { state in
+      state.isHeld = false
+      defer { state.held = [] }
+      return state.held
+    }
+    for continuation in held { continuation.resume() }
+  }
+
+  func document(at url: String, _ kind: DocumentKind, largest: Int) async throws(FetchFailure) -> [UInt8] {
+    state.withLock {
+      $0.asked.append(url)
+      $0.underWay += 1
+      $0.mostUnderWay = max($0.mostUnderWay, $0.underWay)
+    }
+    await withCheckedContinuation { continuation in
+      let goes = state.withLock { state in
+        if state.isHeld { state.held.append(continuation) }
+        return !state.isHeld
+      }
+      if goes { continuation.resume() }
+    }
+    let document = state.withLock { state in
+      state.underWay -= 1
+      return state.documents[url]
+    }
+    guard let document else { throw FetchFailure("it has no such document (HTTP status 404)") }
+    return document
+  }
+}
+
+@Suite("DIDs that must be fetched", .timeLimit(.minutes(2)))
+struct NetworkDirectoryTests {
+  private static let vectors = "dwn/parity/did/did-web-resolve.json"
+  private let source = ScriptedSource()
+  private let clock = TestClock()
+
+  /// Goes when it is told to.
+  private final class TestClock: Sendable {
+    private let seconds = Mutex<UInt64>(1000)
+
+    func advance(_ more: UInt64) { seconds.withLock { $0 += more } }
+    func now() -> Instant { Instant(nanoseconds: seconds.withLock { $0 } * 1_000_000_000) }
+  }
+
+  private func directory(_ settings: DIDFetchSettings = DIDFetchSettings()) -> NetworkDirectory {
+    NetworkDirectory(settings, source: source, now: clock.now)
+  }
+
+  private func web(_ name: String) throws -> DID { try #require(DID("did:web:" + name)) }
+
+  private func document(_ did: DID) -> [UInt8] { Array(#"{"id":"\#(did)"}"#.utf8) }
+
+  @Test(
+    "a did:web is asked for at its one URL", .enabled(if: Fixtures.have(vectors), "\(Fixtures.skipped)"))
+  func specification() async throws {
+    for vector in try #require(try Fixtures.json(Self.vectors)["vectors"]?.array) {
+      let did = try #require(vector["input"]?["didUri"]?.string.flatMap { DID($0) })
+      let server = try #require(vector["input"]?["mockServer"]?.object)
+      for (url, document) in server.members { source[url] = document.encoded }
+      let before = source.asked.count
+      let found = try await directory().document(of: did)
+      #expect(source.asked.dropFirst(before) == [server.members[0].0])
+      #expect(found == (try DIDDocument(try #require(vector["output"]?["didDocument"]), of: did)))
+    }
+  }
+
+  @Test("a DID that carries its key is not asked for, and one of an unknown method is refused")
+  func offline() async throws {
+    let identity = MachineIdentity.generate(random: SeededRandom(51))
+    let directory = directory()
+    #expect(try await directory.document(of: identity.did).encryptionKey == identity.wireGuardKey.publicKey)
+    let other = try #require(DID("did:example:a"))
+    await #expect(throws: DIDError.unsupportedMethod("example")) { try await directory.document(of: other) }
+    let malformed = try web("127.0.0.1")
+    await #expect(throws: DIDError.self) { try await directory.document(of: malformed) }
+    #expect(source.asked.isEmpty)
+  }
+
+  @Test("a hundred who ask for a DID at one time make one request, and all get what it gives")
+  func singleFlight() async throws {
+    let did = try web("example.com")
+    source["https://example.com/.well-known/did.json"] = document(did)
+    let directory = directory()
+    source.hold()
+    let documents = try await withThrowingTaskGroup(of: DIDDocument.self) { group in
+      for _ in 0..<100 { group.addTask { try await directory.document(of: did) } }
+      while source.asked.isEmpty { try await Task.sleep(for: .milliseconds(2)) }
+      source.release()
+      var documents: [DIDDocument] = []
+      for try await document in group { documents.append(document) }
+      return documents
+    }
+    #expect(documents.count == 100)
+    #expect(source.asked.count == 1)
+  }
+
+  @Test("who gives up waiting takes the answer from nobody")
+  func cancelled() async throws {
+    let did = try web("example.com")
+    source["https://example.com/.well-known/did.json"] = document(did)
+    let directory = directory()
+    source.hold()
+    let first = Task { try await directory.document(of: did) }
+    while source.asked.isEmpty { try await Task.sleep(for: .milliseconds(2)) }
+    let second = Task { try await directory.document(of: did) }
+    first.cancel()
+    source.release()
+    #expect(try await second.value.id == did)
+    #expect(source.asked.count == 1)
+  }
+
+  @Test("an answer is asked for again when its time is over, a failure sooner")
+  func remembered() async throws {
+    let did = try web("example.com")
+    let directory = directory()
+    for _ in 0..<3 { await #expect(throws: DIDError.self) { try await directory.document(of: did) } }
+    #expect(source.asked.count == 1)
+    source["https://example.com/.well-known/did.json"] = document(did)
+    clock.advance(29)
+    await #expect(throws: DIDError.self) { try await directory.document(of: did) }
+    clock.advance(1)
+    for _ in 0..<3 { #expect(try await directory.document(of: did).id == did) }
+    #expect(source.asked.count == 2)
+    clock.advance(300)
+    _ = try await directory.document(of: did)
+    #expect(source.asked.count == 3)
+  }
+
+  @Test("no more are fetched side by side, and no more wait, than the settings say; the rest are told so")
+  func bounded() async throws {
+    var settings = DIDFetchSettings()
+    settings.concurrency = 2
+    settings.waiting = 3
+    let directory = directory(settings)
+    let dids = try (0..<9).map { try web("host\($0).example") }
+    for did in dids { source["https://\(did.methodSpecificID)/.well-known/did.json"] = document(did) }
+    source.hold()
+    let results = await withTaskGroup(of: Result<DIDDocument, DIDError>.self) { group in
+      for did in dids {
+        group.addTask {
+          do throws(DIDError) { return .success(try await directory.document(of: did)) } catch {
+            return .failure(error)
+          }
+        }
+      }
+      // Four are refused at once; what is left waits for the host.
+      var results: [Result<DIDDocument, DIDError>] = []
+      while results.count < 4, let result = await group.next() { results.append(result) }
+      #expect(results.allSatisfy { $0 == .failure(.unreachable(did(of: $0), reason: Self.busy)) })
+      source.release()
+      for await result in group { results.append(result) }
+      return results
+    }
+    #expect(results.count { (try? $0.get()) != nil } == 5)
+    #expect(source.mostUnderWay == 2)
+    // Being refused is not remembered as the DID's fault.
+    for did in dids { #expect(try await directory.document(of: did).id == did) }
+  }
+
+  private static let busy = "too many DIDs are being asked for at this moment"
+
+  private func did(of result: Result<DIDDocument, DIDError>) -> DID {
+    guard case .failure(.unreachable(let did, _)) = result else { return DID("did:example:none")! }
+    return did
+  }
+
+  @Test(
+    "what is not the DID's document is none",
+    arguments: ["", "[]", "<html>", #"{"id":"did:web:example.org"}"#, #"{"id":7}"#, "{", "\u{0}"])
+  func wrong(text: String) async throws {
+    let did = try web("example.com")
+    source["https://example.com/.well-known/did.json"] = Array(text.utf8)
+    let error = await #expect(throws: DIDError.self) { try await directory().document(of: did) }
+    guard case .malformed(did, _)? = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+  }
+
+  // MARK: - did:dht
+
+  private static func settings() throws -> DIDFetchSettings {
+    DIDFetchSettings(gateway: try EndpointURL("https://gateway.example/dht/"))
+  }
+
+  private func packet(_ key: Ed25519PrivateKey, _ sequence: UInt64, node: String) throws -> [UInt8] {
+    let did = DHTMethod.did(for: key.publicKey)
+    var jwk = key.publicJWK.json.object ?? [:]
+    jwk["kid"] = .string(key.publicJWK.thumbprint)
+    jwk["alg"] = "EdDSA"
+    var document = DIDDocument(
+      id: did, verificationMethods: [.init(id: "\(did)#0", publicKeyJWK: .object(jwk))], authentication: ["\(did)#0"],
+      keyAgreement: [])
+    document.services = [.init(id: "\(did)#dwn", types: ["DecentralizedWebNode"], endpoints: [node])]
+    return try DHTPacket.bytes(document, sequence: sequence, key: key)
+  }
+
+  @Test("without a gateway a did:dht is not resolved, and the reason says what to do")
+  func noGateway() async throws {
+    let did = DHTMethod.did(for: Ed25519PrivateKey(random: SeededRandom(52)).publicKey)
+    let error = await #expect(throws: DIDError.self) { try await directory().document(of: did) }
+    #expect(error?.description.contains("--did-dht-gateway") == true)
+    #expect(source.asked.isEmpty)
+  }
+
+  @Test("the gateway is asked for the packet, whose newest version counts and whose end is final")
+  func packets() async throws {
+    let key = Ed25519PrivateKey(random: SeededRandom(53))
+    let did = DHTMethod.did(for: key.publicKey)
+    let url = "https://gateway.example/dht/\(did.methodSpecificID)"
+    let directory = directory(try Self.settings())
+    source[url] = try packet(key, 10, node: "https://ten.example")
+    #expect(try await directory.document(of: did).dwnEndpoints == ["https://ten.example"])
+    #expect(source.asked == [url])
+    clock.advance(300)
+    source[url] = try packet(key, 9, node: "https://nine.example")
+    #expect(try await directory.document(of: did).dwnEndpoints == ["https://ten.example"])
+    clock.advance(300)
+    source[url] = try packet(key, 11, node: "https://eleven.example")
+    #expect(try await directory.document(of: did).dwnEndpoints == ["https://eleven.example"])
+
+    let value = try DNSPacket(records: [.init(name: "_did." + did.methodSpecificID, text: "deactivated")]).encoded()
+    let end = key.sign(Array("3:seqi12e1:v\(value.count):".utf8) + value) + [0, 0, 0, 0, 0, 0, 0, 12] + value
+    clock.advance(300)
+    source[url] = end
+    await #expect(throws: DIDError.deactivated(did)) { try await directory.document(of: did) }
+    clock.advance(300)
+    source[url] = try packet(key, 11, node: "https://eleven.example")
+    await #expect(throws: DIDError.deactivated(did)) { try await directory.document(of: did) }
+  }
+
+  @Test("a gateway that lies is a failure, and what it says of one DID is said of no other")
+  func lying() async throws {
+    let key = Ed25519PrivateKey(random: SeededRandom(54))
+    let did = DHTMethod.did(for: Ed25519PrivateKey(random: SeededRandom(55)).publicKey)
+    source["https://gateway.example/dht/\(did.methodSpecificID)"] = try packet(key, 1, node: "https://a.example")
+    let settings = try Self.settings()
+    let error = await #expect(throws: DIDError.self) { try await directory(settings).document(of: did) }
+    #expect(error?.description.contains("has not signed") == true)
+  }
+
+  @Test(
+    "the packet of the specification's vector is resolved through a gateway as it came from one",
+    .enabled(if: Fixtures.have("dwn/parity/did/did-dht-vector-2.json"), "\(Fixtures.skipped)"))
+  func specificationPacket() async throws {
+    // The vector's key is nobody's here, so its records are signed by another one and written for that one's DID.
+    let vector = try #require(try Fixtures.json("dwn/parity/did/did-dht-vector-2.json")["vector"])
+    let theirs = try #require(vector["didDocument"]?["id"]?.string.flatMap { DID($0) })
+    let key = Ed25519PrivateKey(random: SeededRandom(56))
+    let did = DHTMethod.did(for: key.publicKey)
+    let records = try #require(vector["dnsRecords"]?.array).filter { $0["type"] == "TXT" }.map { record in
+      let name = try #require(record["name"]?.string).dropLast()
+      let text = try #require(record["rdata"]?.string)
+      return DNSPacket.TextRecord(
+        name: name.replacingOccurrences(of: theirs.methodSpecificID, with: did.methodSpecificID),
+        text: name == "_k0._did" ? "t=0;k=\(Base64.encode(key.publicKey.bytes.array))" : text)
+    }
+    let value = try DNSPacket(records: records).encoded()
+    let signature = key.sign(Array("3:seqi1e1:v\(value.count):".utf8) + value)
+    source["https://gateway.example/dht/\(did.methodSpecificID)"] = signature + [0, 0, 0, 0, 0, 0, 0, 1] + value
+    let found = try await directory(try Self.settings()).document(of: did)
+    let expected = try DIDDocument(try #require(vector["didDocument"]), of: theirs)
+    #expect(found.services.map(\.endpoints) == expected.services.map(\.endpoints))
+    #expect(found.verificationMethods[1].publicKeyJWK == expected.verificationMethods[1].publicKeyJWK)
+    #expect(found.verificationMethods[1].controller == expected.verificationMethods[1].controller)
+    #expect(found.controllers == expected.controllers && found.alsoKnownAs == expected.alsoKnownAs)
+    #expect(found.assertionMethod.count == 2 && found.authentication.count == 1)
+  }
+}
