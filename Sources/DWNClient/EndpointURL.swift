@@ -27,6 +27,11 @@ public struct EndpointURL: Hashable, Sendable, CustomStringConvertible {
 
   /// In one spelling: scheme and host in lower case, no default port, no `/` at the end.
   public let text: String
+  /// Without brackets.
+  let host: String
+  let port: Int
+  /// Empty, or with `/` at its begin and without one at its end.
+  let path: String
 
   public init(_ text: String) throws(Invalid) {
     let shown = String(text.prefix(200))
@@ -44,8 +49,14 @@ public struct EndpointURL: Hashable, Sendable, CustomStringConvertible {
     var path = parts.percentEncodedPath
     while path.hasSuffix("/") { path.removeLast() }
     let bracketed = host.contains(":") && !host.hasPrefix("[") ? "[\(host)]" : host
+    self.host = bracketed.hasPrefix("[") ? String(bracketed.dropFirst().dropLast()) : host
+    self.port = port ?? (scheme == "http" ? 80 : 443)
+    self.path = path
     self.text = scheme + "://" + bracketed + (port.map { ":\($0)" } ?? "") + path
   }
+
+  /// Host and, unless it is the scheme's own, port: what a `host` header says.
+  var authority: String { String(text.dropFirst(isTLS ? 8 : 7).prefix { $0 != "/" }) }
 
   public var isTLS: Bool { text.hasPrefix("https:") }
 

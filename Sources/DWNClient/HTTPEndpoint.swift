@@ -6,7 +6,7 @@ import NIOHTTP1
 public import Wire
 
 /// A node that is reached over HTTP: each message is one request with the message in the header `dwn-request` and its data as
-/// the body.
+/// the body. Subscriptions go over one WebSocket beside it.
 ///
 /// A request that found a dead connection, or a node that is busy for a moment, is sent again with the same bytes (`Resending` says
 /// when). What comes back is bounded, and read as what a stranger says.
@@ -18,18 +18,24 @@ public final class HTTPEndpoint: DWNEndpoint {
     public var connectTimeout: Duration
     /// Largest body of a reply, in bytes.
     public var largestReply: Int
+    /// How often a node with subscriptions is asked whether it is there. One from which nothing came until the next time is
+    /// given up.
+    public var heartbeat: Duration
 
     public init(
-      timeout: Duration = .seconds(30), connectTimeout: Duration = .seconds(10), largestReply: Int = 32 << 20
+      timeout: Duration = .seconds(30), connectTimeout: Duration = .seconds(10), largestReply: Int = 32 << 20,
+      heartbeat: Duration = .seconds(30)
     ) {
       self.timeout = timeout
       self.connectTimeout = connectTimeout
       self.largestReply = largestReply
+      self.heartbeat = heartbeat
     }
   }
 
   public let url: EndpointURL
   private let connections: ConnectionPool
+  private let socket: SharedSocket
   private let limits: Limits
   private let random: any RandomSource
 
@@ -40,15 +46,18 @@ public final class HTTPEndpoint: DWNEndpoint {
     self.limits = limits
     self.random = random
     self.connections = ConnectionPool(connectTimeout: limits.connectTimeout)
+    self.socket = SharedSocket(SocketDialer(url: url, limits: limits, random: random))
   }
 
   /// Closes the connections. What is still under way fails.
   public func shutdown() async {
+    socket.shutdown()
     await connections.shutdown()
   }
 
   public func hostAddressesChanged() {
     connections.drop()
+    socket.drop()
   }
 
   public func process(tenant: DID, message: JSONValue, data: [UInt8]?) async throws(EndpointError) -> Reply {
@@ -62,6 +71,13 @@ public final class HTTPEndpoint: DWNEndpoint {
     return try await answered(request) { answer throws(EndpointError) in
       try answer.reply(to: call, from: name, now: WallTime.now())
     }
+  }
+
+  /// Subscriptions share one WebSocket. A node that does not speak it gives the reply 501.
+  public func subscribe(
+    tenant: DID, message: JSONValue
+  ) async throws(EndpointError) -> (reply: Reply, frames: (any SubscriptionSource)?) {
+    try await socket.subscribe(tenant: tenant, message: message)
   }
 
   /// No hints come over plain HTTP: the stream stays silent until it is cancelled.
