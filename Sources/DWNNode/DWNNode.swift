@@ -7,6 +7,9 @@ public import Wire
 /// Processing takes a tenant, a message and its data, and gives a reply; clock and network play no part in it. A reply that
 /// accepts a message is given after the message is on the disk. Messages of all tenants are written one after the other;
 /// several that wait are committed together.
+///
+/// A subscription is told what was stored after it is on the disk, and its right is judged anew, at the time, with everything that
+/// it is told.
 public final class DWNNode: DWNEndpoint {
   public let name = "the embedded node"
   /// Whose records this node keeps.
@@ -16,9 +19,15 @@ public final class DWNNode: DWNEndpoint {
   private let resolver: any DIDResolver
   private let definitions = DefinitionCache()
   private let feed = ChangeFeed()
+  private let hub: SubscriptionHub
 
-  init(store: any MessageStore, tenants: Tenancy, limits: NodeLimits, resolver: any DIDResolver) {
+  init(
+    store: any MessageStore, tenants: Tenancy, limits: NodeLimits, resolver: any DIDResolver,
+    clock: @escaping @Sendable () -> WallTime = { .now() }
+  ) {
     self.store = store
+    hub = SubscriptionHub(store: store, definitions: definitions, limits: limits, clock: clock)
+    store.observe { [weak hub] tenant, entries in hub?.committed(entries, tenant: tenant) }
     self.tenants = tenants
     self.limits = limits
     self.resolver = resolver
@@ -36,6 +45,7 @@ public final class DWNNode: DWNEndpoint {
 
   /// Waits for what is being written and closes the database. Later messages get an error.
   public func close() async {
+    hub.close()
     await store.close()
     feed.finish()
   }
@@ -61,23 +71,52 @@ public final class DWNNode: DWNEndpoint {
     }
   }
 
+  public func subscribe(
+    tenant: DID, message: JSONValue
+  ) async throws(EndpointError) -> (reply: Reply, frames: (any SubscriptionSource)?) {
+    do {
+      return try await subscription(tenant: tenant, message: message)
+    } catch let refusal as DWNError {
+      return (Reply(refusal), nil)
+    } catch {
+      throw .refused(name: name, reason: "\(error)")
+    }
+  }
+
   public func changes(tenant: DID) -> AsyncStream<ChangeHint> {
     feed.subscribe(tenant: tenant)
   }
 
-  private func answer(tenant: DID, message json: JSONValue, data: ReceivedData?) async throws -> NodeReply {
-    guard tenants.includes(tenant) else { return NodeReply(Reply(.init(401, "Not a registered tenant."))) }
+  /// A message that is what it says it is.
+  private struct Checked {
+    var message: Message
+    /// Its JSON, in bytes.
+    var encoded: [UInt8]
+    /// `nil` when nobody signed it.
+    var signed: SignedMessage?
+  }
+
+  private func check(_ json: JSONValue) throws -> Checked {
     let message = try Message(json)
     let encoded = message.value.encoded
     guard encoded.count <= Message.maximumSize else {
       throw DWNError(
         400, "SchemaValidatorFailure", "a message without its data has at most \(Message.maximumSize) bytes")
     }
-    let signed = message.json.contains("authorization") ? try SignedMessage(checking: message, resolver: resolver) : nil
+    return Checked(
+      message: message, encoded: encoded,
+      signed: message.json.contains("authorization") ? try SignedMessage(checking: message, resolver: resolver) : nil)
+  }
+
+  private func answer(tenant: DID, message json: JSONValue, data: ReceivedData?) async throws -> NodeReply {
+    guard tenants.includes(tenant) else { return NodeReply(.notATenant) }
+    let checked = try check(json)
+    let message = checked.message
+    let signed = checked.signed
     switch message.kind {
     case .recordsWrite, .recordsDelete, .protocolsConfigure:
       guard let signed else { throw DWNError(401, "AuthenticateJwsMissing", "the message is not signed") }
-      return NodeReply(try await change(tenant, signed, encoded: encoded, data: data))
+      return NodeReply(try await change(tenant, signed, encoded: checked.encoded, data: data))
     case .recordsRead:
       let request = try RecordsReadRequest(message, signed)
       return try await store.read(tenant) { [definitions] transaction in
@@ -102,9 +141,30 @@ public final class DWNNode: DWNEndpoint {
           try RecordsQuerying(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
             .count(for: request))
       }
-    case .recordsSubscribe, .messagesQuery, .messagesRead, .messagesSubscribe:
+    case .recordsSubscribe:
+      throw DWNError(
+        501, "RecordsSubscribeEventLogUnimplemented", "a subscription needs a way that stays open: WebSocket")
+    case .messagesQuery, .messagesRead, .messagesSubscribe:
       throw DWNError(501, "\(message.kind.rawValue)Unimplemented", "this node does not answer \(message.kind.rawValue)")
     }
+  }
+
+  private func subscription(
+    tenant: DID, message json: JSONValue
+  ) async throws -> (reply: Reply, frames: (any SubscriptionSource)?) {
+    guard tenants.includes(tenant) else { return (.notATenant, nil) }
+    let checked = try check(json)
+    guard case .recordsSubscribe(let body) = checked.message.body else {
+      throw DWNError(400, "SchemaValidatorFailure", "\(checked.message.kind.rawValue) opens no subscription")
+    }
+    let request = try RecordsQueryRequest(checked.message, checked.signed)
+    let (reply, subscription) = try await Subscribing(store: store, hub: hub).open(
+      tenant: tenant, access: RecordsEventAccess(request: request), cursor: body.cursor
+    ) { [definitions, limits] reader in
+      try RecordsQuerying(tenant: tenant, transaction: reader, definitions: definitions, limits: limits)
+        .reply(to: request)
+    }
+    return (reply, subscription)
   }
 
   private func change(_ tenant: DID, _ signed: SignedMessage, encoded: [UInt8], data: ReceivedData?) async throws
@@ -134,6 +194,10 @@ public final class DWNNode: DWNEndpoint {
     feed.emit(outcome.hints, tenant: tenant)
     return outcome.reply
   }
+}
+
+extension Reply {
+  fileprivate static let notATenant = Reply(.init(401, "Not a registered tenant."))
 }
 
 /// What processing a message that changes the store came to.

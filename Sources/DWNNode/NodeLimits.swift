@@ -9,6 +9,8 @@ public struct NodeLimits: Hashable, Sendable {
   public var largestData: Int
   /// Bytes of large data that wait for their messages at a time.
   public var largestStaging: Int
+  /// How long a subscriber may leave a full window of events unacknowledged while more of them wait.
+  public var acknowledgementPatience: Duration = .seconds(300)
   /// A reply to a query ends, with a cursor, before the entry that would make it larger than this.
   public var largestReply: Int
   /// Records that others than the tenant may have at one path below one parent when the protocol lets anyone create them there.

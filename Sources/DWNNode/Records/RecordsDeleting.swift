@@ -36,7 +36,11 @@ struct RecordsDeleting {
     var hints = prune ? try transaction.erase(below: place.contextID, includingRecord: false) : []
     let tombstone = StoredMessage(
       kind: .delete, cid: signed.message.cid.text, element: signed.element, author: signed.author,
-      timestamp: signed.message.timestamp, json: json, protocolURI: initial.protocolURI, place: place, isLatest: true)
+      timestamp: signed.message.timestamp, json: json, protocolURI: initial.protocolURI, place: place,
+      ended: try newestWrite.map { write in
+        StoredMessage.Ended(
+          isPublished: write.isPublished, datePublished: write.datePublished, tags: try write.tags())
+      }, isLatest: true)
     try transaction.insert(tombstone, data: nil)
     hints.insert(tombstone.hint)
     return .accepted(hints)

@@ -30,7 +30,7 @@ struct RecordsQueryRequest: Sendable {
       throw DWNError(
         400, message.kind.rawValue + "FilterMissingRequiredProperties", "with a role, the filter names a protocolPath")
     }
-    try Self.checkNesting(filter, of: message.kind)
+    if message.kind != .recordsSubscribe || limit == nil { try Self.checkNesting(filter, of: message.kind) }
     guard requester != nil || filter.published != false else {
       throw DWNError(401, "AuthenticateJwsMissing", "unpublished records are shown to those who sign")
     }
@@ -124,9 +124,13 @@ struct RecordsQuerying {
     return Reply(.init(200, "OK"), members: ["count": .integer(Int64(count))])
   }
 
-  private func selection(for request: RecordsQueryRequest) throws -> Selection {
-    let visibility = try visibility(for: request)
-    let occupancy = try definitions.occupancy(for: request.filter, in: transaction)
+  /// What the requester may see at a time: that of the request, unless another one is given. `occupancy` is found here unless it is
+  /// at hand.
+  func selection(
+    for request: RecordsQueryRequest, at time: WallTime? = nil, occupancy: [Selection.Occupancy]? = nil
+  ) throws -> Selection {
+    let visibility = try visibility(for: request, at: time ?? request.time)
+    let occupancy = try occupancy ?? definitions.occupancy(for: request.filter, in: transaction)
     if let path = request.filter.path, occupancy.contains(where: { $0.path == path }) {
       try checkScope(request.filter, at: path)
     }
@@ -143,14 +147,14 @@ struct RecordsQuerying {
     }
   }
 
-  private func visibility(for request: RecordsQueryRequest) throws -> Selection.Visibility {
+  private func visibility(for request: RecordsQueryRequest, at time: WallTime) throws -> Selection.Visibility {
     guard let requester = request.requester else { return .published }
     if requester != tenant, request.filter.namesOneAudience { return .all }
     if let role = request.role, let path = request.filter.path, requester != tenant {
       guard let uri = request.filter.protocolURI else {
         throw DWNError(401, "ProtocolAuthorizationProtocolNotFound", "with a role, the filter names a protocol")
       }
-      let definition = try definitions.definition(of: uri, at: request.time, in: transaction, refusal: 401)
+      let definition = try definitions.definition(of: uri, at: time, in: transaction, refusal: 401)
       try RecordRules(reader: transaction, definition: definition)
         .authorizeQuery(requester, role: role, at: path, context: request.filter.contextID)
       return .all

@@ -30,7 +30,13 @@ enum MessageColumns {
       attester: (row[22] as String?).flatMap { DID($0) }, grantID: (row[23] as String?).flatMap { RecordID($0) },
       share: share, arrived: (row[25] as String?).flatMap { WallTime(timestamp: $0) }, position: row[26])
     if kind != .configure { message.place = try place(row) }
-    if kind == .write { message.content = try content(row) }
+    switch kind {
+    case .write: message.content = try content(row)
+    case .delete:
+      message.ended = StoredMessage.Ended(
+        isPublished: row[7], datePublished: (row[14] as String?).flatMap { WallTime(timestamp: $0) })
+    case .configure: break
+    }
     return message
   }
 

@@ -149,8 +149,7 @@ struct FeedSpan: Sendable {
   /// Inclusive.
   var through: Int64
   var limit: Int
-  /// Only messages that stand for a record that this finds, and deletes that stand for one that it would find.
-  var records: RecordsFilter?
+  var filter: FeedFilter?
 }
 
 /// What a tenant, or a node, has stored.

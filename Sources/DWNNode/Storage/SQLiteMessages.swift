@@ -137,10 +137,16 @@ struct SQLiteMessages: MessageReader {
   func feed(_ span: FeedSpan) throws -> [StoredMessage] {
     var condition = "position > ? AND position <= ?"
     var values: [any DatabaseValueConvertible] = [span.after, span.through]
-    if let filter = span.records {
+    switch span.filter {
+    case .records(let filter):
       let sql = FilterSQL(filter)
       condition += " AND is_latest AND kind IN ('write', 'delete')" + sql.text
       values += sql.values
+    case .messages(let filters):
+      let sql = MessagesFilterSQL(filters)
+      condition += sql.text
+      values += sql.values
+    case nil: break
     }
     return try fetch(condition + " ORDER BY position LIMIT ?", values + [span.limit], index: "message_feed")
   }

@@ -33,7 +33,9 @@ final class SQLiteTransaction: MessageTransaction {
       files.append(file)
     default: break
     }
-    if message.isLatest, let tags = message.content?.tags { try SQLiteTags.insert(tags, message: id, tenant, database) }
+    if message.isLatest, let tags = message.content?.tags ?? message.ended?.tags {
+      try SQLiteTags.insert(tags, message: id, tenant, database)
+    }
     entries.append(message)
     return message.position
   }
@@ -95,10 +97,10 @@ final class SQLiteTransaction: MessageTransaction {
     let statement = try database.cachedStatement(sql: MessageColumns.insert)
     try statement.execute(arguments: [
       tenant, message.cid, message.element, message.kind.rawValue, message.json, message.author.text,
-      message.timestamp.timestamp, message.protocolURI, content?.isPublished ?? message.isPublishedDefinition,
+      message.timestamp.timestamp, message.protocolURI, message.isPublished,
       place?.recordID.text, place?.path.text, place?.contextID.text, place.map { $0.contextID.parent?.text ?? "" },
       place?.contextID.parent?.record.text, place?.recipient?.text, place?.schema, place?.dateCreated.timestamp,
-      content?.datePublished?.timestamp, content?.dataFormat, content?.dataCID.text, content?.dataSize,
+      message.datePublished?.timestamp, content?.dataFormat, content?.dataCID.text, content?.dataSize,
       content?.isSquash ?? false, content?.isInitial ?? false, message.isLatest, message.hasData, inline,
       message.attester?.text, message.grantID?.text, message.share.rawValue, message.arrived?.timestamp,
       message.position, message.json.utf8.count + (data?.size ?? 0),

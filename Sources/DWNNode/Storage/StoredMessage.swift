@@ -42,6 +42,14 @@ struct StoredMessage: Sendable {
     var tags: JSONObject?
   }
 
+  /// Only of a delete: what the newest write of the record said, and filters ask for.
+  struct Ended: Sendable {
+    var isPublished: Bool
+    var datePublished: WallTime?
+    /// Given to the store with the message, and not read back.
+    var tags: JSONObject?
+  }
+
   var kind: Kind
   var cid: String
   /// SHA-256 of the signed payload: equal for two messages that differ in a malleable byte.
@@ -54,6 +62,7 @@ struct StoredMessage: Sendable {
   var isPublishedDefinition = false
   var place: Place?
   var content: Content?
+  var ended: Ended?
   /// The message that stands for its record, or for its protocol: what is read and found.
   var isLatest: Bool
   /// Whether the data is in the store with it.
@@ -80,9 +89,14 @@ struct StoredMessage: Sendable {
     try JSONValue(parsing: json, depth: Message.maximumDepth)
   }
 
-  /// The tags of a write, wherever the message comes from.
+  /// Of a record, or of a definition.
+  var isPublished: Bool { content?.isPublished ?? ended?.isPublished ?? isPublishedDefinition }
+
+  var datePublished: WallTime? { content?.datePublished ?? ended?.datePublished }
+
+  /// The tags of a write, wherever the message comes from; those of a delete only on its way into the store.
   func tags() throws -> JSONObject? {
-    guard kind == .write else { return nil }
+    guard kind == .write else { return ended?.tags }
     return try content?.tags ?? message()["descriptor"]?["tags"]?.object
   }
 }

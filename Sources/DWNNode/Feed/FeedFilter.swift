@@ -1,0 +1,9 @@
+import DWN
+
+/// Which messages of a feed somebody wants.
+enum FeedFilter: Hashable, Sendable {
+  /// What stands for its record: the newest write, or the delete that ended it.
+  case records(RecordsFilter)
+  /// Every message for which one of these holds; every message at all if there is none.
+  case messages([MessagesFilter])
+}

@@ -1,0 +1,69 @@
+import DWN
+import Identity
+import Wire
+
+/// One look at a tenant's feed, for any number of subscribers: what they have in common is found once. Lives within one read of
+/// the store, so that all of it is about one state.
+final class EventRound {
+  /// A message of the feed, ready to be sent.
+  struct Event {
+    let message: StoredMessage
+    let initial: StoredMessage?
+    let frame: SubscriptionEvent
+  }
+
+  let tenant: DID
+  let reader: any MessageReader
+  let definitions: DefinitionCache
+  let limits: NodeLimits
+  /// Rights are judged at this time.
+  let now: WallTime
+  private let tokens: FeedTokens
+  private var events: [Int64: Event?] = [:]
+  private var occupancies: [String?: [Selection.Occupancy]] = [:]
+
+  init(
+    tenant: DID, reader: any MessageReader, definitions: DefinitionCache, limits: NodeLimits, tokens: FeedTokens,
+    now: WallTime
+  ) {
+    self.tenant = tenant
+    self.reader = reader
+    self.definitions = definitions
+    self.limits = limits
+    self.tokens = tokens
+    self.now = now
+  }
+
+  /// `nil` if what was there is gone.
+  func event(at position: Int64) throws -> Event? {
+    if let known = events[position] { return known }
+    let event = try reader.feedEntry(at: position).flatMap { try self.event($0) }
+    events[position] = event
+    return event
+  }
+
+  func event(_ message: StoredMessage) throws -> Event? {
+    guard let cid = CID(message.cid) else { return nil }
+    var entry = ReplyEntry(message: try message.message())
+    if let content = message.content, content.dataSize <= NodeLimits.inlineData {
+      entry.data = try reader.data(of: message)
+    }
+    var initial: StoredMessage?
+    if message.content?.isInitial != true, let record = message.place?.recordID {
+      initial = try reader.messages(of: record).first { $0.content?.isInitial == true }
+      entry.initialWrite = try initial?.message()
+    }
+    return Event(
+      message: message, initial: initial,
+      frame: SubscriptionEvent(
+        cursor: tokens.token(message.position, cid: message.cid), entry: entry, messageCID: cid,
+        isLatestBaseState: message.isLatest, protocolURI: message.protocolURI))
+  }
+
+  func occupancy(for filter: RecordsFilter) throws -> [Selection.Occupancy] {
+    if let known = occupancies[filter.protocolURI] { return known }
+    let found = try definitions.occupancy(for: filter, in: reader)
+    occupancies[filter.protocolURI] = found
+    return found
+  }
+}

@@ -1,0 +1,119 @@
+import DWN
+import Identity
+
+/// Finds those whose filter a message matches, at a cost that follows what it finds and not how many listen.
+///
+/// Equal filters make one group. A filter is kept under the narrowest thing that it asks to be equal; a message is looked up under
+/// everything that it has, some fifteen places, and only the filters found there are compared with it.
+struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
+  typealias GroupID = Int
+
+  private enum Key: Hashable {
+    case record(RecordID)
+    case parent(RecordID)
+    /// Of the filter; of a message its own, or one above it.
+    case context(String)
+    case recipient(DID)
+    case author(DID)
+    case path(String, ProtocolPath)
+    case schema(String)
+    case inProtocol(String)
+    case any
+  }
+
+  private struct Group {
+    let filter: FeedFilter
+    var members: Set<ID>
+  }
+
+  private var groups: [GroupID: Group] = [:]
+  private var groupOfFilter: [FeedFilter: GroupID] = [:]
+  private var groupOfMember: [ID: GroupID] = [:]
+  private var places: [Key: Set<GroupID>] = [:]
+  private var lastGroup = 0
+
+  init() {}
+
+  var count: Int { groupOfMember.count }
+
+  mutating func insert(_ id: ID, _ filter: FeedFilter) {
+    remove(id)
+    let group = groupOfFilter[filter] ?? newGroup(filter)
+    groups[group]?.members.insert(id)
+    groupOfMember[id] = group
+  }
+
+  mutating func remove(_ id: ID) {
+    guard let group = groupOfMember.removeValue(forKey: id) else { return }
+    groups[group]?.members.remove(id)
+    guard let left = groups[group], left.members.isEmpty else { return }
+    groups[group] = nil
+    groupOfFilter[left.filter] = nil
+    for key in Self.keys(of: left.filter) {
+      places[key]?.remove(group)
+      if places[key]?.isEmpty == true { places[key] = nil }
+    }
+  }
+
+  /// The groups whose filter a message matches. Throws if the message cannot be read.
+  func matches(_ message: StoredMessage) throws -> Set<GroupID> {
+    var found: Set<GroupID> = []
+    for key in try Self.keys(of: message) {
+      for group in places[key] ?? [] where !found.contains(group) {
+        if try groups[group]?.filter.matches(message) == true { found.insert(group) }
+      }
+    }
+    return found
+  }
+
+  func members(of group: GroupID) -> Set<ID> { groups[group]?.members ?? [] }
+
+  private mutating func newGroup(_ filter: FeedFilter) -> GroupID {
+    lastGroup += 1
+    groups[lastGroup] = Group(filter: filter, members: [])
+    groupOfFilter[filter] = lastGroup
+    for key in Self.keys(of: filter) { places[key, default: []].insert(lastGroup) }
+    return lastGroup
+  }
+
+  // MARK: Places
+
+  private static func keys(of filter: FeedFilter) -> [Key] {
+    switch filter {
+    case .records(let filter): keys(of: filter)
+    case .messages(let filters): filters.isEmpty ? [.any] : filters.map { key(of: $0) }
+    }
+  }
+
+  /// More than one only for a filter with a list: any of its values is enough.
+  private static func keys(of filter: RecordsFilter) -> [Key] {
+    if let record = filter.recordID { return [.record(record)] }
+    if let parent = filter.parentID { return [.parent(parent)] }
+    if !filter.recipient.isEmpty { return filter.recipient.map { .recipient($0) } }
+    if !filter.author.isEmpty { return filter.author.map { .author($0) } }
+    if let context = filter.contextID { return [.context(context.text)] }
+    if let uri = filter.protocolURI { return [filter.path.map { .path(uri, $0) } ?? .inProtocol(uri)] }
+    return [filter.schema.map { .schema($0) } ?? .any]
+  }
+
+  private static func key(of filter: MessagesFilter) -> Key {
+    if let context = filter.contextPrefix { return .context(context) }
+    return filter.protocolURI.map { .inProtocol($0) } ?? .any
+  }
+
+  private static func keys(of message: StoredMessage) throws -> [Key] {
+    var keys: [Key] = [.any, .inProtocol(message.protocolURI)]
+    if let uri = try message.concernedProtocol() { keys.append(.inProtocol(uri)) }
+    guard let place = message.place else { return keys }
+    keys += [.record(place.recordID), .author(message.author), .path(message.protocolURI, place.path)]
+    if let recipient = place.recipient { keys.append(.recipient(recipient)) }
+    if let schema = place.schema { keys.append(.schema(schema)) }
+    if let parent = place.contextID.parent { keys.append(.parent(parent.record)) }
+    var context: ContextID? = place.contextID
+    while let level = context {
+      keys.append(.context(level.text))
+      context = level.parent
+    }
+    return keys
+  }
+}
