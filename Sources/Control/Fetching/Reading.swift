@@ -189,6 +189,7 @@ extension DWNControlPlane {
 extension MeshView {
   /// The newest stamp of any record that it rests on.
   var newestStamp: WallTime {
-    nodes.map(\.newestStamp).max().map { max($0, head.stamp) } ?? head.stamp
+    let stamps = nodes.map(\.newestStamp) + [head?.stamp].compactMap { $0 }
+    return stamps.max() ?? WallTime(microseconds: 0)
   }
 }

@@ -77,7 +77,7 @@ extension DWNControlPlane {
   }
 
   private func publish(
-    _ record: OwnRecord, below own: MeshView.Node, _ cipher: JWERecordCipher, above shown: WallTime? = nil
+    _ record: OwnRecord, below own: MeshView.Node, _ cipher: any RecordCipher, above shown: WallTime? = nil
   ) async throws {
     let (network, wall, random) = (network, clock.wallTime(), random)
     try await keeper.perform {

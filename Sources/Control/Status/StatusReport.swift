@@ -16,8 +16,8 @@ extension DWNControlPlane {
     let nodes = (view?.nodes ?? []).map(ControlStatus.Node.init)
     status.myself = nodes.first { $0.did == status.did }
     status.peers = nodes.filter { $0.did != status.did }.sorted { $0.meshIP < $1.meshIP }
-    status.head = view.map {
-      ControlStatus.Head(sequence: $0.head.seq, epoch: $0.head.epoch.number, acceptedAt: $0.head.acceptedAt)
+    status.head = (view?.head).map {
+      ControlStatus.Head(sequence: $0.seq, epoch: $0.epoch.number, acceptedAt: $0.acceptedAt)
     }
     status.refused = reader.refusals.map { refusal in
       ControlStatus.Refused(
@@ -38,6 +38,8 @@ extension DWNControlPlane {
       pending.append(
         "the anchor's head: no node has shown one that this machine may read; has the anchor added it with 'meshd peer add'?"
       )
+    case .waitingForRecords:
+      pending.append("the network's records: no node has shown those of the anchor yet")
     case .waitingForKey:
       pending.append("the network key: the anchor delivers it ('meshd peer approve' there does it at once)")
     case .notAMember:
@@ -55,9 +57,9 @@ extension DWNControlPlane {
 
   private func notes(_ view: MeshView?, at wall: WallTime) -> [String] {
     var notes = view.map(NetmapTranslator.notes) ?? []
-    if let view, !isAnchor, wall - view.head.stamp > Self.silenceLimit {
+    if let head = view?.head, !isAnchor, wall - head.stamp > Self.silenceLimit {
       notes.append(
-        "the anchor has not been heard of since \(view.head.stamp.rfc3339): it is away, or a node withholds its records"
+        "the anchor has not been heard of since \(head.stamp.rfc3339): it is away, or a node withholds its records"
       )
     }
     for seq in reader.equivocations.sorted() {

@@ -16,7 +16,7 @@ public enum NetmapTranslator {
       node: LocalNode(name: own.name, key: own.key, addresses: addresses(of: own), meshPrefixes: meshPrefixes),
       peers: view.nodes.filter { $0.did != own.did }.map { peer($0, meshPrefixes: meshPrefixes) },
       relays: view.relays.map(relay),
-      filter: filter(view.policy),
+      filter: filter(view),
       dns: NameService(suffix: record.suffix, resolvers: record.dnsServers))
   }
 
@@ -30,7 +30,10 @@ public enum NetmapTranslator {
           "the policy has rules that this version does not evaluate: nothing is let in until it accepts or denies everything"
         )
       }
-    case .missing: notes.append("the network has no policy: nothing is let in")
+    case .missing where view.network.envelope.hasHeads:
+      notes.append("the network has no policy: nothing is let in")
+    case .missing:
+      notes.append("the network has no policy, which in networks with encryption v1 means: everything is let in")
     case .unusable(let reason): notes.append("the policy cannot be used, so nothing is let in: \(reason)")
     }
     if view.record == nil { notes.append("the network record cannot be used: the anchor has to write it anew") }
@@ -82,7 +85,13 @@ public enum NetmapTranslator {
       relaysTraffic: !record.stunOnly)
   }
 
-  private static func filter(_ policy: MeshView.Policy) -> PacketFilterRules {
-    if case .accepted(let policy) = policy, policy.meaning == .acceptsAll { .acceptAll } else { .denyAll }
+  /// A missing policy is a withheld one, where heads could tell; without heads it means what it means to all who speak encryption
+  /// v1 (`trust.md` section 9).
+  private static func filter(_ view: MeshView) -> PacketFilterRules {
+    switch view.policy {
+    case .accepted(let policy): policy.meaning == .acceptsAll ? .acceptAll : .denyAll
+    case .missing: view.network.envelope.hasHeads ? .denyAll : .acceptAll
+    case .unusable: .denyAll
+    }
   }
 }

@@ -4,6 +4,8 @@ public enum EnvelopeError: Error, Hashable, Sendable, CustomStringConvertible {
   case malformed(String)
   /// It is encrypted to the network key of an epoch that the reader does not hold.
   case missingNetworkKey(KeyEpoch)
+  /// It is encrypted to audiences of which the reader has no key.
+  case missingAudienceKey
   /// It is encrypted to its type key alone, which only the owner of the network can derive.
   case ownerOnly
   /// It is not encrypted to the reader's key.
@@ -22,6 +24,7 @@ public enum EnvelopeError: Error, Hashable, Sendable, CustomStringConvertible {
     switch self {
     case .malformed(let reason): "the encryption member is malformed: \(reason)"
     case .missingNetworkKey(let epoch): "the network key of epoch \(epoch) has not arrived: the anchor delivers it"
+    case .missingAudienceKey: "no key of a role that may read it has arrived: the anchor delivers it"
     case .ownerOnly: "the record is encrypted to the owner of the network alone"
     case .notAddressed(let kid): "the record is not encrypted to the key \(kid)"
     case .notAuthentic: "the record does not open: its encryption, its data or the key was altered"

@@ -52,6 +52,12 @@ public struct DerivationPath: Hashable, Sendable {
     return DerivationPath(["protocolPath", protocolURI] + path.segments)!
   }
 
+  /// `protocolPath` and the protocol's URI alone: above the keys of all its paths, so it is handed to nobody.
+  public static func type(protocolURI: String) -> DerivationPath {
+    precondition(!protocolURI.isEmpty, "a protocol has a URI")
+    return DerivationPath(["protocolPath", protocolURI])!
+  }
+
   /// `protocolContext` and the network's id, from epoch 1 on with the epoch's number between them: each epoch's key is a sibling
   /// of the others', never below one.
   public static func network(_ network: RecordID, epoch: KeyEpoch) -> DerivationPath {

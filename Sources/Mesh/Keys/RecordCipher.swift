@@ -13,6 +13,9 @@ public protocol RecordCipher: Sendable {
   /// The plaintext of a verified record together with its data. Throws `unreadable`; `MeshError.missingEpoch` tells whether a
   /// delivery would help.
   func open(_ write: RecordsWrite, data: [UInt8]) throws(MeshError) -> [UInt8]
+
+  /// Whether everybody who may read this record now has a key for it. If not, its author writes it anew.
+  func isCurrent(_ write: RecordsWrite) -> Bool
 }
 
 /// The data of a record as it is written, and the `encryption` member that goes with it.

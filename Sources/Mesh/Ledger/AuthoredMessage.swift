@@ -46,7 +46,7 @@ public struct AuthoredMessage: Hashable, Sendable {
   }
 
   var isHead: Bool { write?.path == MeshProtocol.head }
-  var isDelivery: Bool { write?.protocolURI == KeyDeliveryProtocol.uri }
+  var isDelivery: Bool { write?.deliversMeshKeys ?? false }
 }
 
 /// What one decision of a `Ledger` signed, in order of publication, and what makes it durable.

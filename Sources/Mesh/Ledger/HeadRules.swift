@@ -8,8 +8,8 @@ extension Ledger {
   /// At most one head in this time; changes within it share one.
   public static let headSpacing: Duration = .seconds(1)
 
-  /// When the next head of any own network is to be written, if nothing else changes. `nil`: there is no network.
-  public var headDue: WallTime? { owned.values.map { due(of: $0) }.min() }
+  /// When the next head of any own network is to be written, if nothing else changes. `nil`: there is no network that has heads.
+  public var headDue: WallTime? { owned.values.filter(\.envelope.hasHeads).map { due(of: $0) }.min() }
 
   /// Whether something was decided that no head covers yet: it is written within `headSpacing`.
   public func owesHead(for network: NetworkID) -> Bool { owned[network]?.owesHead ?? false }
@@ -25,7 +25,7 @@ extension Ledger {
 
   mutating func writeDueHeads(now: WallTime, to change: inout LedgerChange) throws(LedgerError) {
     for network in owned.keys.sorted() {
-      guard let owned = owned[network] else { continue }
+      guard let owned = owned[network], owned.envelope.hasHeads else { continue }
       // A clock that was set back must not keep changes from being covered.
       let wasSetBack = owned.head.map { now + Self.headSpacing < $0.stamp } ?? false
       guard due(of: owned) <= now || (wasSetBack && owned.owesHead) else { continue }

@@ -27,7 +27,7 @@ public struct Ledger: Sendable {
   /// The networks that this device is the anchor of, oldest first.
   public var networks: [NetworkReference] {
     owned.values.sorted { ($0.created, $0.id) < ($1.created, $1.id) }.map {
-      NetworkReference(id: $0.id, anchor: identity.did)
+      $0.reference
     }
   }
 
@@ -122,6 +122,6 @@ public struct LedgerNode: Hashable, Sendable {
   public var recordID: RecordID
   public var contextID: ContextID
   public var record: NodeRecord
-  /// The newest epoch whose key was delivered to it; `nil` if none was. The anchor needs no delivery.
-  public var deliveredEpoch: KeyEpoch?
+  /// Whether the keys that it needs now were delivered to it. The anchor needs no delivery.
+  public var hasKeys: Bool
 }

@@ -66,6 +66,9 @@ extension Ledger {
     case .recordsDelete: return true
     case .recordsWrite:
       guard let write = try? RecordsWrite(signed) else { return false }
+      if write.path.isControl {
+        return EncryptionControl.audience(of: write)?.name.isAudience(of: network) ?? false
+      }
       return write.protocolURI == KeyDeliveryProtocol.uri
         ? write.tags?[KeyDeliveryProtocol.Tag.contextID]?.string == network.text
         : write.protocolURI == MeshProtocol.uri && write.contextID.root == network.recordID
@@ -98,6 +101,12 @@ extension Ledger {
     guard let write = message.write else { return message.network == nil && includesDefinitions }
     guard paths.contains(write.path), !owned.records.isEnded(write.contextID) else { return false }
     if message.isHead { return message.signed.message.timestamp == owned.head?.stamp }
+    if write.path.isControl, let (name, keyID) = EncryptionControl.audience(of: write) {
+      // Of several audiences of one role a node shows the current one.
+      return message.isDelivery
+        ? owned.audienceDeliveries[write.recipient ?? identity.did]?[keyID]?.signed.element == message.element
+        : owned.audiences(of: name.rolePath).first?.write.signed.element == message.element
+    }
     if message.isDelivery {
       return owned.deliveries[write.recipient ?? identity.did]?.signed.element == message.element
     }

@@ -12,6 +12,10 @@ public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Another DID of the network gives the same WireGuard key.
   case keyTaken(DID, by: DID)
   case notAMember(DID)
+  /// This identity's definition is that of another envelope, in which a network of its own is.
+  case otherEnvelope(Envelope)
+  /// With encryption v1: the machine's own definition, which says to which key its keys are encrypted, was not found.
+  case definitionMissing(DID)
   /// The key that a write needs has not arrived.
   case noKey
   case mesh(MeshError)
@@ -28,6 +32,12 @@ public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
     case .unusableDID(let did): "\(did) gives no WireGuard key: a peer needs the DID that `meshd init` printed there"
     case .keyTaken(let did, let other): "\(did) has the same WireGuard key as the peer \(other): remove that peer first"
     case .notAMember(let did): "\(did) is not a peer of this network: add it with `meshd peer add`"
+    case .otherEnvelope(let envelope):
+      "this identity is the anchor of a network with the envelope \(envelope.rawValue), and one identity's networks share theirs: "
+        + "use another profile ('meshd init --profile NAME')"
+    case .definitionMissing(let did):
+      "\(did) has not installed the mesh protocol at the network's node yet, which says how to encrypt to it: it is delivered to "
+        + "when 'meshd up' ran there"
     case .noKey: "the network's key has not arrived yet: the anchor delivers it with `meshd peer approve`"
     case .mesh(let error): error.description
     }

@@ -87,7 +87,8 @@ extension Ledger {
   ) throws(LedgerError) -> RecordsWrite {
     let owned = try requireOwned(network)
     do {
-      let sealed = try owned.cipher.seal(try payload.encoded(), at: path, random: random)
+      guard let cipher = owned.cipher else { throw LedgerError.noKey }
+      let sealed = try cipher.seal(try payload.encoded(), at: path, random: random)
       let draft = RecordDraft(
         protocolURI: MeshProtocol.uri, path: path, parent: network.contextID, schema: MeshProtocol.schema(of: path),
         recipient: recipient, squash: squash, encryption: sealed.encryption, data: sealed.data)

@@ -27,7 +27,8 @@ public enum AdmissionResult: Sendable {
 }
 
 extension Ledger {
-  /// Makes a machine a member: its node record with an address that nobody ever had, the network's keys, and a head.
+  /// Makes a machine a member: its node record with an address that nobody ever had, the network's keys, and a head. With encryption
+  /// v1 there is no head, and keys are delivered when the machine's own definition is known (`deliverMissingKeys`).
   ///
   /// Throws `unusableDID` for a DID without a WireGuard key or with one of small order, and `keyTaken` when a live node has the
   /// same key under another DID.
@@ -55,7 +56,9 @@ extension Ledger {
     var change = LedgerChange()
     let write = try next.write(
       record, at: MeshProtocol.node, recipient: admission.did, in: network, now: now, random: random, to: &change)
-    try next.deliver(to: admission.did, in: network, now: now, random: random, to: &change)
+    if owned.envelope == .jwe {
+      try next.deliver(to: admission.did, in: network, now: now, random: random, to: &change)
+    }
     try next.writeDueHeads(now: now, to: &change)
     self = next
     let node = nodes(of: network).first { $0.recordID == write.recordID }
@@ -63,6 +66,6 @@ extension Ledger {
       node
         ?? LedgerNode(
           did: admission.did, key: key, recordID: write.recordID, contextID: write.contextID, record: record,
-          deliveredEpoch: owned.epoch), change)
+          hasKeys: owned.envelope == .jwe), change)
   }
 }

@@ -7,6 +7,7 @@ struct OwnedNetwork: Sendable {
   let id: NetworkID
   let identity: MachineIdentity
   let created: WallTime
+  let envelope: Envelope
   private(set) var records = HeldRecords()
   private(set) var head: (record: HeadRecord, stamp: WallTime)?
   /// The newest delivery to each recipient that was not ended.
@@ -16,9 +17,11 @@ struct OwnedNetwork: Sendable {
   private(set) var addresses: Set<IPAddress> = []
   private(set) var epochs: Set<KeyEpoch> = [.first]
   let keyring: NetworkKeyring
+  /// With encryption v1: the deliveries to each recipient that were not ended, by the id of the key.
+  private(set) var audienceDeliveries: [DID: [String: RecordsWrite]] = [:]
   private var opened: OpenedRecords
 
-  var reference: NetworkReference { NetworkReference(id: id, anchor: identity.did) }
+  var reference: NetworkReference { NetworkReference(id: id, anchor: identity.did, envelope: envelope) }
   var epoch: KeyEpoch { head?.record.epoch ?? .first }
   var nextSeq: Int64 { (head?.record.seq ?? 0) + 1 }
 
@@ -26,8 +29,10 @@ struct OwnedNetwork: Sendable {
     self.id = NetworkID(write.recordID)
     self.identity = identity
     self.created = write.dateCreated
+    self.envelope = Envelope(committedIn: write.tags) ?? .jwe
     self.keyring = NetworkKeyring(network: id, anchor: identity)
-    self.opened = OpenedRecords(network: NetworkReference(id: id, anchor: identity.did), identity: identity)
+    let reference = NetworkReference(id: id, anchor: identity.did, envelope: envelope)
+    self.opened = OpenedRecords(reference.keyIntake(identity).opening)
   }
 
   /// Takes one more message of this network, or a definition, into account.
@@ -39,6 +44,7 @@ struct OwnedNetwork: Sendable {
         guard let record = message.endedRecord else { return }
         _ = records.end(record, at: message.stamp)
         deliveries = deliveries.filter { $0.value.recordID != record }
+        audienceDeliveries = audienceDeliveries.mapValues { $0.filter { $0.value.recordID != record } }
       case .protocolsConfigure:
         guard let definition = try? MeshDefinition(message.signed), definition.protocolURI == MeshProtocol.uri else {
           return
@@ -59,6 +65,10 @@ struct OwnedNetwork: Sendable {
     guard let write = message.write, let data = message.data else { return }
     if message.isDelivery {
       guard let recipient = write.recipient else { return }
+      if let (_, keyID) = EncryptionControl.audience(of: write) {
+        audienceDeliveries[recipient, default: [:]][keyID] = write
+        return
+      }
       deliveries[recipient] = write
       newestDelivery = max(write.timestamp, newestDelivery ?? write.timestamp)
       if let epoch = KeyEpoch(write.tags?[KeyDeliveryProtocol.Tag.epoch]) { epochs.insert(epoch) }
@@ -92,25 +102,47 @@ struct OwnedNetwork: Sendable {
 
   /// Live node records, oldest first.
   var nodes: [LedgerNode] {
-    live.sorted { ($0.write.dateCreated, $0.write.recordID) < ($1.write.dateCreated, $1.write.recordID) }.compactMap {
-      held in
-      guard let did = held.write.recipient, case .node(let node, let key) = opened.peek(held) else { return nil }
-      return LedgerNode(
-        did: did, key: key, recordID: held.write.recordID, contextID: held.write.contextID, record: node,
-        deliveredEpoch: deliveries[did].flatMap { KeyEpoch($0.tags?[KeyDeliveryProtocol.Tag.epoch]) })
+    let newest = audiences(of: MeshProtocol.node).map(\.record)
+    return live.sorted { ($0.write.dateCreated, $0.write.recordID) < ($1.write.dateCreated, $1.write.recordID) }
+      .compactMap {
+        held in
+        guard let did = held.write.recipient, case .node(let node, let key) = opened.peek(held) else { return nil }
+        return LedgerNode(
+          did: did, key: key, recordID: held.write.recordID, contextID: held.write.contextID, record: node,
+          hasKeys: hasKeys(did, newest: newest))
+      }
+  }
+
+  /// With encryption v1 a member needs the key of every live audience of its role.
+  private func hasKeys(_ did: DID, newest: [AudienceRecord]) -> Bool {
+    switch envelope {
+    case .jwe: deliveries[did].flatMap { KeyEpoch($0.tags?[KeyDeliveryProtocol.Tag.epoch]) } == epoch
+    case .v1: newest.allSatisfy { audienceDeliveries[did]?[$0.keyID] != nil }
     }
+  }
+
+  /// The live audiences of one role, the current one first. There is more than one while a new one is on its way to the members.
+  func audiences(of role: ProtocolPath) -> [(write: RecordsWrite, record: AudienceRecord)] {
+    envelope == .v1 ? records.audiences(in: reference)[role] ?? [] : []
   }
 
   /// Whether the newest head says something else than what is live now, or follows no delivery that it had to follow.
   var owesHead: Bool {
+    if !envelope.hasHeads { return false }
     guard let head else { return true }
     if let newestDelivery, newestDelivery > head.stamp { return true }
     return liveSet.hash != head.record.records
   }
 
-  var cipher: JWERecordCipher {
-    JWERecordCipher(
-      network: reference, identity: identity, keyring: keyring, epoch: epoch,
-      definition: records.definitions.last?.definition)
+  /// Encrypts what the anchor writes. `nil` before its definition is there.
+  var cipher: (any RecordCipher)? {
+    guard let definition = records.definitions.last?.definition else { return nil }
+    switch envelope {
+    case .jwe:
+      return JWERecordCipher(
+        network: reference, identity: identity, keyring: keyring, epoch: epoch, definition: definition)
+    case .v1:
+      return reference.keyIntake(identity).sealing(epoch: nil, definition: definition, records: records)
+    }
   }
 }

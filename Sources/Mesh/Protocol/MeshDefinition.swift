@@ -12,8 +12,10 @@ public struct MeshDefinition: Hashable, Sendable {
   public let json: JSONValue
   public let protocolURI: String
   public let envelope: Envelope
-  /// The anchor's public key at each path that declares one.
+  /// The anchor's public key at each path that declares one for the envelope.
   public let typeKeys: [ProtocolPath: X25519PublicKey]
+  /// The roles of this protocol that may read the records of a path, in the order of its rules.
+  public let readingRoles: [ProtocolPath: [ProtocolPath]]
   /// Most bytes of data that a record at a path may have; a path without one is bounded by `defaultSizeLimit`.
   public let sizeLimits: [ProtocolPath: Int]
 
@@ -23,14 +25,18 @@ public struct MeshDefinition: Hashable, Sendable {
   /// Most bytes of data that a record at this path may have.
   public func sizeLimit(at path: ProtocolPath) -> Int { sizeLimits[path] ?? Self.defaultSizeLimit }
 
-  /// The mesh definition that an anchor installs: the one of `protocols/wireguard-mesh.json` with the anchor's key at every path.
-  public static func mesh(of anchor: MachineIdentity) -> MeshDefinition {
-    built(from: ProtocolSource.mesh, uri: MeshProtocol.uri, for: anchor)
+  /// The mesh definition that a tenant installs, with its key at every path: with the JWE envelope the one of
+  /// `protocols/wireguard-mesh.json`, with v1 the same without heads, as all programs that speak v1 install it.
+  public static func mesh(of tenant: MachineIdentity, envelope: Envelope = .jwe) -> MeshDefinition {
+    built(
+      from: envelope == .jwe ? ProtocolSource.mesh : ProtocolSource.meshWithoutHeads, uri: MeshProtocol.uri,
+      for: tenant,
+      envelope)
   }
 
-  /// The key-delivery definition that an anchor installs, with the anchor's key at every path.
+  /// The key-delivery definition that an anchor of networks with the JWE envelope installs, with its key at every path.
   public static func keyDelivery(of anchor: MachineIdentity) -> MeshDefinition {
-    built(from: ProtocolSource.keyDelivery, uri: KeyDeliveryProtocol.uri, for: anchor)
+    built(from: ProtocolSource.keyDelivery, uri: KeyDeliveryProtocol.uri, for: anchor, .jwe)
   }
 
   /// What a configure message of the anchor says. Throws `unusableDefinition`.
@@ -60,40 +66,61 @@ public struct MeshDefinition: Hashable, Sendable {
     self.json = json
     self.protocolURI = uri
     self.envelope = envelope
-    self.typeKeys = walk.typeKeys
+    self.typeKeys = envelope == .jwe ? walk.typeKeys : walk.agreementKeys
+    self.readingRoles = walk.readingRoles
     self.sizeLimits = walk.sizeLimits
   }
 
-  /// Adds `$encryption` to every rule set; the anchor's own definition is then read like anybody's.
-  private static func built(from source: JSONValue, uri: String, for anchor: MachineIdentity) -> MeshDefinition {
+  /// Adds the tenant's key to every rule set, and with v1 on top; the own definition is then read like anybody's.
+  private static func built(
+    from source: JSONValue, uri: String, for tenant: MachineIdentity, _ envelope: Envelope
+  ) -> MeshDefinition {
     var definition = source.object ?? JSONObject()
-    let structure = definition["structure"]?.object ?? JSONObject()
-    definition["structure"] = .object(
-      injecting(into: structure, below: nil, protocolURI: uri, rootKeyID: anchor.encryptionKeyID, keys: KeyTree(anchor))
-    )
+    let injection = KeyInjection(tenant: tenant, protocolURI: uri, envelope: envelope)
+    definition["structure"] = .object(injection.into(definition["structure"]?.object ?? JSONObject(), below: nil))
+    if envelope == .v1 { definition["$keyAgreement"] = injection.protocolKey }
     do {
-      return try MeshDefinition(.object(definition), anchor: anchor.did)
+      return try MeshDefinition(.object(definition), anchor: tenant.did)
     } catch {
       preconditionFailure("a definition of protocols/ is not usable: \(error)")
     }
   }
+}
 
-  private static func injecting(
-    into rules: JSONObject, below parent: ProtocolPath?, protocolURI: String, rootKeyID: String, keys: KeyTree
-  ) -> JSONObject {
+/// Puts a tenant's keys into a definition that has none.
+private struct KeyInjection {
+  let keys: KeyTree
+  let rootKeyID: String
+  let protocolURI: String
+  let envelope: Envelope
+
+  init(tenant: MachineIdentity, protocolURI: String, envelope: Envelope) {
+    self.keys = KeyTree(tenant)
+    self.rootKeyID = tenant.encryptionKeyID
+    self.protocolURI = protocolURI
+    self.envelope = envelope
+  }
+
+  func into(_ rules: JSONObject, below parent: ProtocolPath?) -> JSONObject {
     var result = JSONObject()
     for (name, value) in rules.members {
       guard let path = DefinitionWalk.path(name, below: parent), let ruleSet = value.object else {
         result[name] = value
         continue
       }
-      var injected = injecting(
-        into: ruleSet, below: path, protocolURI: protocolURI, rootKeyID: rootKeyID, keys: keys)
-      let key = keys.typeKey(protocolURI: protocolURI, path: path).publicKey
-      injected["$encryption"] = ["rootKeyId": .string(rootKeyID), "publicKeyJwk": PublicJWK.x25519(key).json]
+      var injected = into(ruleSet, below: path)
+      let jwk = PublicJWK.x25519(keys.typeKey(protocolURI: protocolURI, path: path).publicKey).json
+      switch envelope {
+      case .jwe: injected["$encryption"] = ["rootKeyId": .string(rootKeyID), "publicKeyJwk": jwk]
+      case .v1: injected["$keyAgreement"] = ["publicKeyJwk": jwk]
+      }
       result[name] = .object(injected)
     }
     return result
+  }
+
+  var protocolKey: JSONValue {
+    ["publicKeyJwk": PublicJWK.x25519(keys.key(at: .type(protocolURI: protocolURI)).publicKey).json]
   }
 }
 
@@ -101,6 +128,9 @@ public struct MeshDefinition: Hashable, Sendable {
 private struct DefinitionWalk {
   let rootKeyID: String
   var typeKeys: [ProtocolPath: X25519PublicKey] = [:]
+  /// Those of `$keyAgreement`. One that cannot be used is none: nothing is then encrypted at its path.
+  var agreementKeys: [ProtocolPath: X25519PublicKey] = [:]
+  var readingRoles: [ProtocolPath: [ProtocolPath]] = [:]
   var sizeLimits: [ProtocolPath: Int] = [:]
   var hasEncryption = false
   var hasKeyAgreement = false
@@ -123,7 +153,16 @@ private struct DefinitionWalk {
         hasEncryption = true
         typeKeys[path] = try key(directive, at: path)
       }
-      if ruleSet["$keyAgreement"] != nil { hasKeyAgreement = true }
+      if let directive = ruleSet["$keyAgreement"] {
+        hasKeyAgreement = true
+        if let jwk = directive["publicKeyJwk"], case .x25519(let key)? = PublicJWK(jwk), !key.isSmallOrder {
+          agreementKeys[path] = key
+        }
+      }
+      readingRoles[path] = (ruleSet["$actions"]?.array ?? []).compactMap { rule in
+        let canRead = rule["can"]?.array?.contains("read") ?? false
+        return canRead ? rule["role"]?.string.flatMap { $0.contains(":") ? nil : ProtocolPath($0) } : nil
+      }
       if let max = ruleSet["$size"]?["max"] {
         guard let limit = max.integer, limit >= 0 else {
           throw .unusableDefinition(reason: "the $size of \(path) is not a number of bytes")

@@ -24,15 +24,17 @@ public struct NetworkID: Hashable, Sendable, Comparable, CustomStringConvertible
   public var description: String { text }
 }
 
-/// What names a network to somebody who has nothing of it yet: its id, and the anchor who signs its records and whose tenant
-/// holds them.
+/// What names a network to somebody who has nothing of it yet: its id, the anchor who signs its records and whose tenant holds
+/// them, and the envelope that the id commits to.
 public struct NetworkReference: Hashable, Sendable {
   public let id: NetworkID
   public let anchor: DID
+  public let envelope: Envelope
 
-  public init(id: NetworkID, anchor: DID) {
+  public init(id: NetworkID, anchor: DID, envelope: Envelope = .jwe) {
     self.id = id
     self.anchor = anchor
+    self.envelope = envelope
   }
 
   /// The id of the root of the anchor's record keys, as definitions and deliveries spell it.

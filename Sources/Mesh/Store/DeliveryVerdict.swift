@@ -37,6 +37,8 @@ public enum DeliveryVerdict: Hashable, Sendable {
   private static let basis = [
     "ProtocolAuthorizationProtocolNotFound", "ProtocolAuthorizationParentRecordNotFound",
     "ProtocolAuthorizationParentNotFoundConstructingRecordChain", "RecordsWriteGetInitialWriteNotFound",
+    "ProtocolAuthorizationEncryptionRoleAudienceMissing", "EncryptionControlValidateDeliveryAudienceMissing",
+    "EncryptionControlValidateDeliveryRecipientRoleRecordMissing",
   ]
 }
 

@@ -75,8 +75,9 @@ public struct StoredNetwork: Hashable, Sendable {
 }
 
 /// Which head was accepted, and when by this device's clock. The set that it covers follows from the messages kept, and its
-/// hash proves it.
+/// hash proves it. In a network without heads: since when there is something to believe.
 public struct StoredAcceptance: Hashable, Sendable {
+  /// Its element; empty in a network without heads.
   public var head: String
   public var acceptedAt: WallTime
 

@@ -55,7 +55,7 @@ extension MeshReader {
   /// Opens what views rest on, once, so that making a view costs no cryptography.
   mutating func openHeld() {
     for (_, versions) in records.slots {
-      for held in versions { _ = opened.payload(held) }
+      for held in versions where !held.write.path.isControl { _ = opened.payload(held) }
     }
   }
 

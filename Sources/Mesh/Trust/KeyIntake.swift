@@ -1,37 +1,43 @@
 import DWN
 import Identity
-import Wire
 
-/// The network keys that were delivered to this device, and the record that brought the newest of them (`trust.md` section 6).
-struct KeyIntake: Sendable {
-  let network: NetworkReference
-  let identity: MachineIdentity
-  private(set) var keyring: NetworkKeyring
-  /// The newest delivery: its slot is (recipient, network).
-  private(set) var held: (write: RecordsWrite, data: [UInt8], initial: RecordsWrite)?
-  private(set) var lowestSeq: Int64?
+/// The keys of one network that reach this device in records of the anchor, and what they make of a record: the part of reading that
+/// differs with the envelope.
+protocol KeyIntake: Sendable {
+  /// Takes a verified record that carries keys. It is kept here or among the records. Returns `false` when it was already there.
+  mutating func take(
+    _ write: RecordsWrite, data: [UInt8], initial: RecordsWrite, into records: inout HeldRecords
+  ) throws(Rejection) -> Bool
 
-  init(network: NetworkReference, identity: MachineIdentity) {
-    self.network = network
-    self.identity = identity
-    self.keyring = NetworkKeyring(network, of: identity)
-  }
+  /// Opens what the keys open.
+  var opening: any RecordCipher { get }
 
-  /// Returns `false` when it was already there.
-  mutating func insert(_ write: RecordsWrite, data: [UInt8], initial: RecordsWrite) throws(Rejection) -> Bool {
-    if let held {
-      if held.write.signed.element == write.signed.element { return false }
-      guard write.timestamp > held.write.timestamp else { throw Rejection(.olderThanSlot) }
+  /// Encrypts what this device writes. `epoch` is the highest of any verified head. `nil` while a key for it is missing.
+  func sealing(
+    epoch: KeyEpoch?, definition: MeshDefinition, records: HeldRecords
+  ) -> (any RecordCipher)?
+
+  /// Whether somebody handed this device keys of the network.
+  var wereDelivered: Bool { get }
+  /// Whether a key of this epoch is here.
+  func haveKey(of epoch: KeyEpoch) -> Bool
+  /// The lowest head that may be accepted, as the keys that admitted this device say.
+  var lowestSeq: Int64? { get }
+  /// A message that is kept here and not among the records.
+  var held: (write: RecordsWrite, data: [UInt8], initial: RecordsWrite)? { get }
+}
+
+extension KeyIntake {
+  var lowestSeq: Int64? { nil }
+  var held: (write: RecordsWrite, data: [UInt8], initial: RecordsWrite)? { nil }
+}
+
+extension NetworkReference {
+  /// What reads the keys of this network, for somebody.
+  func keyIntake(_ identity: MachineIdentity) -> any KeyIntake {
+    switch envelope {
+    case .jwe: EpochKeyIntake(network: self, identity: identity)
+    case .v1: AudienceKeyIntake(network: self, identity: identity)
     }
-    let delivery: ContextKeyRecord
-    do {
-      delivery = try KeyDelivery.open(write, data: data, for: network, as: identity)
-    } catch {
-      throw Rejection(.keyUnusable(error.description))
-    }
-    _ = keyring.merge(delivery)
-    lowestSeq = delivery.seq
-    held = (write, data, initial)
-    return true
   }
 }

@@ -22,7 +22,7 @@ public struct MeshReader: Sendable {
   let checks: RecordChecks
   var records = HeldRecords()
   var heads = HeadLine()
-  var keys: KeyIntake
+  var keys: any KeyIntake
   var waiting = WaitingRoom()
   var opened: OpenedRecords
   var log = RefusalLog()
@@ -44,8 +44,9 @@ public struct MeshReader: Sendable {
     self.network = network
     self.identity = identity
     self.checks = RecordChecks(network)
-    self.keys = KeyIntake(network: network, identity: identity)
-    self.opened = OpenedRecords(network: network, identity: identity)
+    let keys = network.keyIntake(identity)
+    self.keys = keys
+    self.opened = OpenedRecords(keys.opening)
     restore(stored)
   }
 
@@ -82,7 +83,11 @@ public struct MeshReader: Sendable {
       lastCompleteAt = now
       outcome.readByID.formUnion(unshown(intake))
     }
-    settle(extent: extent, at: now, wall: wall, &outcome)
+    if network.envelope.hasHeads {
+      settle(extent: extent, at: now, wall: wall, &outcome)
+    } else if extent == .complete {
+      noteShown(wall: wall, &outcome)
+    }
     if outcome.changed {
       openHeld()
       let change = archive.update(self)
@@ -132,7 +137,7 @@ public struct MeshReader: Sendable {
   }
 
   private mutating func insert(_ signed: SignedMessage, _ definition: MeshDefinition) throws(Rejection) -> Bool {
-    guard definition.envelope == .jwe else { throw Rejection(.envelopeChanged) }
+    guard definition.envelope == network.envelope else { throw Rejection(.envelopeChanged(network.envelope)) }
     return try records.insert(signed, definition)
   }
 
@@ -171,16 +176,16 @@ public struct MeshReader: Sendable {
   /// The checks of section 2 that need what is held: 2.5 to 2.8, then the slot.
   private mutating func placement(of checked: RecordChecks.CheckedWrite) throws(Rejection) -> Placement {
     let write = checked.write
-    let isDelivery = write.protocolURI == KeyDeliveryProtocol.uri
-    if isDelivery, write.recipient != identity.did { return .placed(isNew: false) }
+    let carriesKeys = write.carriesMeshKeys
+    if write.deliversMeshKeys, write.recipient != identity.did { return .placed(isNew: false) }
     guard let initial = initialWrite(of: checked) else { throw Rejection(.initialWriteMissing) }
     if let member = write.immutableMemberChanged(from: initial) { throw Rejection(.immutableMember(member)) }
     guard let size = sizeLimit(for: write) else { return .waiting }
     guard write.dataSize <= size else { throw Rejection(.dataTooLarge(bytes: write.dataSize, limit: size)) }
-    if !isDelivery {
+    if !carriesKeys {
       if write.path == MeshProtocol.network {
-        guard initial.tags?[Envelope.tag]?.string == Envelope.jwe.rawValue else {
-          throw Rejection(.envelopeNotSupported)
+        guard Envelope(committedIn: initial.tags) == network.envelope else {
+          throw Rejection(.otherEnvelope(network.envelope))
         }
       } else {
         guard let parent = write.contextID.parent else { throw Rejection(.wrongPlace) }
@@ -195,14 +200,14 @@ public struct MeshReader: Sendable {
       }
     }
     guard let data = checked.data else {
-      if write.path != MeshProtocol.head, !isDelivery { try records.checkAdmission(of: write) }
+      if write.path != MeshProtocol.head, !carriesKeys { try records.checkAdmission(of: write) }
       return .withoutData
     }
-    if isDelivery {
+    if carriesKeys {
       if records.isEnded(write.contextID) { throw Rejection(.ended) }
-      let isNew = try keys.insert(write, data: data, initial: initial)
+      let isNew = try keys.take(write, data: data, initial: initial, into: &records)
       if isNew {
-        opened.use(keys.keyring)
+        opened.use(keys.opening)
         heads.require(seq: keys.lowestSeq ?? 1)
       }
       return .placed(isNew: isNew)
@@ -223,6 +228,7 @@ public struct MeshReader: Sendable {
 
   /// `nil`: the definition that says it was not shown yet. The network record and keys come before it.
   private func sizeLimit(for write: RecordsWrite) -> Int? {
+    if write.path.isControl { return EncryptionControl.maximumDataSize }
     if let newest = records.definitions.last?.definition, write.protocolURI == MeshProtocol.uri {
       return newest.sizeLimit(at: write.path)
     }
@@ -233,13 +239,27 @@ public struct MeshReader: Sendable {
   private func unshown(_ intake: Intake) -> Set<RecordID> {
     var result: Set<RecordID> = []
     for (_, versions) in records.slots {
-      guard let held = versions.last, LiveSet.covers(held.write.path),
+      guard let held = versions.last, isWatched(held.write.path),
         !intake.shownRecords.contains(held.write.recordID),
         !records.isEnded(held.write.contextID)
       else { continue }
       result.insert(held.write.recordID)
     }
     return result.count <= Self.readLimit ? result : Set(result.sorted().prefix(Self.readLimit))
+  }
+
+  /// Whether a complete fetch shows every live record of this path, so that one which is missing has to be asked for.
+  private func isWatched(_ path: ProtocolPath) -> Bool {
+    LiveSet.covers(path) || path == EncryptionControl.audience
+  }
+
+  /// Without heads, what a complete fetch shows is what there is: from the first on there is a view.
+  private mutating func noteShown(wall: WallTime, _ outcome: inout OfferOutcome) {
+    guard acceptedAt == nil, records.newest(.record(network.id.recordID)) != nil, !records.definitions.isEmpty else {
+      return
+    }
+    acceptedAt = wall
+    outcome.changed = true
   }
 
   private mutating func judge(

@@ -3,8 +3,8 @@ public import DWN
 public import Identity
 public import Wire
 
-/// A network as its accepted state shows it: everything in it was signed by who may say it, is covered by the anchor's head, and
-/// can be used. What a seen delete or an expiry took away is no longer in it.
+/// A network as its accepted state shows it: everything in it was signed by who may say it, is covered by the anchor's head if the
+/// network has heads, and can be used. What a seen delete or an expiry took away is no longer in it.
 public struct MeshView: Hashable, Sendable {
   /// The head that was accepted, and since when.
   public struct Head: Hashable, Sendable {
@@ -59,7 +59,8 @@ public struct MeshView: Hashable, Sendable {
   }
 
   public var network: NetworkReference
-  public var head: Head
+  /// `nil` in a network without heads (`trust.md` section 9).
+  public var head: Head?
   /// `nil` when the anchor's network record does not parse.
   public var record: NetworkRecord?
   /// Sorted by key, with this device among them.
@@ -83,6 +84,8 @@ public struct MeshView: Hashable, Sendable {
 public enum Membership: Hashable, Sendable {
   /// No state was accepted yet.
   case waitingForHead
+  /// In a network without heads: no node has shown its records yet.
+  case waitingForRecords
   /// It has no key of the network.
   case waitingForKey
   /// The accepted state has no usable node record for it.

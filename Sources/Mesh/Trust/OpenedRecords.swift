@@ -16,18 +16,16 @@ struct OpenedRecords: Sendable {
     case unusable(MeshError)
   }
 
-  private var cipher: JWERecordCipher
+  private var cipher: any RecordCipher
   private var payloads: [String: Payload] = [:]
 
-  init(network: NetworkReference, identity: MachineIdentity) {
-    cipher = JWERecordCipher(
-      network: network, identity: identity, keyring: NetworkKeyring(network, of: identity), epoch: .first,
-      definition: nil)
+  init(_ cipher: any RecordCipher) {
+    self.cipher = cipher
   }
 
   /// What could not be opened for want of a key is tried again.
-  mutating func use(_ keyring: NetworkKeyring) {
-    cipher.keyring = keyring
+  mutating func use(_ cipher: any RecordCipher) {
+    self.cipher = cipher
     payloads = payloads.filter { if case .unusable = $0.value { false } else { true } }
   }
 

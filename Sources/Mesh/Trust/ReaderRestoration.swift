@@ -24,7 +24,8 @@ extension MeshReader {
     for write in writes {
       guard let data = write.data, let initial = initials[write.write.recordID] else { continue }
       switch (write.write.protocolURI, write.write.path) {
-      case (KeyDeliveryProtocol.uri, _): _ = try? keys.insert(write.write, data: data, initial: initial)
+      case (_, _) where write.write.carriesMeshKeys:
+        _ = try? keys.take(write.write, data: data, initial: initial, into: &records)
       case (_, MeshProtocol.head):
         if let record = try? HeadRecord(parsing: data) {
           restoredHeads.append(HeadLine.Entry(record: record, write: write.write, data: data, initial: initial))
@@ -32,8 +33,9 @@ extension MeshReader {
       default: _ = try? records.insert(write.write, data: data, initial: initial)
       }
     }
-    opened.use(keys.keyring)
+    opened.use(keys.opening)
     records.restore(ended: stored.ended)
+    if !network.envelope.hasHeads { acceptedAt = stored.accepted?.acceptedAt }
     if let accepted = stored.accepted, let head = restoredHeads.first(where: { $0.element == accepted.head }) {
       let set = records.liveSet(at: head.stamp)
       if set.hash == head.record.records {

@@ -59,8 +59,10 @@ struct RecordChecks: Sendable {
 
   private func checkWrite(_ signed: SignedMessage, _ entry: ReplyEntry) throws(Rejection) -> Checked {
     let write = try self.write(signed)
-    if write.protocolURI == KeyDeliveryProtocol.uri {
+    if write.protocolURI == KeyDeliveryProtocol.uri, network.envelope == .jwe {
       guard try checkDelivery(write) else { return .irrelevant }
+    } else if write.path.isControl, network.envelope == .v1 {
+      guard try checkControl(write) else { return .irrelevant }
     } else {
       guard try checkMeshWrite(write) else { return .irrelevant }
     }
@@ -116,6 +118,26 @@ struct RecordChecks: Sendable {
     return write.tags?[KeyDeliveryProtocol.Tag.contextID]?.string == network.id.text
   }
 
+  /// Audience records and deliveries of encryption v1. `false`: of another network.
+  private func checkControl(_ write: RecordsWrite) throws(Rejection) -> Bool {
+    let isAudience = write.path == EncryptionControl.audience
+    guard isAudience || write.path == EncryptionControl.delivery, write.protocolURI == MeshProtocol.uri else {
+      throw Rejection(.notOfTheMesh)
+    }
+    guard authority.mayDeliverKeys(write.author) else { throw Rejection(.onlyOwnerDelivers) }
+    guard write.schema == (isAudience ? EncryptionControl.audienceSchema : EncryptionControl.deliverySchema) else {
+      throw Rejection(.wrongSchema)
+    }
+    guard write.dataFormat == "application/json" else { throw Rejection(.wrongFormat) }
+    guard !write.published else { throw Rejection(.published) }
+    guard write.signed.payload.protocolRole == nil else { throw Rejection(.roleInSignature) }
+    guard write.isInitial else { throw Rejection(.controlRecordUpdated) }
+    guard isAudience == (write.encryption == nil) else {
+      throw isAudience ? Rejection(.audienceEncrypted) : Rejection(.keyInClear)
+    }
+    return EncryptionControl.audience(of: write)?.name.isAudience(of: network.id) ?? false
+  }
+
   private func checkDefinition(_ signed: SignedMessage) throws(Rejection) -> Checked {
     guard authority.mayConfigure(signed.author) else { throw Rejection(.onlyOwnerConfigures) }
     guard signed.payload.protocolRole == nil else { throw Rejection(.roleInSignature) }
@@ -134,6 +156,16 @@ struct RecordChecks: Sendable {
       // Keys are taken from deliveries by who signed them; the definition under which they are stored steers nothing.
       return .irrelevant
     }
+  }
+}
+
+extension RecordsWrite {
+  /// Whether it brings this device, or takes from it, what it reads and writes with.
+  var carriesMeshKeys: Bool { protocolURI == KeyDeliveryProtocol.uri || path.isControl }
+
+  /// Whether it hands a private key to its recipient.
+  var deliversMeshKeys: Bool {
+    protocolURI == KeyDeliveryProtocol.uri || path == EncryptionControl.delivery
   }
 }
 

@@ -33,12 +33,14 @@ public enum RefusalReason: Hashable, Sendable, CustomStringConvertible {
   /// Two heads with one `seq` and different content.
   case equivocation
   case headMalformed(String)
-  /// The initial write of the network does not commit to the JWE envelope.
-  case envelopeNotSupported
-  /// The network committed to the JWE envelope, the definition declares another.
-  case envelopeChanged
+  /// The initial write of the network does not commit to the envelope that this network is read with.
+  case otherEnvelope(Envelope)
+  /// The network committed to this envelope, the definition declares another.
+  case envelopeChanged(Envelope)
   case definitionUnusable(String)
   case keyInClear
+  case audienceEncrypted
+  case controlRecordUpdated
   case keyUnusable(String)
   case tooManyRecords
 
@@ -70,10 +72,14 @@ public enum RefusalReason: Hashable, Sendable, CustomStringConvertible {
     case .headNotRising: "a head must have a higher seq and a later time than the one before"
     case .equivocation: "the anchor signed two different heads with this seq"
     case .headMalformed(let reason): "the head cannot be read: \(reason)"
-    case .envelopeNotSupported: "the network does not commit to the JWE envelope, the only one that this version reads"
-    case .envelopeChanged: "the network id commits to the JWE envelope, and this definition declares another"
+    case .otherEnvelope(let envelope):
+      "the network's initial write does not commit to the envelope \(envelope.rawValue), with which this machine joined it"
+    case .envelopeChanged(let envelope):
+      "the network id commits to the envelope \(envelope.rawValue), and this definition declares another"
     case .definitionUnusable(let reason): reason
     case .keyInClear: "a network key in clear text is refused"
+    case .audienceEncrypted: "an audience record is in clear, and this one is encrypted"
+    case .controlRecordUpdated: "records of audiences and their keys are never updated"
     case .keyUnusable(let reason): "the delivered key cannot be used: \(reason)"
     case .tooManyRecords: "the network has more than \(MeshReader.recordLimit) live records"
     }

@@ -65,8 +65,8 @@ struct VerifiedArchive: Sendable {
     stale = []
     for (record, stamp) in reader.records.ended where ended[record] != stamp { change.ended[record] = stamp }
     change.forgotten = ended.keys.filter { reader.records.ended[$0] == nil }.sorted()
-    if let head = reader.heads.accepted, let acceptedAt = reader.acceptedAt {
-      let acceptance = StoredAcceptance(head: head.element, acceptedAt: acceptedAt)
+    if let acceptedAt = reader.acceptedAt {
+      let acceptance = StoredAcceptance(head: reader.heads.accepted?.element ?? "", acceptedAt: acceptedAt)
       if acceptance != self.acceptance { change.accepted = acceptance }
       self.acceptance = acceptance
     }

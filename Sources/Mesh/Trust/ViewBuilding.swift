@@ -7,13 +7,20 @@ extension MeshReader {
   /// The network as its accepted state shows it, without what deletes and expiry took away since. `nil` while no state was
   /// accepted.
   public func view(at wall: WallTime) -> MeshView? {
-    guard let head = acceptedHead, let set = records.accepted?.set else { return nil }
+    guard let live = acceptedRecords else { return nil }
     var builder = ViewBuilder(reader: self, wall: wall)
-    let live = records.slots.values.compactMap { versions in
-      versions.last { set.elements.contains($0.write.signed.element) }
-    }
     for held in live.sorted(by: Self.isOlder) where !records.isEnded(held.write.contextID) { builder.add(held) }
-    return builder.view(head)
+    return builder.view(acceptedHead)
+  }
+
+  /// What the head in force covers; in a network without heads, the newest of every slot. `nil` while there is nothing to believe.
+  private var acceptedRecords: [HeldRecords.Held]? {
+    if !network.envelope.hasHeads { return acceptedAt.map { _ in records.live(at: WallTime(microseconds: .max)) } }
+    return (records.accepted?.set).map { set in
+      records.slots.values.compactMap { versions in
+        versions.last { set.elements.contains($0.write.signed.element) }
+      }
+    }
   }
 
   /// Of two that claim one thing the older is used (`trust.md` section 2, end).
@@ -25,13 +32,20 @@ extension MeshReader {
   public func membership(at wall: WallTime) -> Membership {
     let ownNodes = ownNodeWrites
     guard let view = view(at: wall) else {
-      if let head = heads.pending.last, keys.keyring.key(of: head.record.epoch) == nil { return .waitingForKey }
+      if !network.envelope.hasHeads { return .waitingForRecords }
+      if let head = heads.pending.last, !keys.haveKey(of: head.record.epoch) { return .waitingForKey }
       return .waitingForHead
     }
     if view.own != nil { return .member }
     if ownNodes.contains(where: { !records.isEnded($0.write.contextID) && isExpired($0, at: wall) }) { return .expired }
+    if ownNodes.contains(where: { !records.isEnded($0.write.contextID) && lacksKey($0) }) { return .waitingForKey }
     // Keys are handed to members only: whoever holds one and has no node record any more was one.
-    return ownRecordEnded || keys.held != nil ? .removed : .notAMember
+    return ownRecordEnded || keys.wereDelivered ? .removed : .notAMember
+  }
+
+  private func lacksKey(_ held: HeldRecords.Held) -> Bool {
+    guard case .unusable(.unreadable(_, .envelope(.missingAudienceKey))) = opened.peek(held) else { return false }
+    return true
   }
 
   private var ownNodeWrites: [HeldRecords.Held] {
@@ -59,14 +73,20 @@ extension MeshReader {
   /// The epoch whose key this device must hold before it writes anything encrypted: the highest of any verified head.
   public var epoch: KeyEpoch? { heads.highestEpoch }
 
-  /// Encrypts what this device writes: with the newest epoch seen and the anchor's type keys. `nil` while there is no accepted
-  /// state, or the key of that epoch has not arrived (`trust.md` section 6).
-  public var cipher: JWERecordCipher? {
-    guard let head = heads.accepted, let epoch = heads.highestEpoch, keys.keyring.key(of: epoch) != nil,
-      let definition = records.definition(at: head.stamp)?.definition
-    else { return nil }
-    return JWERecordCipher(
-      network: network, identity: identity, keyring: keys.keyring, epoch: epoch, definition: definition)
+  /// Encrypts what this device writes: with the newest keys and the anchor's type keys. `nil` while there is no accepted state, or a
+  /// key that it takes has not arrived (`trust.md` section 6).
+  public var cipher: (any RecordCipher)? {
+    guard acceptedAt != nil else { return nil }
+    let definition = heads.accepted.map { records.definition(at: $0.stamp) } ?? records.definitions.last
+    guard let definition else { return nil }
+    return keys.sealing(epoch: heads.highestEpoch, definition: definition.definition, records: records)
+  }
+
+  /// Whether this device's newest record at a path below its node can be read by everybody who may: if not, it is to be written
+  /// anew.
+  public func isCurrent(_ path: ProtocolPath, below node: ContextID) -> Bool {
+    guard let held = records.newest(.place(path, node)), let cipher else { return true }
+    return cipher.isCurrent(held.write)
   }
 }
 
@@ -165,7 +185,7 @@ private struct ViewBuilder {
     }
   }
 
-  mutating func view(_ head: MeshView.Head) -> MeshView {
+  mutating func view(_ head: MeshView.Head?) -> MeshView {
     giveNames()
     return MeshView(
       network: reader.network, head: head, record: record, nodes: nodes.sorted { $0.key < $1.key }, members: members,

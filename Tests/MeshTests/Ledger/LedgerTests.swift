@@ -24,7 +24,7 @@ struct LedgerTests {
         MeshProtocol.uri, KeyDeliveryProtocol.uri, "network", "network/node", "network/aclPolicy", "network/head",
       ])
     let view = try #require(history.anchorReader.view(at: history.wall))
-    #expect(view.head.seq == 1 && view.head.epoch == .first)
+    #expect(view.head?.seq == 1 && view.head?.epoch == .first)
     #expect(view.own?.name == "first")
     #expect(view.policy == .accepted(.acceptAll))
     #expect(view.own?.meshIP == (try AddressPlan(cidr: "10.200.0.0/16").ipv4(for: history.anchor.did)))
@@ -58,7 +58,7 @@ struct LedgerTests {
       #expect(outcome.refusals.allSatisfy { $0.path == "network/node/endpoint" }, "seed \(seed)")
       guard live.contains(machine.did) else { continue }
       let view = try #require(reader.view(at: history.wall), "seed \(seed)")
-      #expect(view.head.seq == history.headSeq)
+      #expect(view.head?.seq == history.headSeq)
       #expect(Set(view.nodes.map(\.did)) == live, "seed \(seed)")
       #expect(view.unused.isEmpty)
       #expect(reader.membership(at: history.wall) == .member)
@@ -250,7 +250,7 @@ struct LedgerTests {
       try history.ledger.updateNetwork(history.id, now: history.wall) { $0.anchorEndpoints.append("http://b:8787") })
     let view = try #require(history.anchorReader.view(at: history.wall))
     #expect(view.record?.anchorEndpoints == ["http://a:8787", "http://b:8787"])
-    #expect(view.head.seq == 2)
+    #expect(view.head?.seq == 2)
   }
 
   @Test("own records are initial writes that squash, without a role, and rise above what is shown")

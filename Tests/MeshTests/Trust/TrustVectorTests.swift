@@ -28,7 +28,7 @@ struct TrustVectorTests {
     #expect(reader.mismatch == nil)
     #expect(reader.refusals.isEmpty)
     let view = try #require(reader.view)
-    #expect(view.head.epoch.number == 1_795_262_420)
+    #expect(view.head?.epoch.number == 1_795_262_420)
     #expect(view.nodes.map(\.did).sorted() == [vectors.network.anchor, try vectors.identity("node-b").did].sorted())
     #expect(view.own?.name == "work laptop")
     #expect(view.own?.record.owner == (try vectors.identity("member").did))
@@ -124,7 +124,7 @@ struct TrustVectorTests {
       if case .keyUnusable = reason { true } else { false }
     case "older than the slot": reason == .olderThanSlot
     case "only the tenant configures": reason == .onlyOwnerConfigures
-    case "the network id commits to the JWE envelope": reason == .envelopeChanged
+    case "the network id commits to the JWE envelope": reason == .envelopeChanged(.jwe)
     case "its delete was seen": reason == .ended
     default: false
     }
