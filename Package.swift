@@ -65,6 +65,7 @@ let package = Package(
     .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
     .systemLibrary(name: "CMnl", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
     .systemLibrary(name: "CSecp256k1", pkgConfig: "libsecp256k1", providers: [.apt(["libsecp256k1-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CLinux"),
 
     module("Wire", []),
@@ -80,7 +81,7 @@ let package = Package(
     module(
       "DWNNode",
       [
-        "DWN", "Identity", "Cryptography", "Wire", .grdb, .nio, .nioPosix, .nioHTTP1, .nioWebSocket, .nioSSL,
+        "DWN", "Identity", "Cryptography", "Wire", "CZstd", .grdb, .nio, .nioPosix, .nioHTTP1, .nioWebSocket, .nioSSL,
         .log, .metrics,
       ]),
     module(

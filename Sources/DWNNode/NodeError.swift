@@ -16,6 +16,15 @@ public enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
   case familyMissing(address: String)
   case cannotListen(address: String, reason: String)
   case badTLSFile(path: String, reason: String)
+  case noDatabase(path: String)
+  /// Written by an earlier version of the program, where nothing may be changed.
+  case olderDatabase(path: String, version: Int)
+  case wouldOverwrite(path: String)
+  case unusableBackup(path: String, reason: String)
+  case cannotReadOrWrite(path: String, reason: String)
+  case unknownTenant(String)
+  case tenantNotEmpty(String, messages: Int)
+  case badExport(line: Int, reason: String)
 
   public var description: String {
     switch self {
@@ -38,6 +47,17 @@ public enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
       "this machine cannot listen on \(address), since it lacks that version of IP: name other addresses with --listen"
     case .cannotListen(let address, let reason): "cannot listen on \(address): \(reason)"
     case .badTLSFile(let path, let reason): "\(path) cannot be used for TLS: \(reason)"
+    case .noDatabase(let path): "there is no database \(path): name the folder of a node with --data"
+    case .olderDatabase(let path, let version):
+      "the database \(path) has version \(version), of an earlier meshd: start the node once, which brings it up to date"
+    case .wouldOverwrite(let path):
+      "\(path) is there already, and nothing is overwritten: name another place, or move it away"
+    case .unusableBackup(let path, let reason): "the backup \(path) cannot be used: \(reason)"
+    case .cannotReadOrWrite(let path, let reason): "\(path): \(reason)"
+    case .unknownTenant(let did): "the node has nothing of \(did): 'meshd dwn tenants' lists those of whom it has"
+    case .tenantNotEmpty(let did, let messages):
+      "the node has \(messages) messages of \(did) already: an import is for a tenant of whom it has none"
+    case .badExport(let line, let reason): "the export cannot be used from line \(line) on: \(reason)"
     }
   }
 

@@ -7,7 +7,10 @@ import Wire
 
 struct DWNCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "dwn", abstract: "Run a Decentralized Web Node by itself.", subcommands: [Serve.self])
+    commandName: "dwn", abstract: "Run a Decentralized Web Node by itself, and look after one.",
+    subcommands: [
+      Serve.self, Tenants.self, Stats.self, Backup.self, Restore.self, Export.self, Import.self,
+    ])
 
   struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -36,6 +36,9 @@ enum Terminal {
     write("Warning: " + plain(text) + "\n", to: STDERR_FILENO)
   }
 
+  /// How a job goes on.
+  static func note(_ text: String) { write(plain(text) + "\n", to: STDERR_FILENO) }
+
   static func write(_ text: String, to descriptor: Int32) {
     let bytes = Array(text.utf8)
     var offset = 0

@@ -7,7 +7,9 @@ extension MeshdLab {
   @Suite struct CommandFormTests {
     static let commands = [
       "", "init", "up", "down", "status", "peer", "peer add", "peer approve", "peer list", "network", "network create",
-      "network join", "network leave", "acl", "acl show", "dwn", "dwn serve", "version",
+      "network join", "network leave", "acl", "acl show", "dwn", "dwn serve", "dwn tenants", "dwn stats", "dwn backup",
+      "dwn restore",
+      "dwn export", "dwn import", "version",
     ]
 
     @Test("every command has help, and asking for it does nothing else")

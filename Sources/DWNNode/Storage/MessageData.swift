@@ -10,6 +10,14 @@ enum MessageData: Sendable {
     }
   }
 
+  /// A part of it. The range lies within the size.
+  func read(_ range: Range<Int>) throws -> [UInt8] {
+    switch self {
+    case .bytes(let bytes): Array(bytes[range])
+    case .file(let file): try file.read(range)
+    }
+  }
+
   /// All of it in memory.
   func bytes() throws -> [UInt8] {
     switch self {

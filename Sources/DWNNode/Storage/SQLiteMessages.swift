@@ -9,6 +9,8 @@ struct SQLiteMessages: MessageReader {
   let database: Database
   let tenant: Int64
   let folder: DataFolder
+  /// Whether who held a role once still counts as its holder: for messages of an earlier time that are admitted again.
+  var seesEndedRoles = false
 
   func messages(of record: RecordID) throws -> [StoredMessage] {
     try fetch("record_id = ? ORDER BY id", [record.text])
@@ -53,7 +55,7 @@ struct SQLiteMessages: MessageReader {
 
   func roleRecord(_ place: SiblingPlace, recipient: DID) throws -> StoredMessage? {
     try fetch(
-      "recipient = ? AND \(Self.atPlace) AND is_latest AND kind = 'write' LIMIT 1",
+      "recipient = ? AND \(Self.atPlace) AND \(seesEndedRoles ? "is_initial" : "is_latest") AND kind = 'write' LIMIT 1",
       [recipient.text] + Self.values(place)
     ).first
   }

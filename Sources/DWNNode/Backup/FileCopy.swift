@@ -1,0 +1,120 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// Copies and moves files so that what a person is told is there survives a power cut, and nothing that is there is lost.
+enum FileCopy {
+  /// Whether something has this name, be it a link that leads nowhere.
+  static func exists(_ path: String) -> Bool {
+    var status = stat()
+    return lstat(path, &status) == 0
+  }
+
+  static func size(_ path: String) -> Int? {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG ? Int(status.st_size) : nil
+  }
+
+  /// The names in a folder; `nil` if it is none.
+  static func names(in folder: String) -> [String]? {
+    guard let directory = opendir(folder) else { return nil }
+    defer { closedir(directory) }
+    var names: [String] = []
+    while let entry = readdir(directory) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+    return names
+  }
+
+  /// A new folder for its owner alone.
+  static func makeFolder(_ path: String) throws(NodeError) {
+    guard mkdir(path, 0o700) == 0 else { throw failure(path) }
+  }
+
+  /// A new file for its owner alone, open for writing.
+  static func create(_ path: String) throws(NodeError) -> Int32 {
+    let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard descriptor >= 0 else { throw errno == EEXIST ? .wouldOverwrite(path: path) : failure(path) }
+    return descriptor
+  }
+
+  /// Copies a file to a name that is free, and flushes it. Returns `false` if there is no such file. `copied` is told of each piece.
+  static func copy(_ source: String, to target: String, copied: (Int) -> Void = { _ in }) throws(NodeError) -> Bool {
+    let input = open(source, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    guard input >= 0 else {
+      if errno == ENOENT { return false }
+      throw failure(source)
+    }
+    defer { close(input) }
+    let output = try create(target)
+    defer { close(output) }
+    var buffer = [UInt8](repeating: 0, count: 1 << 20)
+    while true {
+      let count = read(input, &buffer, buffer.count)
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else { throw failure(source) }
+      if count == 0 { break }
+      try write(buffer[..<count], to: output, path: target)
+      copied(count)
+    }
+    guard fsync(output) == 0 else { throw failure(target) }
+    return true
+  }
+
+  static func write(_ bytes: ArraySlice<UInt8>, to descriptor: Int32, path: String) throws(NodeError) {
+    var rest = bytes
+    while !rest.isEmpty {
+      let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress!, $0.count) }
+      if count > 0 { rest = rest.dropFirst(count) } else if errno != EINTR { throw failure(path) }
+    }
+  }
+
+  static func flush(_ path: String) throws(NodeError) {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw failure(path) }
+    defer { close(descriptor) }
+    guard fsync(descriptor) == 0 else { throw failure(path) }
+  }
+
+  /// Gives a folder a name that is free, or that an empty folder has.
+  static func move(folder source: String, to target: String) throws(NodeError) {
+    guard rename(source, target) == 0 else {
+      throw errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR ? .wouldOverwrite(path: target) : failure(target)
+    }
+    try flush(parent(of: target))
+  }
+
+  /// Gives a file a name that is free.
+  static func move(file source: String, to target: String) throws(NodeError) {
+    guard link(source, target) == 0 else {
+      throw errno == EEXIST ? .wouldOverwrite(path: target) : failure(target)
+    }
+    unlink(source)
+    try flush(parent(of: target))
+  }
+
+  /// Removes a folder of files that this process made.
+  static func removeFolder(_ path: String) {
+    for name in names(in: path) ?? [] where unlink(path + "/" + name) != 0 && errno == EISDIR {
+      removeFolder(path + "/" + name)
+    }
+    rmdir(path)
+  }
+
+  static func parent(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
+  static func name(of path: String) -> String {
+    path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
+  }
+
+  static func failure(_ path: String) -> NodeError {
+    if errno == ENOSPC || errno == EDQUOT { return .diskFull(path: path) }
+    return .cannotReadOrWrite(path: path, reason: String(cString: strerror(errno)).lowercased())
+  }
+}

@@ -1,0 +1,108 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+import GRDB
+import Wire
+
+/// Told how far a long job is: bytes or messages that are done, and of how many.
+public typealias JobProgress = (_ done: Int, _ total: Int) -> Void
+
+/// A copy of everything that a node has, of one instant, made while the node runs: a folder that is laid out like the node's own.
+///
+/// A backup has its name once it is complete, verified and on the disk. It never takes the place of something else.
+public enum NodeBackup {
+  public struct Summary: Hashable, Sendable {
+    /// Of the database and the files with large data.
+    public var bytes: Int
+    public var dataFiles: Int
+    public var messages: Int
+  }
+
+  /// How often a node may remove large data from under a copy before it is given up.
+  private static let attempts = 10
+  private static let pagesAtATime: CInt = 1024
+
+  public static func make(
+    of databasePath: String, to destination: String, progress: @escaping JobProgress = { _, _ in }
+  ) throws(NodeError) -> Summary {
+    let archive = try NodeArchive(databasePath: databasePath)
+    defer { archive.close() }
+    guard !FileCopy.exists(destination) || FileCopy.names(in: destination)?.isEmpty == true else {
+      throw .wouldOverwrite(path: destination)
+    }
+    let part = destination + "." + Hex.encode(SystemRandom().bytes(4)) + ".part"
+    try FileCopy.makeFolder(part)
+    do {
+      let summary = try copy(archive, into: part + "/" + FileCopy.name(of: databasePath), progress: progress)
+      try FileCopy.flush(part)
+      try FileCopy.move(folder: part, to: destination)
+      return summary
+    } catch {
+      FileCopy.removeFolder(part)
+      throw NodeError(error, path: databasePath)
+    }
+  }
+
+  private static func copy(_ archive: NodeArchive, into target: String, progress: @escaping JobProgress) throws
+    -> Summary
+  {
+    let dataTarget = DataFolder.path(of: target)
+    try FileCopy.makeFolder(dataTarget)
+    var copied: Set<String> = []
+    for _ in 0..<attempts {
+      let summary = try archive.read { database -> Summary? in
+        // The files first, as long as they are there; they never change. Then the database of the same instant.
+        let files = try files(database)
+        let pages = try Int.fetchOne(database, sql: "PRAGMA page_count") ?? 0
+        let pageSize = try Int.fetchOne(database, sql: "PRAGMA page_size") ?? 0
+        let total = files.values.reduce(pages * pageSize, +)
+        var done = files.reduce(0) { $0 + (copied.contains($1.key) ? $1.value : 0) }
+        for (name, size) in files.sorted(by: { $0.key < $1.key }) where !copied.contains(name) {
+          let isThere = try FileCopy.copy(archive.folder.path(of: name), to: dataTarget + "/" + name) {
+            done += $0
+            progress(done, total)
+          }
+          guard isThere else { return nil }
+          guard FileCopy.size(dataTarget + "/" + name) == size else {
+            throw NodeError.corruptDatabase(path: archive.path, detail: "the data file \(name) has not \(size) bytes")
+          }
+          copied.insert(name)
+        }
+        try copy(database, to: target) { progress(done + $0 * pageSize, total) }
+        for name in copied where files[name] == nil { unlink(dataTarget + "/" + name) }
+        return Summary(
+          bytes: total, dataFiles: files.count,
+          messages: try Int.fetchOne(database, sql: "SELECT count(*) FROM message") ?? 0)
+      }
+      guard let summary else { continue }
+      try FileCopy.flush(dataTarget)
+      return summary
+    }
+    throw NodeError.databaseFailed(
+      path: archive.path, reason: "large data was removed faster than it could be copied: try again")
+  }
+
+  /// Files of this state of the database, and their sizes.
+  private static func files(_ database: Database) throws -> [String: Int] {
+    var files: [String: Int] = [:]
+    let rows = try Row.fetchCursor(
+      database, sql: "SELECT name, data_size FROM data_file JOIN message ON message.id = data_file.message")
+    while let row = try rows.next() { files[row[0]] = row[1] as Int? ?? 0 }
+    return files
+  }
+
+  private static func copy(_ source: Database, to target: String, copied: @escaping (Int) -> Void) throws {
+    Glibc.close(try FileCopy.create(target))
+    let queue = try DatabaseQueue(path: target)
+    defer { try? queue.close() }
+    try queue.writeWithoutTransaction { copy in
+      try source.backup(to: copy, pagesPerStep: pagesAtATime) { copied($0.completedPageCount) }
+      let findings = try String.fetchAll(copy, sql: "PRAGMA quick_check(1)")
+      guard findings == ["ok"] else {
+        throw NodeError.corruptDatabase(path: target, detail: String((findings.first ?? "no answer").prefix(200)))
+      }
+    }
+    try queue.close()
+    try FileCopy.flush(target)
+  }
+}

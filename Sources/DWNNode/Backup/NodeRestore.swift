@@ -1,0 +1,95 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+import GRDB
+import Wire
+
+/// Makes a node's folder out of a backup, where there is none.
+///
+/// What was written after the backup is gone, so the feed begins a new epoch: a subscriber's place in the old one means nothing
+/// any more, and the subscriber is told to look at everything again.
+public enum NodeRestore {
+  public struct Summary: Hashable, Sendable {
+    public var tenants: Int
+    public var messages: Int
+    public var dataFiles: Int
+    /// Of the feed, from now on.
+    public var epoch: String
+  }
+
+  /// Nobody else may use the folder of the database meanwhile.
+  public static func run(
+    from backup: String, to databasePath: String, progress: JobProgress = { _, _ in }
+  ) throws(NodeError) -> Summary {
+    let source = backup + "/" + FileCopy.name(of: databasePath)
+    guard let size = FileCopy.size(source) else {
+      throw .unusableBackup(path: backup, reason: "there is no \(FileCopy.name(of: databasePath)) in it")
+    }
+    guard !FileCopy.exists(databasePath) else { throw .wouldOverwrite(path: databasePath) }
+    let dataFolder = DataFolder.path(of: databasePath)
+    guard !FileCopy.exists(dataFolder) || FileCopy.names(in: dataFolder)?.isEmpty == true else {
+      throw .wouldOverwrite(path: dataFolder)
+    }
+    let part = databasePath + "." + Hex.encode(SystemRandom().bytes(4)) + ".part"
+    let partData = DataFolder.path(of: part)
+    do {
+      try copy(source, size: size, to: part, progress)
+      let summary = try begin(part, backup: backup)
+      try FileCopy.flush(partData)
+      // The database comes last: without it there is no node yet.
+      try FileCopy.move(folder: partData, to: dataFolder)
+      try FileCopy.move(file: part, to: databasePath)
+      return summary
+    } catch {
+      for suffix in ["", "-wal", "-shm"] { unlink(part + suffix) }
+      FileCopy.removeFolder(partData)
+      throw NodeError(error, path: backup)
+    }
+  }
+
+  private static func copy(_ source: String, size: Int, to part: String, _ progress: JobProgress) throws(NodeError) {
+    let sourceData = DataFolder.path(of: source)
+    let partData = DataFolder.path(of: part)
+    let names = (FileCopy.names(in: sourceData) ?? []).sorted()
+    let total = names.reduce(size) { $0 + (FileCopy.size(sourceData + "/" + $1) ?? 0) }
+    var done = 0
+    try FileCopy.makeFolder(partData)
+    for name in names {
+      _ = try FileCopy.copy(sourceData + "/" + name, to: partData + "/" + name) {
+        done += $0
+        progress(done, total)
+      }
+    }
+    // A folder that was copied while it was in use has a log beside the database.
+    for suffix in ["", "-wal"] {
+      _ = try FileCopy.copy(source + suffix, to: part + suffix) {
+        done += $0
+        progress(done, max(done, total))
+      }
+    }
+  }
+
+  /// Checks what was copied, brings it up to date, and lets the feed begin anew.
+  private static func begin(_ path: String, backup: String) throws -> Summary {
+    let folder = DataFolder(path: DataFolder.path(of: path), largestStaging: 0, random: SystemRandom())
+    let pool = try StoreRepair.open(path: path, folder: folder)
+    defer { try? DurableDatabase.close(pool) }
+    return try pool.write { database in
+      let files = try Row.fetchCursor(
+        database, sql: "SELECT name, data_size FROM data_file JOIN message ON message.id = data_file.message")
+      var count = 0
+      while let row = try files.next() {
+        let name: String = row[0]
+        guard FileCopy.size(folder.path(of: name)) == row[1] else {
+          throw NodeError.unusableBackup(path: backup, reason: "the data file \(name) is missing, or not whole")
+        }
+        count += 1
+      }
+      try database.execute(sql: "UPDATE node SET epoch = lower(hex(randomblob(16))), closed_in_order = 1")
+      return Summary(
+        tenants: try Int.fetchOne(database, sql: "SELECT count(*) FROM tenant") ?? 0,
+        messages: try Int.fetchOne(database, sql: "SELECT count(*) FROM message") ?? 0, dataFiles: count,
+        epoch: try String.fetchOne(database, sql: "SELECT epoch FROM node") ?? "")
+    }
+  }
+}

@@ -1,0 +1,155 @@
+import DWN
+import GRDB
+import Identity
+import Wire
+
+/// Admits the messages of an export, one after the other, within one transaction.
+struct ImportAdmission {
+  private static let mostListed = 100
+  /// What was room enough on the node that the messages come from is room enough here.
+  private static let limits = NodeLimits(largestData: .max, largestStaging: .max, recordsByAnyone: .max)
+
+  private let lines: ZstdLines
+  private let database: Database
+  private let folder: DataFolder
+  private let resolver: any DIDResolver
+  private let definitions = DefinitionCache()
+  private let head: ExportLine.Head
+  private let tenantNumber: Int64
+  private var line = 1
+
+  init(_ lines: ZstdLines, _ database: Database, _ folder: DataFolder, _ resolver: any DIDResolver) throws {
+    guard let text = try lines.next(), case .head(let head)? = ExportLine(text) else {
+      throw NodeError.badExport(line: 1, reason: "it is no export of this version of meshd")
+    }
+    self.lines = lines
+    self.database = database
+    self.folder = folder
+    self.resolver = resolver
+    self.head = head
+    try database.execute(sql: "INSERT OR IGNORE INTO tenant (did) VALUES (?)", arguments: [head.tenant.text])
+    guard
+      let row = try Row.fetchOne(
+        database, sql: "SELECT id, messages FROM tenant WHERE did = ?", arguments: [head.tenant.text])
+    else { throw NodeError.unknownTenant(head.tenant.text) }
+    tenantNumber = row[0]
+    guard row[1] == 0 else { throw NodeError.tenantNotEmpty(head.tenant.text, messages: row[1]) }
+  }
+
+  mutating func run(_ progress: JobProgress) throws -> TenantImport.Summary {
+    var summary = TenantImport.Summary(tenant: head.tenant, messages: 0)
+    var count = 0
+    while true {
+      switch try next() {
+      case .message(let entry):
+        count += 1
+        let data = try data(of: entry)
+        do {
+          try admit(entry, data)
+          summary.messages += 1
+        } catch let refusal as DWNError {
+          summary.count(refusal, of: entry.message, listing: Self.mostListed)
+        }
+        progress(count, head.messages)
+      case .end(let messages):
+        guard messages == count else { throw unusable("it had \(messages) messages, and \(count) are left") }
+        guard try lines.next() == nil else { throw unusable("something follows its end") }
+        return summary
+      case .head, .data: throw unusable("a message was to follow")
+      }
+    }
+  }
+
+  private mutating func next() throws -> ExportLine {
+    line += 1
+    guard let text = try lines.next() else { throw unusable("its end is missing") }
+    guard let parsed = ExportLine(text) else { throw unusable("this is no line of an export") }
+    return parsed
+  }
+
+  private mutating func data(of entry: ExportLine.Entry) throws -> ReceivedData? {
+    switch entry.content {
+    case .none: return nil
+    case .bytes(let bytes): return ReceivedData(bytes)
+    case .following(let size):
+      let incoming = IncomingData(in: folder, limit: size)
+      var count = 0
+      while count < size {
+        guard case .data(let bytes) = try next(), !bytes.isEmpty, bytes.count <= size - count else {
+          throw unusable("the data of a message was to follow")
+        }
+        try incoming.append(bytes)
+        count += bytes.count
+      }
+      return try incoming.finish()
+    }
+  }
+
+  private func admit(_ entry: ExportLine.Entry, _ data: ReceivedData?) throws {
+    let message = try Message(entry.message)
+    let signed = try SignedMessage(verifying: ClaimedMessage(message, admitting: .everyForm), resolver: resolver)
+    do {
+      try admit(signed, data, transaction(seesEndedRoles: false))
+    } catch let refusal as DWNError where refusal.status == 401 {
+      try admit(signed, data, transaction(seesEndedRoles: true))
+    }
+    if case .file(let file)? = data?.content { file.keep() }
+    try database.execute(
+      sql: "UPDATE message SET arrived = ?, share = ?, grant_id = coalesce(grant_id, ?) WHERE tenant = ? AND cid = ?",
+      arguments: [
+        entry.kept.arrived?.timestamp, entry.kept.share.rawValue, entry.kept.grant?.text, tenantNumber,
+        message.cid.text,
+      ])
+  }
+
+  private func transaction(seesEndedRoles: Bool) -> SQLiteTransaction {
+    SQLiteTransaction(
+      SQLiteMessages(database: database, tenant: tenantNumber, folder: folder, seesEndedRoles: seesEndedRoles))
+  }
+
+  private func admit(_ signed: SignedMessage, _ data: ReceivedData?, _ transaction: SQLiteTransaction) throws {
+    let json = signed.message.value.text
+    let outcome: Outcome
+    switch signed.message.kind {
+    case .recordsWrite:
+      let arrival = try ArrivingWrite(try RecordsWrite(signed), json: json, data: data, limits: Self.limits)
+      do {
+        outcome = try RecordsWriting(
+          tenant: head.tenant, transaction: transaction, definitions: definitions, limits: Self.limits
+        ).outcome(of: arrival)
+      } catch let refusal as DWNError where refusal.isAboutEarlierData {
+        // Kept beside the delete of its record, without its data: whoever might see the record may see the delete.
+        try transaction.insert(arrival.stored(isLatest: false), data: nil)
+        return
+      }
+    case .recordsDelete:
+      outcome = try RecordsDeleting(tenant: head.tenant, transaction: transaction, definitions: definitions)
+        .outcome(of: signed, json: json)
+    case .protocolsConfigure:
+      outcome = try ProtocolsConfiguring(tenant: head.tenant, transaction: transaction)
+        .outcome(of: signed, definition: try ProtocolDefinition(configure: signed), json: json)
+    default: throw DWNError(400, "SchemaValidatorFailure", "a \(signed.message.kind.rawValue) is not kept")
+    }
+    let status = outcome.reply.status
+    guard status.isSuccess else { throw DWNError(status.code, "\(status.code)", status.detail) }
+  }
+
+  private func unusable(_ reason: String) -> NodeError { .badExport(line: line, reason: reason) }
+}
+
+extension TenantImport.Summary {
+  fileprivate mutating func count(_ refusal: DWNError, of message: JSONValue, listing most: Int) {
+    if refused.count < most {
+      refused.append(.init(messageCID: CID(of: message).text, reason: refusal.description))
+    } else {
+      furtherRefusals += 1
+    }
+  }
+}
+
+extension DWNError {
+  /// The one thing that a write lacks whose data is gone because its record was deleted.
+  fileprivate var isAboutEarlierData: Bool {
+    code == "RecordsWriteMissingDataInPrevious" || code == "RecordsWriteMissingEncodedDataInPrevious"
+  }
+}

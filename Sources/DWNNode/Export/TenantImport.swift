@@ -1,0 +1,58 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+import GRDB
+public import Identity
+import Wire
+
+/// Takes an export in, for a tenant of whom the node has nothing yet: all of it, or nothing.
+///
+/// Every message is admitted as if it came now, in the order of the feed it came from: form, identifiers, signatures, data, the
+/// protocol's rules, and the author's right. A role that ended later counts as it did then. What cannot be admitted is left out,
+/// and named.
+public enum TenantImport {
+  public struct Summary: Hashable, Sendable {
+    public var tenant: DID
+    public var messages: Int
+    public var refused: [Refusal] = []
+    /// Refusals beyond those that are listed.
+    public var furtherRefusals = 0
+  }
+
+  public struct Refusal: Hashable, Sendable {
+    public var messageCID: String
+    public var reason: String
+  }
+
+  /// Nobody else may use the folder of the database meanwhile.
+  public static func run(
+    _ path: String, into databasePath: String, resolver: any DIDResolver = OfflineResolver(),
+    progress: JobProgress = { _, _ in }
+  ) throws(NodeError) -> Summary {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw FileCopy.failure(path) }
+    defer { close(descriptor) }
+    let folder = DataFolder(
+      path: DataFolder.path(of: databasePath), largestStaging: .max, random: SystemRandom())
+    do {
+      let lines = try ZstdLines(descriptor, path: path, longestLine: ExportLine.longest)
+      let pool = try StoreRepair.open(path: databasePath, folder: folder)
+      defer {
+        try? pool.writeWithoutTransaction { try $0.execute(sql: "UPDATE node SET closed_in_order = 1") }
+        try? DurableDatabase.close(pool)
+      }
+      return try pool.writeWithoutTransaction { database in
+        var summary: Summary?
+        try database.inTransaction(.immediate) {
+          var admission = try ImportAdmission(lines, database, folder, resolver)
+          summary = try admission.run(progress)
+          return .commit
+        }
+        guard let summary else { throw NodeError.badExport(line: 1, reason: "it is empty") }
+        return summary
+      }
+    } catch {
+      throw NodeError(error, path: databasePath)
+    }
+  }
+}

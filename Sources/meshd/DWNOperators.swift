@@ -1,0 +1,219 @@
+import Agent
+import ArgumentParser
+import DWNNode
+import Foundation
+import Identity
+import Wire
+
+/// Which node a command is about.
+struct NodeFolderOption: ParsableArguments {
+  @Option(
+    name: .customLong("data"),
+    help: ArgumentHelp("The node's folder: that of 'dwn serve --data', or a state directory.", valueName: "dir"),
+    completion: .directory)
+  var directory: String
+
+  var folder: NodeFolder { NodeFolder(directory) }
+}
+
+extension DWNCommand {
+  struct Tenants: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "List those whose records a node keeps.")
+
+    @OptionGroup var node: NodeFolderOption
+    @OptionGroup var json: JSONOption
+
+    func run() throws {
+      let archive = try NodeArchive(databasePath: node.folder.databasePath)
+      defer { archive.close() }
+      let tenants = try archive.tenants()
+      if json.isOn {
+        return Terminal.print(
+          json: .array(
+            tenants.map { tenant in
+              var object: JSONObject = [
+                "did": .string(tenant.tenant.text), "messages": .integer(Int64(tenant.usage.messages)),
+                "bytes": .integer(Int64(tenant.usage.bytes)), "head": .integer(tenant.head),
+              ]
+              object["registeredAt"] = tenant.registeredAt.map { .string($0) }
+              return .object(object)
+            }))
+      }
+      print(
+        Terminal.table(
+          ["MESSAGES", "SIZE", "REGISTERED", "DID"],
+          tenants.map {
+            [
+              "\($0.usage.messages)", ByteCount.text($0.usage.bytes),
+              $0.registeredAt.map { String($0.prefix(10)) } ?? "-",
+              $0.tenant.text,
+            ]
+          }))
+    }
+  }
+
+  struct Stats: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Say what a node keeps in all.")
+
+    @OptionGroup var node: NodeFolderOption
+    @OptionGroup var json: JSONOption
+
+    func run() throws {
+      let archive = try NodeArchive(databasePath: node.folder.databasePath)
+      defer { archive.close() }
+      let statistics = try archive.statistics()
+      if json.isOn {
+        var messages = JSONObject()
+        for kind in ["write", "delete", "configure"] {
+          messages[kind] = .integer(Int64(statistics.messages[kind] ?? 0))
+        }
+        return Terminal.print(
+          json: [
+            "tenants": .integer(Int64(statistics.tenants)), "registrations": .integer(Int64(statistics.registrations)),
+            "records": .integer(Int64(statistics.records)), "messages": .object(messages),
+            "bytes": .integer(Int64(statistics.bytes)), "dataFiles": .integer(Int64(statistics.dataFiles)),
+            "dataFileBytes": .integer(Int64(statistics.dataFileBytes)),
+            "databaseBytes": .integer(Int64(statistics.databaseBytes)),
+            "logBytes": .integer(Int64(statistics.logBytes)), "epoch": .string(statistics.epoch),
+            "schemaVersion": .integer(Int64(statistics.schemaVersion)),
+          ])
+      }
+      print("Tenants:     \(statistics.tenants) (\(statistics.registrations) registered)")
+      print("Records:     \(statistics.records)")
+      let messages = ["write", "delete", "configure"].map { "\(statistics.messages[$0] ?? 0) \($0)" }
+      print("Messages:    \(messages.joined(separator: ", ")): \(ByteCount.text(statistics.bytes)) with their data")
+      print("Database:    \(ByteCount.text(statistics.databaseBytes)), log \(ByteCount.text(statistics.logBytes))")
+      print("Large data:  \(statistics.dataFiles) files, \(ByteCount.text(statistics.dataFileBytes))")
+      print("Feed epoch:  \(statistics.epoch)")
+    }
+  }
+
+  struct Backup: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Copy everything that a node has, while it runs.",
+      discussion:
+        "The copy is of one instant, and was checked when the command ends. 'meshd dwn restore' makes a node of it.")
+
+    @OptionGroup var node: NodeFolderOption
+    @Argument(help: ArgumentHelp("A folder that is not there yet.", valueName: "folder"), completion: .directory)
+    var destination: String
+    @OptionGroup var json: JSONOption
+
+    func run() throws {
+      let destination = NodeFolder(destination).path
+      let report = JobReport("Copying")
+      let summary = try NodeBackup.make(of: node.folder.databasePath, to: destination, progress: report.update)
+      if json.isOn {
+        return Terminal.print(
+          json: [
+            "backup": .string(destination), "bytes": .integer(Int64(summary.bytes)),
+            "messages": .integer(Int64(summary.messages)), "dataFiles": .integer(Int64(summary.dataFiles)),
+          ])
+      }
+      print("Backed up \(summary.messages) messages (\(ByteCount.text(summary.bytes))) to \(destination)")
+    }
+  }
+
+  struct Restore: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Make a node's folder out of a backup, where there is none.",
+      discussion: """
+        Subscribers are told to look at everything again: what was written after the backup is gone, and their place in the \
+        feed means nothing any more.
+        """)
+
+    @OptionGroup var node: NodeFolderOption
+    @Argument(help: ArgumentHelp("What 'meshd dwn backup' made.", valueName: "folder"), completion: .directory)
+    var backup: String
+    @OptionGroup var json: JSONOption
+
+    func run() throws {
+      let report = JobReport("Restoring")
+      let summary = try node.folder.alone {
+        try NodeRestore.run(from: NodeFolder(backup).path, to: $0, progress: report.update)
+      }
+      if json.isOn {
+        return Terminal.print(
+          json: [
+            "data": .string(node.folder.path), "tenants": .integer(Int64(summary.tenants)),
+            "messages": .integer(Int64(summary.messages)), "dataFiles": .integer(Int64(summary.dataFiles)),
+            "epoch": .string(summary.epoch),
+          ])
+      }
+      print("Restored \(summary.messages) messages of \(summary.tenants) tenants to \(node.folder.path)")
+    }
+  }
+
+  struct Export: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Write all messages of one tenant into a file, while the node runs.",
+      discussion: "The file holds one JSON object a line, zstd-compressed: 'zstdcat FILE' shows it.")
+
+    @OptionGroup var node: NodeFolderOption
+    @Argument(help: ArgumentHelp("Whose messages.", valueName: "tenant")) var tenant: DID
+    @Argument(help: ArgumentHelp("A file that is not there yet.", valueName: "file"), completion: .file())
+    var file: String
+    @OptionGroup var json: JSONOption
+
+    func run() throws {
+      let report = JobReport("Exporting")
+      let summary = try TenantExport.run(
+        of: tenant, in: node.folder.databasePath, to: file, at: .now(), progress: report.update)
+      if json.isOn {
+        return Terminal.print(
+          json: [
+            "tenant": .string(tenant.text), "file": .string(file), "messages": .integer(Int64(summary.messages)),
+            "bytes": .integer(Int64(summary.bytes)), "compressedBytes": .integer(Int64(summary.compressedBytes)),
+          ])
+      }
+      print("Exported \(summary.messages) messages to \(file) (\(ByteCount.text(summary.compressedBytes)))")
+    }
+  }
+
+  struct Import: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Take in what 'meshd dwn export' wrote, for a tenant of whom the node has nothing.",
+      discussion: """
+        No node may be running on the folder. Every message is checked as if it came now; what does not pass is left out and \
+        named, and the command then ends with 1.
+        """)
+
+    @OptionGroup var node: NodeFolderOption
+    @Argument(help: ArgumentHelp("The export.", valueName: "file"), completion: .file()) var file: String
+    @OptionGroup var json: JSONOption
+
+    func run() throws {
+      let report = JobReport("Importing")
+      let summary = try node.folder.alone { try TenantImport.run(file, into: $0, progress: report.update) }
+      let refused = summary.refused.count + summary.furtherRefusals
+      if json.isOn {
+        Terminal.print(
+          json: [
+            "tenant": .string(summary.tenant.text), "messages": .integer(Int64(summary.messages)),
+            "refused": .integer(Int64(refused)),
+            "refusals": .array(
+              summary.refused.map { ["messageCid": .string($0.messageCID), "reason": .string($0.reason)] }),
+          ])
+      } else {
+        print("Imported \(summary.messages) messages of \(summary.tenant)")
+        for refusal in summary.refused { Terminal.warning("left out \(refusal.messageCID): \(refusal.reason)") }
+        if summary.furtherRefusals > 0 { Terminal.warning("left out \(summary.furtherRefusals) more") }
+      }
+      if refused > 0 { throw ExitCode(1) }
+    }
+  }
+}
+
+/// Sizes for people.
+enum ByteCount {
+  static func text(_ bytes: Int) -> String {
+    var value = Double(bytes)
+    for unit in ["B", "KB", "MB", "GB"] {
+      if value < 1000 {
+        return unit == "B" ? "\(bytes) B" : String(format: value < 10 ? "%.1f %@" : "%.0f %@", value, unit)
+      }
+      value /= 1000
+    }
+    return String(format: "%.1f TB", value)
+  }
+}

@@ -1,0 +1,106 @@
+import DWN
+import Foundation
+import Identity
+import TestSupport
+import Testing
+import Wire
+
+@testable import DWNNode
+
+/// A backup is of one instant, made while the node works; what is made of it goes on from there.
+@Suite(.timeLimit(.minutes(3)))
+struct BackupTests {
+  private let contents: NodeContents
+  private var tenancy: TestTenancy { contents.tenancy }
+  private var backup: String { tenancy.folder.appendingPathComponent("backup").path }
+  private var restored: String { tenancy.folder.appendingPathComponent("again/node.sqlite").path }
+
+  init() async throws {
+    contents = try await NodeContents(try TestTenancy())
+    try FileManager.default.createDirectory(
+      at: tenancy.folder.appendingPathComponent("again"), withIntermediateDirectories: true)
+  }
+
+  @Test("a node made of a backup shows what the node showed when it was made, in a new epoch of its feed")
+  func roundTrip() async throws {
+    let before = try await contents.seen(by: tenancy.node)
+    var steps = 0
+    let summary = try NodeBackup.make(of: tenancy.databasePath, to: backup) { _, _ in steps += 1 }
+    #expect(summary.dataFiles == 1 && summary.bytes > 1 << 20 && steps > 0)
+    _ = try await tenancy.write(tenancy.alice, "room", data: "later")
+
+    let epoch = try NodeArchive(databasePath: tenancy.databasePath).statistics().epoch
+    let outcome = try NodeRestore.run(from: backup, to: restored)
+    #expect(outcome.messages == summary.messages && outcome.tenants == 1 && outcome.epoch != epoch)
+    let again = try DWNNode(databasePath: restored, tenants: [tenancy.alice.did])
+    #expect(try await contents.seen(by: again) == before)
+    let write = tenancy.alice.signer.recordsWrite(tenancy.draft("room"), at: tenancy.tick())
+    let reply = try await again.process(
+      tenant: tenancy.alice.did, message: write.message.value, data: Array("{}".utf8))
+    #expect(reply.status.code == 202)
+    await again.close()
+    #expect(try await contents.seen(by: tenancy.node).count == before.count)
+  }
+
+  @Test("a backup made while many write holds some instant of it, whole")
+  func whileWriting() async throws {
+    let room = try await tenancy.write(tenancy.alice, "room")
+    let writing = Task {
+      var latest = room
+      for number in 0..<200 {
+        let draft = RecordDraft(updating: latest, data: Array("\(number)".utf8))
+        latest = tenancy.alice.signer.recordsWrite(draft, at: tenancy.tick())
+        _ = try await tenancy.send(latest.signed, data: draft.data)
+        _ = try await tenancy.write(tenancy.alice, "room", data: "\(number)")
+      }
+    }
+    for number in 0..<3 {
+      let path = backup + "\(number)"
+      _ = try NodeBackup.make(of: tenancy.databasePath, to: path)
+      let copy = tenancy.folder.appendingPathComponent("again\(number).sqlite").path
+      try FileManager.default.moveItem(atPath: path + "/node.sqlite", toPath: path + "/again\(number).sqlite")
+      try FileManager.default.moveItem(
+        atPath: path + "/node.sqlite-data", toPath: path + "/again\(number).sqlite-data")
+      _ = try NodeRestore.run(from: path, to: copy)
+      let statistics = try NodeArchive(databasePath: copy).statistics()
+      let tenants = try NodeArchive(databasePath: copy).tenants()
+      #expect(tenants.map(\.usage.messages) == [statistics.messages.values.reduce(0, +)])
+    }
+    try await writing.value
+  }
+
+  @Test("nothing that is there is overwritten, and nothing half made stays")
+  func neverOverwrites() throws {
+    try FileManager.default.createDirectory(atPath: backup, withIntermediateDirectories: true)
+    _ = FileManager.default.createFile(atPath: backup + "/mine", contents: nil)
+    #expect(throws: NodeError.wouldOverwrite(path: backup)) {
+      try NodeBackup.make(of: tenancy.databasePath, to: backup)
+    }
+    try FileManager.default.removeItem(atPath: backup + "/mine")
+    _ = try NodeBackup.make(of: tenancy.databasePath, to: backup)
+    #expect(throws: NodeError.wouldOverwrite(path: tenancy.databasePath)) {
+      try NodeRestore.run(from: backup, to: tenancy.databasePath)
+    }
+    #expect(throws: NodeError.noDatabase(path: restored)) { try NodeBackup.make(of: restored, to: backup + "2") }
+    #expect(
+      try FileManager.default.contentsOfDirectory(atPath: tenancy.folder.path).sorted().filter { $0.contains("part") }
+        == [])
+  }
+
+  @Test("a backup that lacks data, or is damaged, is refused in words, and leaves nothing")
+  func damaged() throws {
+    _ = try NodeBackup.make(of: tenancy.databasePath, to: backup)
+    let data = backup + "/node.sqlite-data"
+    let name = try #require(FileManager.default.contentsOfDirectory(atPath: data).first)
+    try FileManager.default.moveItem(atPath: data + "/" + name, toPath: backup + "/kept")
+    #expect(throws: NodeError.unusableBackup(path: backup, reason: "the data file \(name) is missing, or not whole")) {
+      try NodeRestore.run(from: backup, to: restored)
+    }
+    try FileManager.default.moveItem(atPath: backup + "/kept", toPath: data + "/" + name)
+    let handle = try #require(FileHandle(forWritingAtPath: backup + "/node.sqlite"))
+    try handle.truncate(atOffset: 20_000)
+    try handle.close()
+    #expect(throws: NodeError.self) { try NodeRestore.run(from: backup, to: restored) }
+    #expect(try FileManager.default.contentsOfDirectory(atPath: tenancy.folder.path + "/again").isEmpty)
+  }
+}

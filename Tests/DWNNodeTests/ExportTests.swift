@@ -1,0 +1,120 @@
+import DWN
+import Foundation
+import Identity
+import TestSupport
+import Testing
+import Wire
+
+@testable import DWNNode
+
+/// What a tenant takes along to another node: everything, checked again on arrival.
+@Suite(.timeLimit(.minutes(3)))
+struct ExportTests {
+  private let contents: NodeContents
+  private var tenancy: TestTenancy { contents.tenancy }
+  private var export: String { tenancy.folder.appendingPathComponent("export.zst").path }
+  private var other: String { tenancy.folder.appendingPathComponent("other/node.sqlite").path }
+
+  init() async throws {
+    contents = try await NodeContents(try TestTenancy())
+  }
+
+  private func lines() throws -> [String] {
+    let handle = try #require(FileHandle(forReadingAtPath: export))
+    let reader = try ZstdLines(handle.fileDescriptor, path: export, longestLine: ExportLine.longest)
+    var lines: [String] = []
+    while let line = try reader.next() { lines.append(String(decoding: line, as: UTF8.self)) }
+    try handle.close()
+    return lines
+  }
+
+  private func write(_ lines: [String]) throws {
+    _ = FileManager.default.createFile(atPath: export, contents: nil)
+    let handle = try #require(FileHandle(forWritingAtPath: export))
+    try handle.truncate(atOffset: 0)
+    let writer = try ZstdWriter(handle.fileDescriptor, path: export)
+    for line in lines { try writer.write(Array((line + "\n").utf8)) }
+    try writer.finish()
+    try handle.close()
+  }
+
+  private func exportAll() throws -> TenantExport.Summary {
+    try TenantExport.run(of: tenancy.alice.did, in: tenancy.databasePath, to: export, at: tenancy.tick())
+  }
+
+  @Test("who imports an export shows everybody what the node showed that it came from")
+  func roundTrip() async throws {
+    let before = try await contents.seen(by: tenancy.node)
+    let exported = try exportAll()
+    let imported = try TenantImport.run(export, into: other)
+    #expect(imported.refused == [])
+    #expect(imported.messages == exported.messages && imported.tenant == tenancy.alice.did)
+    let node = try DWNNode(databasePath: other, tenants: [tenancy.alice.did])
+    let after = try await contents.seen(by: node)
+    for (before, after) in zip(before, after) { #expect(before == after) }
+    await node.close()
+    #expect(throws: NodeError.tenantNotEmpty(tenancy.alice.did.text, messages: exported.messages)) {
+      try TenantImport.run(export, into: other)
+    }
+  }
+
+  @Test("a message that was changed, or whose author had no right to it, is left out and named")
+  func forged() async throws {
+    _ = try exportAll()
+    var all = try lines()
+    let stranger = tenancy.draft("blob", data: "{}")
+    let forged = tenancy.carol.signer.recordsWrite(stranger, at: tenancy.tick())
+    let entry = ExportLine.message(
+      .init(message: forged.message.value, content: .bytes(stranger.data), kept: .init(share: .tenant)))
+    let index = try #require(all.firstIndex { $0.contains(#""data":"#) && !$0.contains("message") })
+    all[index] = ExportLine.data([UInt8](repeating: 7, count: ExportLine.chunk)).json.text
+    all.insert(entry.json.text, at: all.count - 1)
+    all[all.count - 1] = ExportLine.end(messages: all.count { $0.contains(#""message":"#) }).json.text
+    try write(all)
+    let imported = try TenantImport.run(export, into: other)
+    #expect(imported.refused.count == 2)
+    #expect(imported.refused.contains { $0.messageCID == forged.cid.text && $0.reason.contains("Authorization") })
+    #expect(imported.refused.contains { $0.reason.contains("RecordsWriteDataCidMismatch") })
+  }
+
+  @Test("an export that was cut off, or is none, is refused as a whole")
+  func cutOff() throws {
+    _ = try exportAll()
+    let whole = try Data(contentsOf: URL(fileURLWithPath: export))
+    let all = try lines()
+    for damage in [
+      Data(whole.prefix(whole.count / 2)), Data(whole.dropLast(1)), Data("no zstd".utf8), Data(),
+    ] {
+      try damage.write(to: URL(fileURLWithPath: export))
+      #expect(throws: NodeError.self) { try TenantImport.run(export, into: other) }
+    }
+    for lines in [Array(all.dropLast()), all.dropLast(3) + all.suffix(1), all + ["{}"], Array(all.dropFirst()), ["x"]] {
+      try write(lines)
+      #expect(throws: NodeError.self) { try TenantImport.run(export, into: other) }
+    }
+    #expect(try NodeArchive(databasePath: other).tenants() == [])
+  }
+
+  @Test("an export is of somebody whom the node knows, and takes the place of no file")
+  func refusals() throws {
+    #expect(throws: NodeError.unknownTenant(tenancy.bob.did.text)) {
+      try TenantExport.run(of: tenancy.bob.did, in: tenancy.databasePath, to: export, at: tenancy.tick())
+    }
+    #expect(!FileManager.default.fileExists(atPath: export))
+    _ = try exportAll()
+    #expect(throws: NodeError.wouldOverwrite(path: export)) { try exportAll() }
+  }
+
+  @Test("compressed lines come back as they were, and one that is too long ends the reading")
+  func compressedLines() throws {
+    let seed = UInt64.random(in: .min ... .max)
+    var random = SeededRandom(seed)
+    let texts = (0..<200).map { _ in
+      Base64.encode(SeededRandom(random.next()).bytes(Int.random(in: 0...5000, using: &random)))
+    }
+    try write(texts)
+    #expect(try lines() == texts, "seed \(seed)")
+    try write(["short", String(repeating: "a", count: ExportLine.longest + 200_000)])
+    #expect(throws: NodeError.self) { try lines() }
+  }
+}
