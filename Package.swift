@@ -90,6 +90,7 @@ let package = Package(
     module("Netmap", ["Cryptography", "Wire"]),
     module("Control", ["Mesh", "Netmap", "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .log]),
     module("WireGuard", ["Cryptography", "Wire", .deque]),
+    module("Traversal", ["Netmap", "Cryptography", "Wire"]),
     module("DataPath", ["CLinux", "Cryptography", "WireGuard", "Wire"]),
     module("Engine", ["DataPath", "WireGuard", "Netmap", "CLinux", "CMnl", "Cryptography", "Wire", .log]),
     module(
@@ -137,6 +138,7 @@ let package = Package(
     tests("MeshTests", ["Mesh", "DWN", "Identity", "Cryptography", "Wire"]),
     tests("ControlTests", ["Control", "Mesh", "Netmap", "DWN", "Identity", "Cryptography", "Wire", .log]),
     tests("WireGuardTests", ["WireGuard", "Cryptography", "Wire"]),
+    tests("TraversalTests", ["Traversal", "Cryptography", "Wire"]),
     tests("EngineTests", ["Engine", "DataPath", "WireGuard", "Netmap", "CLinux", "Cryptography", "Wire"]),
     tests("AgentTests", ["Agent", "Control", "Mesh", "Netmap", "DWNNode", "DWN", "Identity", "Cryptography", "Wire"]),
     tests(

@@ -1,0 +1,251 @@
+public import Wire
+
+/// One check of the network: which relays answer how fast, which addresses they see, and how a NAT maps (`traversal.md` 5,
+/// `reach.md` 6). Without I/O: it says what to send and when it wants to be called again, and is told what came.
+///
+/// It ends by itself within five seconds, whatever comes or does not.
+public struct Netcheck: Sendable {
+  public enum Action: Hashable, Sendable {
+    /// From the socket whose address is being looked for.
+    case send([UInt8], to: SocketAddress)
+    /// From another socket: does it come back to the first one?
+    case sendFromElsewhere([UInt8], to: SocketAddress)
+    /// No UDP gets through: how long do these relays take over HTTPS? Each answer goes to `measured`.
+    case measureOverHTTPS([UInt16])
+    case finished(NetcheckReport)
+  }
+
+  static let stunTime: Duration = .seconds(3)
+  static let time: Duration = .seconds(5)
+  static let hairpinTime: Duration = .milliseconds(200)
+  /// After so many relays have answered the rest gets little time.
+  static let enoughRelays = 3
+  private static let mappingTries = 3
+  private static let mappingPause: Duration = .milliseconds(100)
+
+  private enum Phase: Hashable {
+    case probing
+    case overHTTPS(Set<UInt16>)
+    case finished
+  }
+
+  private struct List {
+    var plan: ProbePlan.List
+    var next = 0
+    var isDone = false
+  }
+
+  private struct Outstanding {
+    var region: UInt16
+    var family: IPAddress.Family
+    var node: ProbeRegion.Node
+    var target: SocketAddress
+    var sentAt: Instant
+    /// Asked for the mapping alone.
+    var isSecondPort: Bool
+  }
+
+  /// The question whether a second port of a server sees the same address.
+  private struct MappingProbe {
+    var region: UInt16
+    var node: ProbeRegion.Node
+    var target: SocketAddress
+    var nextAt: Instant
+    var tries = 0
+  }
+
+  private let isFull: Bool
+  private let regions: [ProbeRegion]
+  private var phase = Phase.probing
+  private var lists: [List]
+  private var outstanding: [STUNTransactionID: Outstanding] = [:]
+  private var mappingProbe: MappingProbe?
+  private var hairpin: (id: STUNTransactionID, until: Instant)?
+  private var stopAt: Instant
+  private var report: NetcheckReport
+  /// What a server saw, of those that were asked over IPv4.
+  private var seenByIPv4: [SocketAddress: SocketAddress] = [:]
+
+  /// Without a previous report the check is a full one: all relays, and the hairpin.
+  public init(
+    _ regions: [ProbeRegion], hasIPv4: Bool, hasIPv6: Bool, previous: NetcheckReport?, home: UInt16?, at now: Instant
+  ) {
+    isFull = previous == nil
+    self.regions = regions
+    lists = ProbePlan(regions, hasIPv4: hasIPv4, hasIPv6: hasIPv6, previous: previous, home: home).lists
+      .map { List(plan: $0) }
+    stopAt = now + Self.stunTime
+    report = NetcheckReport(startedAt: now)
+  }
+
+  /// When `advance` wants to be called; `nil` once the check is finished.
+  public var deadline: Instant? {
+    switch phase {
+    case .finished: return nil
+    case .overHTTPS: return report.startedAt + Self.time
+    case .probing:
+      var times =
+        lists.lazy.filter { !$0.isDone && $0.next < $0.plan.probes.count }
+        .map { report.startedAt + $0.plan.probes[$0.next].delay } + [stopAt]
+      if let mappingProbe, report.mapping == nil, mappingProbe.tries < Self.mappingTries {
+        times.append(mappingProbe.nextAt)
+      }
+      if let hairpin { times.append(hairpin.until) }
+      return times.min()
+    }
+  }
+
+  /// Does what is due.
+  public mutating func advance(at now: Instant, _ random: some RandomSource) -> [Action] {
+    var actions: [Action] = []
+    if case .probing = phase { probe(now, random, &actions) }
+    if case .overHTTPS = phase, now >= report.startedAt + Self.time { finish(&actions) }
+    return actions
+  }
+
+  /// Takes a datagram that looks like STUN from the socket. `nil`: it has nothing to do with this check.
+  public mutating func receive(_ datagram: [UInt8], at now: Instant, _ random: some RandomSource) -> [Action]? {
+    if let hairpin, let message = try? STUNMessage(parsing: datagram), message.type == STUNMessage.bindingRequest,
+      message.transactionID == hairpin.id
+    {
+      report.hairpin = true
+      self.hairpin = nil
+      return advance(at: now, random)
+    }
+    guard let response = try? STUNResponse(parsing: datagram), let probe = outstanding[response.transactionID],
+      case .probing = phase
+    else { return nil }
+    outstanding[response.transactionID] = nil
+    var actions: [Action] = []
+    if Self.isPlausible(response.address, probe.family) {
+      take(response.address, of: probe, now, random, &actions)
+    }
+    return actions + advance(at: now, random)
+  }
+
+  /// How long a relay took over HTTPS; `nil`: it did not answer.
+  public mutating func measured(_ relay: UInt16, _ latency: Duration?) -> [Action] {
+    guard case .overHTTPS(var waiting) = phase, waiting.remove(relay) != nil else { return [] }
+    if let latency { report.latencies[relay, default: .init()].https = latency }
+    phase = .overHTTPS(waiting)
+    var actions: [Action] = []
+    if waiting.isEmpty { finish(&actions) }
+    return actions
+  }
+
+  // MARK: - Probing
+
+  private mutating func probe(_ now: Instant, _ random: some RandomSource, _ actions: inout [Action]) {
+    for index in lists.indices where !lists[index].isDone {
+      while lists[index].next < lists[index].plan.probes.count {
+        let list = lists[index].plan
+        let probe = list.probes[lists[index].next]
+        guard report.startedAt + probe.delay <= now else { break }
+        guard wouldHelp(list) else {
+          lists[index].isDone = true
+          break
+        }
+        lists[index].next += 1
+        guard let target = probe.node.addresses(list.family).first else { continue }
+        send(list.region, list.family, probe.node, target, isSecondPort: false, now, random, &actions)
+      }
+    }
+    if var probe = mappingProbe, report.mapping == nil, probe.tries < Self.mappingTries, probe.nextAt <= now {
+      probe.tries += 1
+      probe.nextAt = now + Self.mappingPause
+      mappingProbe = probe
+      send(probe.region, .v4, probe.node, probe.target, isSecondPort: true, now, random, &actions)
+    }
+    if let hairpin, now >= hairpin.until {
+      report.hairpin = false
+      self.hairpin = nil
+    }
+    if now >= stopAt || isComplete { endProbing(&actions) }
+  }
+
+  private mutating func send(
+    _ region: UInt16, _ family: IPAddress.Family, _ node: ProbeRegion.Node, _ target: SocketAddress,
+    isSecondPort: Bool, _ now: Instant, _ random: some RandomSource, _ actions: inout [Action]
+  ) {
+    let id = STUNTransactionID(random: random)
+    outstanding[id] = Outstanding(
+      region: region, family: family, node: node, target: target, sentAt: now, isSecondPort: isSecondPort)
+    actions.append(.send(STUNRequest.bytes(id), to: target))
+  }
+
+  /// A list whose answer would say nothing new is not gone on with.
+  private func wouldHelp(_ list: ProbePlan.List) -> Bool {
+    if report.latencies[list.region] == nil { return true }
+    return list.family == .v6 ? !report.hasIPv6 : report.mapping == nil
+  }
+
+  private mutating func take(
+    _ address: SocketAddress, of probe: Outstanding, _ now: Instant, _ random: some RandomSource,
+    _ actions: inout [Action]
+  ) {
+    let latency = now - probe.sentAt
+    for index in lists.indices
+    where !probe.isSecondPort && lists[index].plan.region == probe.region && lists[index].plan.family == probe.family {
+      lists[index].isDone = true
+    }
+    let hadAnswer = report.latencies.values.compactMap { $0[probe.family] }.min()
+    if !probe.isSecondPort {
+      let known = report.latencies[probe.region]?[probe.family]
+      report.latencies[probe.region, default: .init()][probe.family] = min(known ?? latency, latency)
+      report.observations[address, default: 0] += 1
+      if hadAnswer.map({ latency < $0 }) ?? true {
+        if probe.family == .v4 { report.globalIPv4 = address } else { report.globalIPv6 = address }
+      }
+    }
+    if probe.family == .v4 {
+      observe(address, by: probe, now)
+      if isFull, report.hairpin == nil, hairpin == nil {
+        let id = STUNTransactionID(random: random)
+        hairpin = (id, now + Self.hairpinTime)
+        actions.append(.sendFromElsewhere(STUNRequest.bytes(id), to: address))
+      }
+    }
+    let answered = report.latencies.values.compactMap(\.best)
+    if answered.count >= Self.enoughRelays, let slowest = answered.max() {
+      stopAt = min(stopAt, now + slowest * (isFull ? 2 : 1))
+    }
+  }
+
+  /// Two servers, or two ports of one, that see different addresses tell that the NAT maps by whom it speaks to.
+  private mutating func observe(_ address: SocketAddress, by probe: Outstanding, _ now: Instant) {
+    seenByIPv4[probe.target] = address
+    if Set(seenByIPv4.values).count > 1 {
+      report.mapping = .endpointDependent
+    } else if seenByIPv4.count > 1 {
+      report.mapping = report.mapping ?? .endpointIndependent
+    } else if mappingProbe == nil, probe.node.ipv4.count > 1 {
+      mappingProbe = MappingProbe(region: probe.region, node: probe.node, target: probe.node.ipv4[1], nextAt: now)
+    }
+  }
+
+  private var isComplete: Bool {
+    lists.allSatisfy(\.isDone) && (mappingProbe == nil || report.mapping != nil) && hairpin == nil
+  }
+
+  private mutating func endProbing(_ actions: inout [Action]) {
+    outstanding = [:]
+    if hairpin != nil { report.hairpin = false }
+    hairpin = nil
+    let askable = regions.filter { $0.isMeasured && !$0.isAvoided }.map(\.id)
+    guard !report.hasUDP, !askable.isEmpty else { return finish(&actions) }
+    phase = .overHTTPS(Set(askable))
+    actions.append(.measureOverHTTPS(askable))
+  }
+
+  private mutating func finish(_ actions: inout [Action]) {
+    phase = .finished
+    actions.append(.finished(report))
+  }
+
+  /// What a server that lies or is broken could say, and no NAT gives out.
+  private static func isPlausible(_ address: SocketAddress, _ family: IPAddress.Family) -> Bool {
+    let ip = address.ip
+    return ip.family == family && !ip.isLoopback && !ip.isLinkLocal && !ip.isMulticast && !ip.isUnspecified
+      && ip != IPAddress(v4: .max) && address.port > 0
+  }
+}

@@ -1,0 +1,61 @@
+public import Wire
+
+/// How a NAT between this machine and the Internet gives out addresses, as far as it was found out.
+public enum NATMapping: String, Hashable, Sendable {
+  /// One address whoever is spoken to (or no NAT at all): others can be told of it.
+  case endpointIndependent = "endpoint-independent"
+  /// Another address for each who is spoken to.
+  case endpointDependent = "endpoint-dependent"
+}
+
+/// What a check of the network found.
+public struct NetcheckReport: Hashable, Sendable {
+  /// How long a relay takes to answer.
+  public struct Latency: Hashable, Sendable {
+    public var ipv4: Duration?
+    public var ipv6: Duration?
+    /// Over HTTPS, asked only where UDP does not get through.
+    public var https: Duration?
+
+    public init(ipv4: Duration? = nil, ipv6: Duration? = nil, https: Duration? = nil) {
+      self.ipv4 = ipv4
+      self.ipv6 = ipv6
+      self.https = https
+    }
+
+    /// The least.
+    public var best: Duration? { [ipv4, ipv6, https].compactMap(\.self).min() }
+
+    subscript(family: IPAddress.Family) -> Duration? {
+      get { family == .v4 ? ipv4 : ipv6 }
+      set { if family == .v4 { ipv4 = newValue } else { ipv6 = newValue } }
+    }
+  }
+
+  public var startedAt: Instant
+  /// By the relay's id; one that did not answer is not in it.
+  public var latencies: [UInt16: Latency] = [:]
+  /// The address that the nearest relay saw.
+  public var globalIPv4: SocketAddress?
+  public var globalIPv6: SocketAddress?
+  /// How many relays saw an address.
+  public var observations: [SocketAddress: Int] = [:]
+  /// `nil`: unknown, as it is when only one relay answered on one port.
+  public var mapping: NATMapping?
+  /// Whether this machine reaches itself by its address outside; `nil`: not tried.
+  public var hairpin: Bool?
+
+  public init(startedAt: Instant) {
+    self.startedAt = startedAt
+  }
+
+  public var hasUDP: Bool { hasIPv4 || hasIPv6 }
+  public var hasIPv4: Bool { latencies.values.contains { $0.ipv4 != nil } }
+  public var hasIPv6: Bool { latencies.values.contains { $0.ipv6 != nil } }
+
+  /// Addresses worth telling others: the two above, and those that more than one relay saw.
+  public var addresses: [SocketAddress] {
+    let first = [globalIPv4, globalIPv6].compactMap(\.self)
+    return first + observations.filter { $0.value > 1 && !first.contains($0.key) }.keys.sorted()
+  }
+}

@@ -1,0 +1,148 @@
+public import Wire
+
+/// The 96 random bits that tie an answer to its request (RFC 5389 §6).
+public struct STUNTransactionID: Hashable, Sendable {
+  private let high: UInt64
+  private let low: UInt32
+
+  public init(random: some RandomSource) {
+    high = random.uint64()
+    low = random.uint32()
+  }
+
+  /// `nil` unless there are twelve bytes.
+  public init?(_ bytes: some Collection<UInt8>) {
+    guard bytes.count == 12 else { return nil }
+    high = bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+    low = bytes.suffix(4).reduce(0) { $0 << 8 | UInt32($1) }
+  }
+
+  public var bytes: [UInt8] {
+    var writer = ByteWriter(reservingCapacity: 12)
+    writer.bigEndian(high)
+    writer.bigEndian(low)
+    return writer.bytes
+  }
+}
+
+/// The frame of every STUN message (RFC 5389 §6 and §15).
+///
+/// | offset | size | field |
+/// |---|---|---|
+/// | 0 | 2 | type: class and method, the first two bits zero |
+/// | 2 | 2 | length of what follows the header, a multiple of 4 |
+/// | 4 | 4 | magic cookie `2112A442` |
+/// | 8 | 12 | transaction id |
+/// | 20 | … | attributes: type (2), length (2), value, padding to a multiple of 4 |
+///
+/// Everything is big-endian.
+public struct STUNMessage: Hashable, Sendable {
+  static let headerSize = 20
+  static let cookie: UInt32 = 0x2112_a442
+  static let bindingRequest: UInt16 = 0x0001
+  static let bindingSuccess: UInt16 = 0x0101
+  static let bindingError: UInt16 = 0x0111
+
+  enum AttributeType {
+    static let mappedAddress: UInt16 = 0x0001
+    static let errorCode: UInt16 = 0x0009
+    static let unknownAttributes: UInt16 = 0x000a
+    static let xorMappedAddress: UInt16 = 0x0020
+    /// What some servers sent before a number had been assigned.
+    static let earlyXORMappedAddress: UInt16 = 0x8020
+    static let software: UInt16 = 0x8022
+    static let fingerprint: UInt16 = 0x8028
+    /// Attributes below this must be understood by whoever answers (§15).
+    static let firstOptional: UInt16 = 0x8000
+  }
+
+  struct Attribute: Hashable, Sendable {
+    var type: UInt16
+    var value: [UInt8]
+    /// Where it begins in the message.
+    var offset: Int
+  }
+
+  /// Why bytes are no such message.
+  public enum Invalid: Error, Hashable {
+    case notSTUN
+    case truncated
+    /// A response of another kind, without an address, or one that answers nothing.
+    case unexpected
+    case fingerprint
+  }
+
+  let type: UInt16
+  let transactionID: STUNTransactionID
+  let attributes: [Attribute]
+
+  /// Whether a datagram is taken for STUN: enough to tell it from WireGuard and disco on one socket, and no more.
+  public static func looksLike(_ datagram: some Collection<UInt8>) -> Bool {
+    guard datagram.count >= headerSize, let first = datagram.first, first & 0xc0 == 0 else { return false }
+    return datagram.dropFirst(4).prefix(4).elementsEqual([0x21, 0x12, 0xa4, 0x42])
+  }
+
+  /// Reads the header and all attributes. What lies behind the header's length is not part of the message.
+  init(parsing datagram: [UInt8]) throws(Invalid) {
+    guard Self.looksLike(datagram), let id = STUNTransactionID(datagram[8..<Self.headerSize]) else { throw .notSTUN }
+    transactionID = id
+    do throws(ByteReader.Truncated) {
+      var header = ByteReader(datagram)
+      type = try header.bigEndian()
+      let length = Int(try header.bigEndian(UInt16.self))
+      try header.skip(Self.headerSize - 4)
+      var reader = ByteReader(try header.bytes(length))
+      var attributes: [Attribute] = []
+      while !reader.isAtEnd {
+        let offset = Self.headerSize + length - reader.remaining
+        let type: UInt16 = try reader.bigEndian()
+        let size = Int(try reader.bigEndian(UInt16.self))
+        let value = try reader.bytes(size)
+        // Padding behind the last one is left out by some.
+        try reader.skip(min((4 - size % 4) % 4, reader.remaining))
+        attributes.append(Attribute(type: type, value: value, offset: offset))
+      }
+      self.attributes = attributes
+    } catch {
+      throw .truncated
+    }
+  }
+
+  /// A message with these attributes, in this order.
+  static func bytes(
+    _ type: UInt16, _ id: STUNTransactionID, _ attributes: [(type: UInt16, value: [UInt8])], fingerprint: Bool = false
+  ) -> [UInt8] {
+    var body = ByteWriter()
+    for (type, value) in attributes {
+      body.bigEndian(type)
+      body.bigEndian(UInt16(value.count))
+      body.append(value)
+      body.append(repeatElement(0, count: (4 - value.count % 4) % 4))
+    }
+    var writer = ByteWriter()
+    writer.bigEndian(type)
+    // The length counts the fingerprint already when the checksum is taken (§15.5).
+    writer.bigEndian(UInt16(body.bytes.count + (fingerprint ? 8 : 0)))
+    writer.bigEndian(cookie)
+    writer.append(id.bytes)
+    writer.append(body.bytes)
+    if fingerprint {
+      let checksum = CRC32.checksum(writer.bytes) ^ fingerprintMask
+      writer.bigEndian(AttributeType.fingerprint)
+      writer.bigEndian(UInt16(4))
+      writer.bigEndian(checksum)
+    }
+    return writer.bytes
+  }
+
+  /// Whether the message ends with a fingerprint that is right, `nil` without one. Throws if one is anywhere else.
+  static func hasValidFingerprint(_ message: STUNMessage, in datagram: [UInt8]) throws(Invalid) -> Bool? {
+    guard let index = message.attributes.firstIndex(where: { $0.type == AttributeType.fingerprint }) else { return nil }
+    let attribute = message.attributes[index]
+    guard index == message.attributes.count - 1, attribute.value.count == 4 else { throw .fingerprint }
+    let stated = attribute.value.reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+    return CRC32.checksum(datagram[..<attribute.offset]) ^ fingerprintMask == stated
+  }
+
+  private static let fingerprintMask: UInt32 = 0x5354_554e
+}
