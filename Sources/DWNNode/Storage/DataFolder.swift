@@ -32,7 +32,11 @@ final class DataFolder: Sendable {
 
   /// A new empty file under a name that nobody has. Blocks for as long as the disk takes.
   func create() throws(NodeError) -> (name: String, descriptor: Int32) {
-    if mkdir(path, 0o700) != 0, errno != EEXIST { throw failure() }
+    if mkdir(path, 0o700) == 0 {
+      try flush(String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]))
+    } else if errno != EEXIST {
+      throw failure()
+    }
     var bytes = [UInt8](repeating: 0, count: 16)
     bytes.withUnsafeMutableBytes { random.fill($0) }
     let name = Hex.encode(bytes)
@@ -42,8 +46,10 @@ final class DataFolder: Sendable {
   }
 
   /// Makes the names of its files as durable as the files. Blocks.
-  func flush() throws(NodeError) {
-    let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+  func flush() throws(NodeError) { try flush(path) }
+
+  private func flush(_ directory: String) throws(NodeError) {
+    let descriptor = Glibc.open(directory.isEmpty ? "." : directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else { throw failure() }
     defer { Glibc.close(descriptor) }
     guard fsync(descriptor) == 0 else { throw failure() }

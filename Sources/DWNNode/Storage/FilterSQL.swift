@@ -19,7 +19,7 @@ struct FilterSQL {
     equal("attester", filter.attester?.text)
     any("author", of: filter.author)
     any("recipient", of: filter.recipient)
-    if let context = filter.contextID { add(context, parent: filter.parentPlace, path: filter.path) }
+    if let context = filter.contextID { add(context, of: filter) }
     if let published = filter.published { add(published ? "published" : "NOT published") }
     if let size = filter.dataSize { add("data_size BETWEEN ? AND ?", size.lowerBound, size.upperBound) }
     range("date_created", filter.dateCreated)
@@ -75,10 +75,10 @@ struct FilterSQL {
   }
 
   /// `0` follows `/`: between the two lies everything that begins with the context and a slash.
-  private mutating func add(_ context: ContextID, parent: ContextID?, path: ProtocolPath?) {
-    if let parent {
+  private mutating func add(_ context: ContextID, of filter: RecordsFilter) {
+    if let parent = filter.parentPlace {
       add("parent_context = ?", parent.text)
-    } else if let path, !path.isControl, context.depth < path.depth {
+    } else if filter.contextAbove != nil {
       // The parents lie in the subtree, too, and an index has them.
       add("parent_context >= ? AND parent_context < ?", context.text + "/", context.text + "0")
     } else {

@@ -13,7 +13,7 @@ struct SQLiteMessages: MessageReader {
   var seesEndedRoles = false
 
   func messages(of record: RecordID) throws -> [StoredMessage] {
-    try fetch("record_id = ? ORDER BY id", [record.text])
+    try fetch("record_id = ? ORDER BY id", [record.text], index: "message_record")
   }
 
   func message(element: String) throws -> StoredMessage? {
@@ -50,7 +50,7 @@ struct SQLiteMessages: MessageReader {
       values.append(protocolURI)
     }
     if onlyPublished { condition += " AND published" }
-    return try fetch(condition + " ORDER BY protocol", values)
+    return try fetch(condition + " ORDER BY protocol", values, index: "message_configure")
   }
 
   func roleRecord(_ place: SiblingPlace, recipient: DID) throws -> StoredMessage? {
@@ -61,8 +61,10 @@ struct SQLiteMessages: MessageReader {
   }
 
   func newestSquash(at place: SiblingPlace) throws -> WallTime? {
-    try fetch(Self.atPlace + " AND squash AND is_initial ORDER BY timestamp DESC LIMIT 1", Self.values(place))
-      .first?.timestamp
+    try fetch(
+      Self.atPlace + " AND squash AND is_initial ORDER BY timestamp DESC LIMIT 1", Self.values(place),
+      index: "message_squash"
+    ).first?.timestamp
   }
 
   func count(at place: SiblingPlace, byOthersThan owner: DID) throws -> Int {

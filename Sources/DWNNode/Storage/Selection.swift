@@ -62,7 +62,7 @@ extension DateSort {
   func value(of message: StoredMessage) -> String {
     switch self {
     case .createdAscending, .createdDescending: message.place?.dateCreated.timestamp ?? ""
-    case .publishedAscending, .publishedDescending: message.content?.datePublished?.timestamp ?? ""
+    case .publishedAscending, .publishedDescending: message.datePublished?.timestamp ?? ""
     case .updatedAscending, .updatedDescending: message.timestamp.timestamp
     }
   }

@@ -32,10 +32,8 @@ enum SelectionIndex: Hashable {
   /// For records of one subtree.
   private static func within(_ selection: Selection) -> String {
     let filter = selection.filter
-    if filter.protocolURI != nil, let path = filter.path, !path.isControl, let context = filter.contextID,
-      context.depth < path.depth
-    {
-      return selection.filter.parentPlace != nil && selection.sort.isByUpdate ? "message_siblings" : "message_place"
+    if filter.contextAbove != nil {
+      return filter.parentPlace != nil && selection.sort.isByUpdate ? "message_siblings" : "message_place"
     }
     return filter.contextID != nil ? "message_context" : "message_parent"
   }
@@ -55,11 +53,15 @@ enum SelectionIndex: Hashable {
 }
 
 extension RecordsFilter {
-  /// The parent below which all matches stand, if the filter says so: a path, and the context right above it.
-  var parentPlace: ContextID? {
-    guard let path, !path.isControl, let contextID, contextID.depth == path.depth - 1 else { return nil }
+  /// The context above all matches, if the filter names a protocol, a path, and a context that lies higher: then the places that
+  /// an index has in order are those wanted, in their context the parents.
+  var contextAbove: ContextID? {
+    guard protocolURI != nil, let path, !path.isControl, let contextID, contextID.depth < path.depth else { return nil }
     return contextID
   }
+
+  /// The parent below which all matches stand, if the filter says so.
+  var parentPlace: ContextID? { contextAbove.flatMap { $0.depth + 1 == path?.depth ? $0 : nil } }
 }
 
 extension RecordsFilter.TagFilter {

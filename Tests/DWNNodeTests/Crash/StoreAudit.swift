@@ -9,6 +9,16 @@ import Wire
 /// What holds of every database that was opened, whatever happened before: what can be told of a message from its own text is
 /// told again here, by SQLite's JSON functions instead of the program's.
 struct StoreAudit {
+  /// What stands for a record, with the write that says its tags: a delete has those of the newest write.
+  private static let tellingTags = """
+    WITH telling AS (
+      SELECT id, json FROM message NOT INDEXED WHERE is_latest AND kind = 'write' UNION ALL
+      SELECT id, (
+        SELECT json FROM message AS write WHERE write.tenant = ended.tenant AND write.record_id = ended.record_id
+          AND write.kind = 'write' ORDER BY timestamp DESC, cid DESC LIMIT 1)
+      FROM message AS ended NOT INDEXED WHERE is_latest AND kind = 'delete')
+    """
+
   /// What must not be, and the rows that are it.
   private static let faults: [(name: String, rows: String)] = [
     (
@@ -56,16 +66,15 @@ struct StoreAudit {
     (
       "a tag of no message",
       """
-      SELECT message, name, coalesce(text_value, number_value, bool_value) FROM tag EXCEPT
-        SELECT message.id, tags.key, tags.atom FROM message NOT INDEXED, json_each(message.json, '$.descriptor.tags') AS tags
-        WHERE is_latest AND kind = 'write'
+      \(tellingTags) SELECT message, name, coalesce(text_value, number_value, bool_value) FROM tag EXCEPT
+        SELECT telling.id, tags.key, tags.atom FROM telling, json_each(telling.json, '$.descriptor.tags') AS tags
       """
     ),
     (
       "a message whose tags are not all there",
       """
-      SELECT message.id, tags.key, tags.atom FROM message NOT INDEXED, json_each(message.json, '$.descriptor.tags') AS tags
-        WHERE is_latest AND kind = 'write' EXCEPT
+      \(tellingTags) SELECT telling.id, tags.key, tags.atom
+        FROM telling, json_each(telling.json, '$.descriptor.tags') AS tags EXCEPT
         SELECT message, name, coalesce(text_value, number_value, bool_value) FROM tag
       """
     ),

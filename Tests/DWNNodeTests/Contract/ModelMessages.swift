@@ -1,0 +1,196 @@
+import DWN
+import Identity
+import Wire
+
+@testable import DWNNode
+
+/// One tenant's messages in the order in which they came.
+struct ModelMessages: MessageReader, Sendable {
+  struct Row: Sendable {
+    /// Without its tags, which are beside it while it stands for its record.
+    var message: StoredMessage
+    var data: MessageData?
+    var tags: JSONObject?
+  }
+
+  var rows: [Row] = []
+  var lastPosition: Int64 = 0
+
+  private var messages: [StoredMessage] { rows.map(\.message) }
+
+  func messages(of record: RecordID) -> [StoredMessage] { messages.filter { $0.place?.recordID == record } }
+  func message(element: String) -> StoredMessage? { messages.first { $0.element == element } }
+  func message(cid: String) -> StoredMessage? { messages.first { $0.cid == cid } }
+  func children(of record: RecordID) -> [StoredMessage] {
+    messages.filter { $0.place?.contextID.parent?.record == record }
+  }
+
+  func messages(authorizedBy grant: RecordID, after time: WallTime) -> [StoredMessage] {
+    messages.filter { $0.grantID == grant && $0.timestamp > time }.sorted { $0.timestamp < $1.timestamp }
+  }
+
+  func configure(of protocolURI: String) -> StoredMessage? { definitions(of: protocolURI).last }
+
+  func configure(of protocolURI: String, at time: WallTime) -> StoredMessage? {
+    let definitions = definitions(of: protocolURI)
+    return definitions.last { $0.timestamp <= time } ?? definitions.first
+  }
+
+  func configures(of protocolURI: String?, onlyPublished: Bool) -> [StoredMessage] {
+    messages.filter {
+      $0.kind == .configure && $0.isLatest && (protocolURI == nil || $0.protocolURI == protocolURI)
+        && (!onlyPublished || $0.isPublishedDefinition)
+    }.sorted { $0.protocolURI < $1.protocolURI }
+  }
+
+  private func definitions(of protocolURI: String) -> [StoredMessage] {
+    messages.filter { $0.kind == .configure && $0.protocolURI == protocolURI }.sorted { $1.isNewer(than: $0) }
+  }
+
+  func roleRecord(_ place: SiblingPlace, recipient: DID) -> StoredMessage? {
+    live(at: place).first { $0.place?.recipient == recipient }
+  }
+
+  func newestSquash(at place: SiblingPlace) -> WallTime? {
+    all(at: place).filter { $0.content?.isSquash == true && $0.content?.isInitial == true }.map(\.timestamp).max()
+  }
+
+  func count(at place: SiblingPlace, byOthersThan owner: DID) -> Int {
+    all(at: place).count { first in
+      first.content?.isInitial == true && first.author != owner
+        && !messages.contains {
+          $0.kind == .delete && $0.author == owner && $0.place?.recordID == first.place?.recordID
+        }
+    }
+  }
+
+  func recordByAnyone(at place: SiblingPlace, author: DID) -> StoredMessage? {
+    live(at: place).first { $0.author == author && $0.share == .anyone }
+  }
+
+  func countByAnyone() -> Int { messages.count { isLive($0) && $0.share == .anyone } }
+
+  func recordsByAnyone(arrivedBefore time: WallTime, limit: Int) -> [StoredMessage] {
+    Array(
+      messages.filter { isLive($0) && $0.share == .anyone && $0.arrived.map { $0 < time } ?? false }
+        .sorted { $0.arrived! < $1.arrived! }.prefix(limit))
+  }
+
+  func content(of message: StoredMessage) -> MessageData? { rows.first { $0.message.cid == message.cid }?.data }
+
+  func usage() -> StoredUsage {
+    StoredUsage(
+      messages: rows.count, bytes: rows.reduce(0) { $0 + $1.message.json.utf8.count + ($1.data?.size ?? 0) })
+  }
+
+  func feed(_ span: FeedSpan) -> [StoredMessage] {
+    Array(
+      rows.filter { row in
+        row.message.position > span.after && row.message.position <= span.through
+          && (span.filter.map { row.matches($0) } ?? true)
+      }.map(\.message).sorted { $0.position < $1.position }.prefix(span.limit))
+  }
+
+  // MARK: Places
+
+  func all(at place: SiblingPlace) -> [StoredMessage] {
+    messages.filter {
+      $0.protocolURI == place.protocolURI && $0.place?.path == place.path && $0.place?.contextID.parent == place.parent
+    }
+  }
+
+  func live(at place: SiblingPlace) -> [StoredMessage] { all(at: place).filter(isLive) }
+
+  private func isLive(_ message: StoredMessage) -> Bool { message.isLatest && message.kind == .write }
+}
+
+/// A copy of a tenant's messages that a writer changes.
+final class ModelTransaction: MessageTransaction {
+  var messages: ModelMessages
+
+  init(_ messages: ModelMessages) { self.messages = messages }
+
+  @discardableResult
+  func insert(_ message: StoredMessage, content: MessageData?) -> Int64 {
+    messages.lastPosition += 1
+    var message = message
+    message.position = messages.lastPosition
+    message.hasData = content != nil
+    let tags = message.isLatest ? message.content?.tags ?? message.ended?.tags : nil
+    message.content?.tags = nil
+    message.ended?.tags = nil
+    messages.rows.append(.init(message: message, data: content, tags: tags))
+    return message.position
+  }
+
+  func demote(_ message: StoredMessage) {
+    guard let index = messages.rows.firstIndex(where: { $0.message.cid == message.cid }) else { return }
+    messages.rows[index].message.isLatest = false
+    messages.rows[index].message.hasData = false
+    messages.rows[index].data = nil
+    messages.rows[index].tags = nil
+  }
+
+  func remove(_ message: StoredMessage) { messages.rows.removeAll { $0.message.cid == message.cid } }
+
+  func erase(below context: ContextID, includingRecord: Bool) -> Set<ChangeHint> {
+    func isErased(_ row: ModelMessages.Row) -> Bool {
+      guard let place = row.message.place else { return false }
+      return context.contains(place.contextID) && (includingRecord || place.contextID != context)
+    }
+    let hints = Set(messages.rows.filter(isErased).map(\.message.hint))
+    messages.rows.removeAll(where: isErased)
+    return hints
+  }
+
+  func siblings(at place: SiblingPlace, olderThan time: WallTime) -> [StoredMessage] {
+    messages.all(at: place).filter { message in
+      guard message.timestamp < time else { return false }
+      if message.isLatest { return true }
+      return message.content?.isInitial == true && !message.hasData
+        && !messages.rows.contains { $0.message.isLatest && $0.message.place?.recordID == message.place?.recordID }
+    }
+  }
+
+  func oldest(at place: SiblingPlace, beyond count: Int) -> [StoredMessage] {
+    let newestFirst = messages.live(at: place).sorted { ModelMessages.creation($0) > ModelMessages.creation($1) }
+    return Array(newestFirst.dropFirst(count))
+  }
+}
+
+// MARK: What a writer reads
+
+extension ModelTransaction {
+  func messages(of record: RecordID) -> [StoredMessage] { messages.messages(of: record) }
+  func message(element: String) -> StoredMessage? { messages.message(element: element) }
+  func message(cid: String) -> StoredMessage? { messages.message(cid: cid) }
+  func children(of record: RecordID) -> [StoredMessage] { messages.children(of: record) }
+  func messages(authorizedBy grant: RecordID, after time: WallTime) -> [StoredMessage] {
+    messages.messages(authorizedBy: grant, after: time)
+  }
+  func configure(of protocolURI: String) -> StoredMessage? { messages.configure(of: protocolURI) }
+  func configure(of protocolURI: String, at time: WallTime) -> StoredMessage? {
+    messages.configure(of: protocolURI, at: time)
+  }
+  func configures(of protocolURI: String?, onlyPublished: Bool) -> [StoredMessage] {
+    messages.configures(of: protocolURI, onlyPublished: onlyPublished)
+  }
+  func roleRecord(_ place: SiblingPlace, recipient: DID) -> StoredMessage? {
+    messages.roleRecord(place, recipient: recipient)
+  }
+  func newestSquash(at place: SiblingPlace) -> WallTime? { messages.newestSquash(at: place) }
+  func count(at place: SiblingPlace, byOthersThan owner: DID) -> Int { messages.count(at: place, byOthersThan: owner) }
+  func recordByAnyone(at place: SiblingPlace, author: DID) -> StoredMessage? {
+    messages.recordByAnyone(at: place, author: author)
+  }
+  func countByAnyone() -> Int { messages.countByAnyone() }
+  func recordsByAnyone(arrivedBefore time: WallTime, limit: Int) -> [StoredMessage] {
+    messages.recordsByAnyone(arrivedBefore: time, limit: limit)
+  }
+  func find(_ selection: Selection) -> [StoredMessage] { messages.find(selection) }
+  func count(_ selection: Selection) -> Int { messages.count(selection) }
+  func content(of message: StoredMessage) -> MessageData? { messages.content(of: message) }
+  func usage() -> StoredUsage { messages.usage() }
+  func head() -> Int64 { messages.lastPosition }
+  func feed(_ span: FeedSpan) -> [StoredMessage] { messages.feed(span) }
+}
