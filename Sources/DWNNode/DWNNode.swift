@@ -197,7 +197,7 @@ public final class DWNNode: DWNEndpoint {
 }
 
 extension Reply {
-  fileprivate static let notATenant = Reply(.init(401, "Not a registered tenant."))
+  static let notATenant = Reply(.init(401, "Not a registered tenant."))
 }
 
 /// What processing a message that changes the store came to.

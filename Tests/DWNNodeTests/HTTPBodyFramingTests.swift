@@ -1,5 +1,6 @@
 import DWN
 import Identity
+import NIOCore
 import TestSupport
 import Testing
 import Wire
@@ -15,21 +16,46 @@ struct HTTPBodyFramingTests {
     return [flag] + (0..<4).map { UInt8(truncatingIfNeeded: length >> (8 * (3 - $0))) } + text + data
   }
 
-  @Test("flag, length, JSON, data; the flag tells no data from data without bytes")
-  func split() throws {
-    let plain = try #require(BodyFraming.split(frame("{}", flag: 0)))
-    #expect(Array(plain.json) == Array("{}".utf8) && plain.data == nil)
-    #expect(BodyFraming.split(frame("{}", flag: 1))?.data == [])
-    #expect(BodyFraming.split(frame("{}", flag: 1, data: [1, 2]))?.data == [1, 2])
+  /// What becomes of a body that comes in pieces of a length.
+  private func take(_ bytes: [UInt8], pieces: Int) -> (BodyIntake.Step, json: [UInt8]?, data: [UInt8]?) {
+    var intake = BodyIntake(isFramed: true, limit: 10, storesBeyond: 4)
+    var stored: [UInt8] = []
+    func settle(_ step: BodyIntake.Step) -> BodyIntake.Step {
+      var step = step
+      while case .store(let piece) = step {
+        stored += piece
+        step = intake.stored()
+      }
+      return step
+    }
+    for start in stride(from: 0, to: bytes.count, by: pieces) {
+      let step = settle(intake.receive(ByteBuffer(bytes: bytes[start..<min(start + pieces, bytes.count)])))
+      guard step == .wait else { return (step, nil, nil) }
+    }
+    let step = settle(intake.end())
+    return (step, intake.json, intake.hasData == true ? stored + intake.takeData() : nil)
   }
 
-  @Test("lengths that lie, unknown flags and data that was not announced are refused")
-  func refused() {
+  @Test(
+    "flag, length, JSON, data, however they are cut; the flag tells no data from data without bytes", arguments: 1...12)
+  func split(pieces: Int) {
+    let plain = take(frame("{}", flag: 0), pieces: pieces)
+    #expect(plain.0 == .whole && plain.json == Array("{}".utf8) && plain.data == nil)
+    #expect(take(frame("{}", flag: 1), pieces: pieces).data == [])
+    for count in [1, 4, 5, 10] {
+      let data = (0..<count).map { UInt8($0) }
+      #expect(take(frame("{}", flag: 1, data: data), pieces: pieces).data == data)
+    }
+    #expect(take(frame("{}", flag: 1, data: [UInt8](repeating: 0, count: 11)), pieces: pieces).0 == .tooLarge)
+  }
+
+  @Test("lengths that lie, unknown flags and data that was not announced are refused", arguments: [1, 3, 100])
+  func refused(pieces: Int) {
     for bytes in [
       [], [0, 0, 0], frame("{}", flag: 2), frame("{}", flag: 0, data: [1]), frame("{}", flag: 0, length: 3),
       frame("", flag: 0), frame("{}", flag: 1, length: BodyFraming.largestJSON + 1), frame("{}", flag: 0, length: -1),
     ] {
-      #expect(BodyFraming.split(bytes) == nil, "\(bytes)")
+      #expect(take(bytes, pieces: pieces).0 == .malformed, "\(bytes)")
     }
   }
 

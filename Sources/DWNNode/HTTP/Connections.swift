@@ -10,6 +10,7 @@ final class Connections: Sendable {
   private struct State {
     var open: [ObjectIdentifier: any Channel] = [:]
     var perNetwork: [UInt128: Int] = [:]
+    var largeBodies: [UInt128: Int] = [:]
     var bodyBytes = 0
     var isClosing = false
     var waiter: CheckedContinuation<Void, Never>?
@@ -59,6 +60,24 @@ final class Connections: Sendable {
 
   func release(_ bytes: Int) {
     state.withLock { $0.bodyBytes -= bytes }
+  }
+
+  /// Whether one more body of a network may go to the disk.
+  func beginLargeBody(of network: UInt128?, most: Int) -> Bool {
+    guard let network else { return true }
+    return state.withLock { state in
+      guard state.largeBodies[network, default: 0] < most else { return false }
+      state.largeBodies[network, default: 0] += 1
+      return true
+    }
+  }
+
+  func endLargeBody(of network: UInt128?) {
+    guard let network else { return }
+    state.withLock { state in
+      guard let count = state.largeBodies[network] else { return }
+      state.largeBodies[network] = count > 1 ? count - 1 : nil
+    }
   }
 
   /// Returns when all are closed.

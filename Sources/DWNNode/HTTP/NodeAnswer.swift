@@ -7,10 +7,22 @@ struct NodeRequest: Sendable {
   var uri: String
   /// All values of the header `dwn-request`.
   var messages: [String]
-  var contentType: String?
+  /// The JSON of a body that begins with it.
+  var framedJSON: [UInt8]?
   /// `nil` when there was none: neither a length above zero nor a transfer encoding.
-  var body: [UInt8]?
+  var data: ReceivedData?
   var caller: Caller
+
+  /// The call that is made, in whichever of the two framings it came. A request in both is none.
+  var call: JSONValue? {
+    let json: JSONValue?
+    if let framedJSON {
+      json = messages.isEmpty ? try? JSONValue(parsing: framedJSON, depth: RPCCall.depth) : nil
+    } else {
+      json = messages.count == 1 ? try? JSONValue(parsing: messages[0], depth: RPCCall.depth) : nil
+    }
+    return json?.object == nil ? nil : json
+  }
 }
 
 /// What is sent back.
@@ -18,6 +30,10 @@ struct NodeAnswer: Sendable {
   var status: HTTPResponseStatus
   var headers: [(String, String)] = []
   var body: [UInt8] = []
+  /// In place of `body`.
+  var file: DataFile?
+
+  var length: Int { file?.size ?? body.count }
 
   /// Pages of any origin may use a node: every right comes from a signature.
   static let crossOrigin = [

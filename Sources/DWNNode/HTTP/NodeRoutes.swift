@@ -36,45 +36,56 @@ struct NodeRoutes: Sendable {
   private var info: JSONValue {
     [
       "server": "meshd", "version": .string(configuration.version), "sdkVersion": .string(configuration.version),
-      "maxFileSize": .integer(Int64(configuration.largestBody)), "maxInFlight": 32, "webSocketSupport": true,
+      "maxFileSize": .integer(Int64(largestData)), "maxInFlight": 32, "webSocketSupport": true,
       "registrationRequirements": [], "httpRpcFraming": [.string(BodyFraming.name)],
     ]
   }
 
-  private func call(_ request: NodeRequest) async -> NodeAnswer {
-    guard let (json, data) = Self.split(request) else { return .failure(.noPayload, status: .badRequest) }
+  /// Of the data of one record, in bytes.
+  var largestData: Int { min(configuration.largestBody, service.largeData?.largestData ?? .max) }
+
+  /// Why the data of a request need not come any further: nobody here would take it.
+  func refusalOfData(for request: NodeRequest) -> NodeAnswer? {
+    guard let json = request.call else { return .failure(.noPayload, status: .badRequest) }
     do throws(RPCFailure) {
       let call = try RPCCall(json)
       guard call.method == "dwn.processMessage" else { throw RPCFailure.methodNotFound(call.method) }
-      let reply = try await service.process(call.message(), data: data, from: request.caller, over: .http)
+      let addressed = try call.message()
+      guard addressed.kind == "RecordsWrite" else {
+        throw RPCFailure.invalidParameters("data belongs to a RecordsWrite")
+      }
+      guard service.largeData?.serves(addressed.tenant) == true else {
+        return .json(call.success(["reply": Reply.notATenant.json]))
+      }
+      let size = addressed.message["descriptor"]?["dataSize"]?.integer ?? 0
+      return size > largestData ? .tooLarge(limit: largestData) : nil
+    } catch {
+      return .failure(error, id: RPCCall.id(of: json))
+    }
+  }
+
+  private func call(_ request: NodeRequest) async -> NodeAnswer {
+    guard let json = request.call else { return .failure(.noPayload, status: .badRequest) }
+    do throws(RPCFailure) {
+      let call = try RPCCall(json)
+      guard call.method == "dwn.processMessage" else { throw RPCFailure.methodNotFound(call.method) }
+      let reply = try await service.process(call.message(), data: request.data, from: request.caller, over: .http)
       return answer(reply, to: call)
     } catch {
       return .failure(error, id: RPCCall.id(of: json))
     }
   }
 
-  /// The JSON and the data of a request, in whichever of the two framings it came.
-  private static func split(_ request: NodeRequest) -> (JSONValue, data: [UInt8]?)? {
-    if let type = request.contentType, BodyFraming.isNamed(by: type) {
-      guard request.messages.isEmpty, let (text, data) = request.body.flatMap({ BodyFraming.split($0) }),
-        let json = try? JSONValue(parsing: text, depth: RPCCall.depth), json.object != nil
-      else { return nil }
-      return (json, data)
-    }
-    guard request.messages.count == 1, let text = request.messages.first,
-      let json = try? JSONValue(parsing: text, depth: RPCCall.depth), json.object != nil
-    else { return nil }
-    return (json, request.body)
-  }
-
-  private func answer(_ reply: Reply, to call: RPCCall) -> NodeAnswer {
-    guard let data = reply.data else { return .json(call.success(["reply": reply.json])) }
+  private func answer(_ answer: NodeReply, to call: RPCCall) -> NodeAnswer {
+    let reply = answer.reply
+    guard reply.data != nil || answer.file != nil else { return .json(call.success(["reply": reply.json])) }
     let header = call.success(["reply": reply.json]).asciiText
-    guard header.utf8.count <= Self.longestReplyHeader else {
+    guard answer.file != nil || header.utf8.count <= Self.longestReplyHeader else {
       return .json(call.success(["reply": reply.withDataInside.json]))
     }
     return NodeAnswer(
-      status: .ok, headers: [("content-type", "application/octet-stream"), ("dwn-response", header)], body: data)
+      status: .ok, headers: [("content-type", "application/octet-stream"), ("dwn-response", header)],
+      body: reply.data ?? [], file: answer.file)
   }
 }
 

@@ -1,16 +1,20 @@
+import DWN
+import Logging
 import NIOCore
 import NIOHTTP1
+import NIOPosix
 import NIOWebSocket
 import Wire
 
 /// One connection: receives a request within its bounds, has it answered, writes the answer, and waits for the next.
-final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
+final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
   typealias InboundIn = HTTPServerRequestPart
+  typealias OutboundIn = HTTPServerResponsePart
   typealias OutboundOut = HTTPServerResponsePart
 
   private enum State {
     case waiting
-    case receiving(HTTPRequestHead, ByteBuffer)
+    case receiving(HTTPRequestHead)
     case answering(keepAlive: Bool, isHead: Bool)
     /// The answer was given before the request ended; what still comes is dropped.
     case discarding
@@ -20,9 +24,19 @@ final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
   private let configuration: ServerConfiguration
   private let connections: Connections
   private var state = State.waiting
+  /// Of the request that is being received.
+  private var body = BodyIntake(isFramed: false, limit: 0)
+  private var incoming: IncomingData?
+  private var caller = Caller(nil)
+  private var isLargeBody = false
   private var reservedBytes = 0
   private var isServerClosing = false
+  /// While a piece of a body goes to the disk, nothing more is read from the connection.
+  private var holdsRead = false
   private var deadline: Scheduled<Void>?
+  /// Of the whole body, and of its next piece.
+  private var bodyDeadline = NIODeadline.distantFuture
+  private var pieceDeadline = NIODeadline.distantFuture
 
   init(routes: NodeRoutes, configuration: ServerConfiguration, connections: Connections) {
     self.routes = routes
@@ -48,6 +62,7 @@ final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
   func channelInactive(context: ChannelHandlerContext) {
     deadline?.cancel()
     releaseBody()
+    state = .discarding
     context.fireChannelInactive()
   }
 
@@ -59,18 +74,18 @@ final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
     context.fireUserInboundEventTriggered(event)
   }
 
+  func read(context: ChannelHandlerContext) {
+    if body.isStoring { holdsRead = true } else { context.read() }
+  }
+
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch (unwrapInboundIn(data), state) {
     case (.head(let head), .waiting): begin(head, context)
-    case (.body(let part), .receiving(let head, var body)):
-      state = .discarding
-      guard body.readableBytes + part.readableBytes <= configuration.largestBody else {
-        return refuse(.tooLarge(limit: configuration.largestBody), .bodyTooLarge, context)
-      }
+    case (.body(let part), .receiving):
       guard reserve(part.readableBytes) else { return refuse(.busy, .bodyBudget, context) }
-      body.writeImmutableBuffer(part)
-      state = .receiving(head, body)
-    case (.end, .receiving(let head, let body)): answer(head, body, context)
+      pieceDeadline = .now() + .nanoseconds(configuration.idleTimeout.nanoseconds)
+      take(body.receive(part), context)
+    case (.end, .receiving): take(body.end(), context)
     case (.end, .discarding): context.close(promise: nil)
     default: break
     }
@@ -90,30 +105,116 @@ final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
   }
 
+  // MARK: Receiving
+
   private func begin(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+    state = .receiving(head)
+    caller = Caller(
+      remote: context.remoteAddress, forwardedFor: head.headers["x-forwarded-for"],
+      trusting: configuration.trustedProxies)
+    let isFramed = head.headers.first(name: "content-type").map(BodyFraming.isNamed) ?? false
+    let limit = head.method == .POST ? routes.largestData : 0
     let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
-    guard length <= configuration.largestBody else {
-      return refuse(.tooLarge(limit: configuration.largestBody), .bodyTooLarge, context)
+    guard length <= limit + (isFramed ? BodyFraming.headerLength + BodyFraming.largestJSON : 0) else {
+      return refuse(.tooLarge(limit: limit), .bodyTooLarge, context)
     }
     let isChunked = head.headers.contains(name: "transfer-encoding")
-    setDeadline(timeout(for: isChunked ? configuration.largestBody : length), context)
+    body = BodyIntake(
+      isFramed: isFramed, limit: limit,
+      storesBeyond: routes.service.largeData == nil ? .max : NodeLimits.dataInDatabase,
+      memory: context.channel.allocator.buffer(capacity: min(length, 64 << 10)))
+    bodyDeadline = .now() + .nanoseconds(timeout(for: isChunked ? limit : length).nanoseconds)
+    pieceDeadline = .now() + .nanoseconds(configuration.idleTimeout.nanoseconds)
+    awaitBody(context)
     if length > 0 || isChunked, head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
       context.writeAndFlush(
         wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
     }
-    state = .receiving(head, context.channel.allocator.buffer(capacity: min(length, 64 << 10)))
   }
 
-  private func answer(_ head: HTTPRequestHead, _ body: ByteBuffer, _ context: ChannelHandlerContext) {
+  private func take(_ step: BodyIntake.Step, _ context: ChannelHandlerContext) {
+    guard case .receiving(let head) = state else { return }
+    switch step {
+    case .wait: break
+    case .store(let bytes): store(bytes, of: head, context)
+    case .whole: finishBody(of: head, context)
+    case .tooLarge: refuse(.tooLarge(limit: routes.largestData), .bodyTooLarge, context)
+    case .malformed: refuse(.failure(.noPayload, status: .badRequest), .malformed, context)
+    }
+  }
+
+  private func store(_ bytes: [UInt8], of head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+    if incoming == nil {
+      if let refusal = routes.refusalOfData(for: request(head, data: nil)) { return refuse(refusal, .data, context) }
+      guard connections.beginLargeBody(of: caller.network, most: configuration.largeBodiesPerNetwork) else {
+        return refuse(.busy, .bodyBudget, context)
+      }
+      isLargeBody = true
+      incoming = routes.service.largeData?.receive()
+    }
+    guard let incoming else { return refuse(.tooLarge(limit: routes.largestData), .bodyTooLarge, context) }
+    onDisk(context) {
+      try incoming.append(bytes)
+    } then: { [self] in
+      connections.release(bytes.count)
+      reservedBytes -= bytes.count
+      pieceDeadline = .now() + .nanoseconds(configuration.idleTimeout.nanoseconds)
+      take(body.stored(), context)
+      readAgain(context)
+    }
+  }
+
+  private func finishBody(of head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+    guard let incoming else {
+      let hasData = body.hasData ?? head.headers.contains(name: "transfer-encoding")
+      return answer(head, hasData ? ReceivedData(body.takeData()) : nil, context)
+    }
+    onDisk(context) {
+      try incoming.finish()
+    } then: { [self] received in
+      answer(head, received, context)
+    }
+  }
+
+  /// Does what may take the disk a while. What fails is the answer; `then` runs only if the request is still wanted.
+  private func onDisk<Value: Sendable>(
+    _ context: ChannelHandlerContext, _ work: @escaping @Sendable () throws -> Value, then: @escaping (Value) -> Void
+  ) {
+    NIOThreadPool.singleton.runIfActive(eventLoop: context.eventLoop, work).assumeIsolated().whenComplete {
+      [self] result in
+      guard case .receiving = state else { return }
+      switch result {
+      case .success(let value): then(value)
+      case .failure(let refusal as DWNError):
+        refuse(
+          refusal.status == 413 ? .tooLarge(limit: routes.largestData) : .busy,
+          refusal.status == 413 ? .bodyTooLarge : .bodyBudget, context)
+      case .failure(let error):
+        routes.service.log.error("data could not be received", metadata: ["error": "\(error)"])
+        refuse(.failure(.internalError), .data, context)
+      }
+    }
+  }
+
+  /// Reads what was held back, once nothing is being stored any more.
+  private func readAgain(_ context: ChannelHandlerContext) {
+    guard holdsRead, !body.isStoring else { return }
+    holdsRead = false
+    context.read()
+  }
+
+  private func request(_ head: HTTPRequestHead, data: ReceivedData?) -> NodeRequest {
+    NodeRequest(
+      method: head.method == .HEAD ? .GET : head.method, uri: head.uri, messages: head.headers["dwn-request"],
+      framedJSON: body.json, data: data, caller: caller)
+  }
+
+  // MARK: Answering
+
+  private func answer(_ head: HTTPRequestHead, _ data: ReceivedData?, _ context: ChannelHandlerContext) {
     deadline?.cancel()
     state = .answering(keepAlive: head.isKeepAlive, isHead: head.method == .HEAD)
-    let hasBody = body.readableBytes > 0 || head.headers.contains(name: "transfer-encoding")
-    let request = NodeRequest(
-      method: head.method == .HEAD ? .GET : head.method, uri: head.uri, messages: head.headers["dwn-request"],
-      contentType: head.headers.first(name: "content-type"), body: hasBody ? Array(body.readableBytesView) : nil,
-      caller: Caller(
-        remote: context.remoteAddress, forwardedFor: head.headers["x-forwarded-for"],
-        trusting: configuration.trustedProxies))
+    let request = request(head, data: data)
     let here = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
     let eventLoop = context.eventLoop
     Task { [routes] in
@@ -124,6 +225,7 @@ final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
 
   private func finish(_ answer: NodeAnswer, _ context: ChannelHandlerContext) {
     releaseBody()
+    readAgain(context)
     guard context.channel.isActive, case .answering(let keepAlive, let isHead) = state else { return }
     write(answer, keepAlive: keepAlive && !isServerClosing, isHead: isHead, context)
   }
@@ -131,20 +233,19 @@ final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
   /// Writes an answer, and lets the next request in once this one has left: a client that does not read gets no second answer.
   private func write(_ answer: NodeAnswer, keepAlive: Bool, isHead: Bool, _ context: ChannelHandlerContext) {
     state = .answering(keepAlive: keepAlive, isHead: isHead)
-    setDeadline(timeout(for: answer.body.count), context)
+    setDeadline(timeout(for: answer.length), context)
     let promise = context.eventLoop.makePromise(of: Void.self)
-    let here = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
-    promise.futureResult.whenComplete { result in
-      let (handler, context) = here.value
-      guard case .success = result, keepAlive, !handler.isServerClosing else {
+    promise.futureResult.assumeIsolated().whenComplete { [self] result in
+      guard case .success = result, keepAlive, !isServerClosing else {
         context.close(promise: nil)
         return
       }
-      handler.state = .waiting
-      handler.setDeadline(handler.configuration.headTimeout, context)
-      context.writeAndFlush(handler.wrapOutboundOut(.end(nil)), promise: nil)
+      state = .waiting
+      setDeadline(configuration.headTimeout, context)
+      context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     }
     context.write(wrapOutboundOut(.head(head(of: answer, keepAlive: keepAlive))), promise: nil)
+    if let file = answer.file, !isHead { return FileBody.write(file, context, written: promise) }
     let body = ByteBuffer(bytes: isHead ? [] : answer.body)
     context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(body))), promise: promise)
   }
@@ -152,8 +253,9 @@ final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
   /// Answers before the request has ended.
   private func refuse(_ answer: NodeAnswer, _ reason: ServerMetrics.Refusal, _ context: ChannelHandlerContext) {
     routes.service.metrics.refused(reason)
-    releaseBody()
     state = .discarding
+    releaseBody()
+    readAgain(context)
     setDeadline(configuration.lingerTimeout, context)
     context.write(wrapOutboundOut(.head(head(of: answer, keepAlive: false))), promise: nil)
     context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: answer.body)))), promise: nil)
@@ -162,26 +264,37 @@ final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
 
   private func head(of answer: NodeAnswer, keepAlive: Bool) -> HTTPResponseHead {
     var headers = HTTPHeaders(answer.headers + NodeAnswer.crossOrigin)
-    if answer.status != .noContent { headers.add(name: "content-length", value: String(answer.body.count)) }
+    if answer.status != .noContent { headers.add(name: "content-length", value: String(answer.length)) }
     headers.add(name: "connection", value: keepAlive ? "keep-alive" : "close")
     return HTTPResponseHead(version: .http1_1, status: answer.status, headers: headers)
   }
+
+  // MARK: Bounds
 
   private func timeout(for bytes: Int) -> Duration {
     configuration.bodyTimeout + .seconds(bytes / configuration.slowestRate)
   }
 
-  /// When it passes, the connection ends: with an answer if half a request had come.
+  /// When it passes, the connection ends.
   private func setDeadline(_ duration: Duration, _ context: ChannelHandlerContext) {
     deadline?.cancel()
-    let here = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
+    let here = NIOLoopBound(context, eventLoop: context.eventLoop)
     deadline = context.eventLoop.scheduleTask(in: .nanoseconds(duration.nanoseconds)) {
+      here.value.close(promise: nil)
+    }
+  }
+
+  /// A body that takes too long as a whole, or of which nothing comes for too long, is answered.
+  private func awaitBody(_ context: ChannelHandlerContext) {
+    deadline?.cancel()
+    let here = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
+    deadline = context.eventLoop.scheduleTask(deadline: min(bodyDeadline, pieceDeadline)) {
       let (handler, context) = here.value
-      if case .receiving = handler.state {
-        handler.refuse(.timedOut, .slow, context)
-      } else {
-        context.close(promise: nil)
-      }
+      guard case .receiving = handler.state else { return }
+      // It is not the client for whom the disk is waited for.
+      if handler.body.isStoring { handler.pieceDeadline = .now() + .seconds(1) }
+      guard min(handler.bodyDeadline, handler.pieceDeadline) <= .now() else { return handler.awaitBody(context) }
+      handler.refuse(.timedOut, .slow, context)
     }
   }
 
@@ -194,5 +307,9 @@ final class RequestHandler: ChannelInboundHandler, RemovableChannelHandler {
   private func releaseBody() {
     connections.release(reservedBytes)
     reservedBytes = 0
+    incoming = nil
+    if isLargeBody { connections.endLargeBody(of: caller.network) }
+    isLargeBody = false
+    body = BodyIntake(isFramed: false, limit: 0)
   }
 }

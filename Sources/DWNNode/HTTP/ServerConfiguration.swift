@@ -7,10 +7,12 @@ public struct ServerConfiguration: Sendable {
   public var listen: [Wire.SocketAddress]
   /// Told in `/info`.
   public var version: String
-  /// Largest body of a request, in bytes.
+  /// Largest data of a request, in bytes.
   public var largestBody: Int
-  /// Bytes of bodies that are being received at one time, for all connections together.
+  /// Bytes of bodies that are in memory at one time, for all connections together.
   public var bodyBudget: Int
+  /// Bodies that go to the disk at one time, from one IPv4 address or one IPv6 /64; loopback is not counted.
+  public var largeBodiesPerNetwork = 4
   public var maximumConnections: Int
   /// From one IPv4 address or one IPv6 /64; loopback is not counted.
   public var maximumConnectionsPerNetwork: Int
@@ -18,6 +20,8 @@ public struct ServerConfiguration: Sendable {
   public var headTimeout: Duration
   /// How long a body may take, beside the time that `slowestRate` grants its length; and the same for a reply.
   public var bodyTimeout: Duration
+  /// How long nothing may come of a body.
+  public var idleTimeout = Duration.seconds(60)
   /// Bytes a second below which a body or a reply is given up.
   public var slowestRate: Int
   /// How long a refused connection may still send, so that it gets to read why.

@@ -12,6 +12,8 @@ struct ServerMetrics: Sendable {
     case bodyBudget = "body_budget"
     case slow
     case malformed
+    /// Of somebody who is no tenant, of no write, or that the disk did not take.
+    case data
     case subscriptions
     case webSocket = "websocket_abuse"
   }

@@ -33,12 +33,4 @@ struct BodyFraming: Hashable, Sendable {
     let parts = contentType.split(separator: ";").map { $0.filter { $0 != " " && $0 != "\t" }.lowercased() }
     return parts.first == mediaType && parts.dropFirst().contains { $0 == "version=1" || $0 == "version=\"1\"" }
   }
-
-  /// Splits a whole body. `nil` when its lengths do not agree, or data came that was not announced.
-  static func split(_ body: [UInt8]) -> (json: ArraySlice<UInt8>, data: [UInt8]?)? {
-    guard let framing = BodyFraming(header: body) else { return nil }
-    let end = headerLength + framing.jsonLength
-    guard body.count >= end, framing.hasData || body.count == end else { return nil }
-    return (body[headerLength..<end], framing.hasData ? Array(body[end...]) : nil)
-  }
 }

@@ -19,18 +19,32 @@ struct MessageService: Sendable {
     case webSocket = "websocket"
   }
 
+  /// Where large data goes, if the endpoint can take it.
+  var largeData: (any LargeDataEndpoint)? { endpoint as? any LargeDataEndpoint }
+
   func process(
-    _ addressed: AddressedMessage, data: [UInt8]?, from caller: Caller, over transport: Transport
-  ) async throws(RPCFailure) -> Reply {
+    _ addressed: AddressedMessage, data: ReceivedData?, from caller: Caller, over transport: Transport
+  ) async throws(RPCFailure) -> NodeReply {
     try admit(addressed, caller, transport)
     let begin = Instant.now()
     do {
-      let reply = try await endpoint.process(tenant: addressed.tenant, message: addressed.message, data: data)
-      report(addressed, "\(reply.status.code)", caller, transport, bytes: data?.count ?? 0, since: begin)
+      let reply = try await reply(to: addressed, data)
+      report(addressed, "\(reply.reply.status.code)", caller, transport, bytes: data?.size ?? 0, since: begin)
       return reply
     } catch {
       throw failure(error, addressed, caller, transport, since: begin)
     }
+  }
+
+  private func reply(to addressed: AddressedMessage, _ data: ReceivedData?) async throws(EndpointError) -> NodeReply {
+    if let largeData {
+      return try await largeData.process(tenant: addressed.tenant, message: addressed.message, received: data)
+    }
+    guard case .bytes(let bytes)? = data?.content else {
+      return NodeReply(
+        try await endpoint.process(tenant: addressed.tenant, message: addressed.message, data: nil))
+    }
+    return NodeReply(try await endpoint.process(tenant: addressed.tenant, message: addressed.message, data: bytes))
   }
 
   /// Opens a subscription. Without a source the reply is a refusal.

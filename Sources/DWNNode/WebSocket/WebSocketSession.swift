@@ -162,10 +162,10 @@ final class WebSocketSession: Sendable {
       defer { self.slots.give() }
       do throws(RPCFailure) {
         let reply = try await self.service.process(addressed, data: nil, from: self.caller, over: .webSocket)
-        guard reply.data?.count ?? 0 <= Self.largestData else {
+        guard reply.file == nil, reply.reply.data?.count ?? 0 <= Self.largestData else {
           throw RPCFailure.invalidParameters("the data is too large for this connection: read it over HTTP")
         }
-        try? await self.write(call.success(["reply": reply.withDataInside.json]), outbound)
+        try? await self.write(call.success(["reply": reply.reply.withDataInside.json]), outbound)
       } catch {
         try? await self.answer(error, id: call.id, outbound)
       }
