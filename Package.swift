@@ -106,14 +106,20 @@ let package = Package(
       ],
       swiftSettings: swiftSettings),
 
+    .target(name: "CCipherSwitch", path: "Benchmarks/CipherSwitch"),
     .executableTarget(
       name: "meshd-bench",
       dependencies: [
         "Agent", "Control", "Mesh", "Netmap", "Engine", "DataPath", "WireGuard", "DWNNode", "DWNClient", "DWN",
         "Identity",
-        "Cryptography", "CSodium", "CLinux", "Wire", .arguments, .subprocess, .log,
+        "Cryptography", "CSodium", "CLinux", "CCipherSwitch", "Wire", .arguments, .subprocess, .log,
       ],
-      path: "Benchmarks", swiftSettings: swiftSettings),
+      path: "Benchmarks", exclude: ["CipherSwitch"], swiftSettings: swiftSettings,
+      // Its cipher has a switch that the product's has not.
+      linkerSettings: [
+        .unsafeFlags(
+          ["seal", "open"].flatMap { ["-Xlinker", "--wrap=CCryptoBoringSSL_EVP_AEAD_CTX_\($0)"] })
+      ]),
 
     .target(
       name: "TestSupport", dependencies: ["Identity", "Cryptography", "Wire"], path: "Tests/Support",

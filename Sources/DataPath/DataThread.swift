@@ -37,32 +37,24 @@ struct DataThreadShared: ~Copyable {
 
 /// The data thread: drains the TUN and the sockets in turns, each with a budget, and waits when all are dry.
 func runDataThread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-  guard let context else { return nil }
-  clinux_name_thread("meshd-data")
-  let shared = context.assumingMemoryBound(to: DataThreadShared.self)
-  var table = ThreadTable(shared, isReceiver: false)
-  var send = shared.pointee.sendPath
-  var receive = shared.pointee.receivePath
-  let descriptors = shared.pointee.descriptors
-  var waits = WaitSet(
-    wake: shared.pointee.wakes.sending, tun: descriptors.tun, ipv4: descriptors.ipv4, ipv6: descriptors.ipv6)
-
-  while !shared.pointee.mustEnd.load(ordering: .acquiring) {
+  guard var thread = DataThread(context, named: "meshd-data", isReceiver: false) else { return nil }
+  var send = thread.shared.pointee.sendPath
+  var receive = thread.shared.pointee.receivePath
+  while thread.mustGoOn {
     // Requests first, the table second: a request may rely on a table that was published before it.
     let hasRequests = send.lookForRequests()
-    let isNew = table.refresh()
+    let isNew = thread.table.refresh()
     let now = Instant.now()
-    let sent = turn(&send, hasRequests, table.view, at: now)
-    let received = receive.drain(shared, at: now)
+    let sent = turn(&send, hasRequests, thread.table.view, at: now)
+    let received = receive.drain(thread.shared, at: now)
     if isNew || send.rang || receive.rang {
-      clinux_event_signal(shared.pointee.doorbell)
+      thread.ring()
       send.clearRing()
       receive.clearRing()
     }
     if !received, sent != .worked {
-      shared.pointee.lose(send.lost.union(receive.lost))
-      waits.wait(
-        device: send.readsDevice && sent != .blocked, sockets: true, blocked: send.blockedSockets)
+      thread.shared.pointee.lose(send.lost.union(receive.lost))
+      thread.waits.wait(device: send.readsDevice && sent != .blocked, sockets: true, blocked: send.blockedSockets)
     }
   }
   send.deallocate()
@@ -72,26 +64,19 @@ func runDataThread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoint
 
 /// The sending half of it.
 func runSendThread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-  guard let context else { return nil }
-  clinux_name_thread("meshd-send")
-  let shared = context.assumingMemoryBound(to: DataThreadShared.self)
-  var table = ThreadTable(shared, isReceiver: false)
-  var send = shared.pointee.sendPath
-  let descriptors = shared.pointee.descriptors
-  var waits = WaitSet(
-    wake: shared.pointee.wakes.sending, tun: descriptors.tun, ipv4: descriptors.ipv4, ipv6: descriptors.ipv6)
-
-  while !shared.pointee.mustEnd.load(ordering: .acquiring) {
+  guard var thread = DataThread(context, named: "meshd-send", isReceiver: false) else { return nil }
+  var send = thread.shared.pointee.sendPath
+  while thread.mustGoOn {
     let hasRequests = send.lookForRequests()
-    let isNew = table.refresh()
-    let sent = turn(&send, hasRequests, table.view, at: .now())
+    let isNew = thread.table.refresh()
+    let sent = turn(&send, hasRequests, thread.table.view, at: .now())
     if isNew || send.rang {
-      clinux_event_signal(shared.pointee.doorbell)
+      thread.ring()
       send.clearRing()
     }
     if sent != .worked {
-      shared.pointee.lose(send.lost)
-      waits.wait(device: send.readsDevice && sent != .blocked, sockets: false, blocked: send.blockedSockets)
+      thread.shared.pointee.lose(send.lost)
+      thread.waits.wait(device: send.readsDevice && sent != .blocked, sockets: false, blocked: send.blockedSockets)
     }
   }
   send.deallocate()
@@ -100,29 +85,43 @@ func runSendThread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoint
 
 /// The receiving half of it.
 func runReceiveThread(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-  guard let context else { return nil }
-  clinux_name_thread("meshd-receive")
-  let shared = context.assumingMemoryBound(to: DataThreadShared.self)
-  var table = ThreadTable(shared, isReceiver: true)
-  var receive = shared.pointee.receivePath
-  let descriptors = shared.pointee.descriptors
-  var waits = WaitSet(
-    wake: shared.pointee.wakes.receiving, tun: descriptors.tun, ipv4: descriptors.ipv4, ipv6: descriptors.ipv6)
-
-  while !shared.pointee.mustEnd.load(ordering: .acquiring) {
-    let isNew = table.refresh()
-    let received = receive.drain(shared, at: .now())
+  guard var thread = DataThread(context, named: "meshd-receive", isReceiver: true) else { return nil }
+  var receive = thread.shared.pointee.receivePath
+  while thread.mustGoOn {
+    let isNew = thread.table.refresh()
+    let received = receive.drain(thread.shared, at: .now())
     if isNew || receive.rang {
-      clinux_event_signal(shared.pointee.doorbell)
+      thread.ring()
       receive.clearRing()
     }
     if !received {
-      shared.pointee.lose(receive.lost)
-      waits.wait(device: false, sockets: true, blocked: (false, false))
+      thread.shared.pointee.lose(receive.lost)
+      thread.waits.wait(device: false, sockets: true, blocked: (false, false))
     }
   }
   receive.deallocate()
   return nil
+}
+
+/// What every data thread has: the table that it uses, where it sleeps, and the control side's bell.
+private struct DataThread {
+  let shared: UnsafeMutablePointer<DataThreadShared>
+  var table: ThreadTable
+  var waits: WaitSet
+
+  init?(_ context: UnsafeMutableRawPointer?, named name: String, isReceiver: Bool) {
+    guard let context else { return nil }
+    clinux_name_thread(name)
+    shared = context.assumingMemoryBound(to: DataThreadShared.self)
+    table = ThreadTable(shared, isReceiver: isReceiver)
+    let wakes = shared.pointee.wakes
+    waits = WaitSet(wake: isReceiver ? wakes.receiving : wakes.sending, shared.pointee.descriptors)
+  }
+
+  var mustGoOn: Bool { !shared.pointee.mustEnd.load(ordering: .acquiring) }
+
+  /// Wakes the control side.
+  func ring() { clinux_event_signal(shared.pointee.doorbell) }
 }
 
 /// What was asked for, then what the TUN has.
@@ -177,11 +176,11 @@ private struct WaitSet {
   private let ipv4: CInt
   private let ipv6: CInt
 
-  init(wake: CInt, tun: CInt, ipv4: CInt?, ipv6: CInt?) {
+  init(wake: CInt, _ descriptors: DataPath.Descriptors) {
     self.wake = pollfd(fd: wake, events: Int16(POLLIN), revents: 0)
-    self.tun = tun
-    self.ipv4 = ipv4 ?? -1
-    self.ipv6 = ipv6 ?? -1
+    tun = descriptors.tun
+    ipv4 = descriptors.ipv4 ?? -1
+    ipv6 = descriptors.ipv6 ?? -1
   }
 
   /// Waits for what is wanted: packets on the device, datagrams on the sockets, room in those that are blocked.

@@ -5,8 +5,8 @@ public import WireGuard
 /// Everything that decides where a packet goes, at one moment: peers with their keys and addresses, sessions by index, allowed
 /// IPs, the machine's own addresses, the filter.
 ///
-/// Immutable. The control side builds one for every change and publishes it; a million packets read it in between. It keeps
-/// alive whatever its pointers lead to.
+/// Immutable. The control side makes another one for every change and publishes it; a million packets read it in between. It keeps
+/// alive whatever its pointers lead to. Two that follow one another share what is the same in both.
 public final class ForwardingTable: @unchecked Sendable {
   // The pointers in `view` are written in `init` alone and freed in `deinit`.
 
@@ -30,53 +30,100 @@ public final class ForwardingTable: @unchecked Sendable {
     }
   }
 
-  let view: UnsafeMutablePointer<ForwardingView>
-  private let peers: [Peer]
-  private let allowedIPs: AllowedIPsTable
-  private let filter: PacketFilter
+  /// What concerns all peers together.
+  public struct Policy {
+    public var allowedIPs: AllowedIPsTable
+    public var ownAddresses: [IPAddress]
+    public var filter: PacketFilter
 
-  public init(peers: [Peer], allowedIPs: AllowedIPsTable, ownAddresses: [IPAddress], filter: PacketFilter) {
-    self.peers = peers
-    self.allowedIPs = allowedIPs
-    self.filter = filter
-    let sessions = peers.enumerated().flatMap { index, peer in
-      peer.opening.map { ForwardingView.SessionEntry(opening: $0.opening, peer: UInt32(index)) }
+    public init(allowedIPs: AllowedIPsTable, ownAddresses: [IPAddress], filter: PacketFilter) {
+      self.allowedIPs = allowedIPs
+      self.ownAddresses = ownAddresses
+      self.filter = filter
     }
+  }
+
+  let view: UnsafeMutablePointer<ForwardingView>
+  private let peers: NumberMap
+  private let sessions: NumberMap
+  private let policy: Policy
+
+  public convenience init(peers: [Peer], policy: Policy) {
+    self.init(
+      peers: NumberMap(peers.map { ($0.memory.id.number, PeerRoute($0)) }),
+      sessions: NumberMap(peers.flatMap(\.opening).map { ($0.session.localIndex, $0) }), policy: policy)
+  }
+
+  private init(peers: NumberMap, sessions: NumberMap, policy: Policy) {
+    self.peers = peers
+    self.sessions = sessions
+    self.policy = policy
     view = .allocate(capacity: 1)
     view.initialize(
       to: ForwardingView(
-        peers: UnsafeBufferPointer(
-          copying: peers.map { peer in
-            ForwardingView.PeerEntry(
-              id: peer.memory.id, words: peer.memory.words, sealing: peer.sealing?.sealing,
-              address: peer.endpoint.map { clinux_address($0) } ?? clinux_address())
-          }),
-        peerNumbers: NumberMap(peers.enumerated().map { ($1.memory.id.number, UInt32($0)) }),
-        sessions: UnsafeBufferPointer(copying: sessions),
-        sessionIndices: NumberMap(
-          peers.flatMap { $0.opening }.enumerated().map { ($1.session.localIndex, UInt32($0)) }),
-        allowedIPs: allowedIPs.view,
+        peers: peers.makeView(), sessions: sessions.makeView(), allowedIPs: policy.allowedIPs.view,
         own4: UnsafeBufferPointer(
-          copying: ownAddresses.filter { $0.family == .v4 }.map { UInt32(truncatingIfNeeded: $0.value) }),
-        own6: UnsafeBufferPointer(copying: ownAddresses.filter { $0.family == .v6 }.map(\.value)),
-        filter: filter.view))
+          copying: policy.ownAddresses.filter { $0.family == .v4 }.map { UInt32(truncatingIfNeeded: $0.value) }),
+        own6: UnsafeBufferPointer(copying: policy.ownAddresses.filter { $0.family == .v6 }.map(\.value)),
+        filter: policy.filter.view))
   }
 
   deinit {
     view.pointee.peers.deallocate()
-    view.pointee.peerNumbers.deallocate()
     view.pointee.sessions.deallocate()
-    view.pointee.sessionIndices.deallocate()
     view.pointee.own4.deallocate()
     view.pointee.own6.deallocate()
     view.deinitialize(count: 1)
     view.deallocate()
   }
 
+  /// The same, but for some peers, of which those without a description are gone, and the policy if there is another one.
+  public func changed(_ changes: [PeerID: Peer?], policy: Policy? = nil) -> ForwardingTable {
+    var peers = peers
+    var sessions = sessions
+    let former = changes.keys.compactMap { peers[$0.number] as? PeerRoute }
+    peers.change(
+      removing: changes.filter { $0.value == nil }.map(\.key.number),
+      adding: changes.compactMap { id, peer in peer.map { (id.number, PeerRoute($0)) } })
+    sessions.change(
+      removing: former.flatMap(\.opening).map(\.session.localIndex),
+      adding: changes.values.flatMap { $0?.opening ?? [] }.map { ($0.session.localIndex, $0) })
+    return ForwardingTable(peers: peers, sessions: sessions, policy: policy ?? self.policy)
+  }
+
   /// Nobody to talk to, and nothing let in.
   public static var empty: ForwardingTable {
-    ForwardingTable(peers: [], allowedIPs: AllowedIPs().table(), ownAddresses: [], filter: .denyAll)
+    ForwardingTable(
+      peers: [], policy: Policy(allowedIPs: AllowedIPs().table(), ownAddresses: [], filter: .denyAll))
   }
+}
+
+/// A peer at a fixed place, as some tables have it.
+private final class PeerRoute: NumberMapEntry {
+  let opening: [SessionMemory]
+  private let entry: UnsafeMutablePointer<ForwardingView.PeerEntry>
+  // What the entry's pointers lead to.
+  private let memory: PeerMemory
+  private let sealing: SessionMemory?
+
+  var place: UnsafeMutableRawPointer { UnsafeMutableRawPointer(entry) }
+
+  init(_ peer: ForwardingTable.Peer) {
+    opening = peer.opening
+    memory = peer.memory
+    sealing = peer.sealing
+    entry = .allocate(capacity: 1)
+    entry.initialize(
+      to: ForwardingView.PeerEntry(
+        id: peer.memory.id, words: peer.memory.words, sealing: peer.sealing?.sealing,
+        address: peer.endpoint.map { clinux_address($0) } ?? clinux_address()))
+  }
+
+  deinit { entry.deallocate() }
+}
+
+extension SessionMemory: NumberMapEntry {
+  var place: UnsafeMutableRawPointer { UnsafeMutableRawPointer(opening) }
 }
 
 /// Plain pointers into a `ForwardingTable`, which must outlive them.
@@ -96,20 +143,12 @@ struct ForwardingView {
     }
   }
 
-  struct SessionEntry {
-    let opening: UnsafeMutablePointer<OpeningKey>
-    /// Position in `peers`.
-    let peer: UInt32
-  }
-
   /// Set when the table is published; an old one may be freed once the data thread has acknowledged a later one.
   var generation: UInt64 = 0
-  let peers: UnsafeBufferPointer<PeerEntry>
-  /// From a `PeerID`'s number to a position in `peers`.
-  let peerNumbers: NumberMap
-  let sessions: UnsafeBufferPointer<SessionEntry>
-  /// From the receiver index of a message to a position in `sessions`.
-  let sessionIndices: NumberMap
+  /// `PeerEntry`s by a `PeerID`'s number.
+  let peers: NumberMapView
+  /// `OpeningKey`s by the receiver index of a message.
+  let sessions: NumberMapView
   let allowedIPs: AllowedIPsView
   let own4: UnsafeBufferPointer<UInt32>
   let own6: UnsafeBufferPointer<UInt128>
@@ -117,8 +156,12 @@ struct ForwardingView {
 
   @inline(__always)
   func peer(number: UInt32) -> UnsafePointer<PeerEntry>? {
-    guard let position = peerNumbers[number] else { return nil }
-    return peers.baseAddress.unsafelyUnwrapped + Int(position)
+    peers[number].map { UnsafePointer($0.assumingMemoryBound(to: PeerEntry.self)) }
+  }
+
+  @inline(__always)
+  func session(index: UInt32) -> UnsafeMutablePointer<OpeningKey>? {
+    sessions[index].map { $0.assumingMemoryBound(to: OpeningKey.self) }
   }
 
   @inline(__always)
@@ -134,47 +177,5 @@ struct ForwardingView {
       for own in own6 where own == address { return true }
     }
     return false
-  }
-}
-
-/// An immutable map from numbers to positions, in one piece of memory: open addressing at a load of at most one half.
-struct NumberMap {
-  private static let vacant = UInt32.max
-
-  private let slots: UnsafeMutablePointer<(number: UInt32, position: UInt32)>
-  private let mask: UInt32
-
-  /// The numbers are unique; later ones of the same number are not found.
-  init(_ pairs: [(number: UInt32, position: UInt32)]) {
-    var capacity = 2
-    while capacity < pairs.count * 2 { capacity *= 2 }
-    mask = UInt32(capacity - 1)
-    slots = .allocate(capacity: capacity)
-    slots.initialize(repeating: (0, NumberMap.vacant), count: capacity)
-    for pair in pairs {
-      var slot = NumberMap.scatter(pair.number) & mask
-      while slots[Int(slot)].position != NumberMap.vacant { slot = (slot &+ 1) & mask }
-      slots[Int(slot)] = pair
-    }
-  }
-
-  func deallocate() { slots.deallocate() }
-
-  @inline(__always)
-  subscript(number: UInt32) -> UInt32? {
-    var slot = NumberMap.scatter(number) & mask
-    while true {
-      let entry = slots[Int(slot)]
-      if entry.position == NumberMap.vacant { return nil }
-      if entry.number == number { return entry.position }
-      slot = (slot &+ 1) & mask
-    }
-  }
-
-  /// Peers are numbered in a row, so the bits have to be spread before the low ones are taken.
-  @inline(__always)
-  private static func scatter(_ number: UInt32) -> UInt32 {
-    let product = number &* 0x9e37_79b1
-    return product ^ (product &>> 15)
   }
 }

@@ -29,6 +29,8 @@ public final class PeerMemory: @unchecked Sendable {
   public var receivedBytes: UInt64 { words.pointee.receivedBytes.load(ordering: .relaxed) }
   /// Bytes of UDP payload with sealed packets that went to the peer.
   public var sentBytes: UInt64 { words.pointee.sentBytes.load(ordering: .relaxed) }
+  /// Packets that authenticated and had a lower counter than one before them: the network, or one of the ends, changed their order.
+  public var receivedOutOfOrder: UInt64 { words.pointee.receivedOutOfOrder.load(ordering: .relaxed) }
   /// When the last packet of the peer authenticated.
   public var lastReceivedNanoseconds: UInt64 { words.pointee.lastReceived.load(ordering: .relaxed) }
 }
@@ -39,6 +41,7 @@ struct PeerWords: ~Copyable {
   let sentBytes = Atomic<UInt64>(0)
   /// Written by the receiving side, like all that follow.
   let receivedBytes = Atomic<UInt64>(0)
+  let receivedOutOfOrder = Atomic<UInt64>(0)
   let lastReceived = Atomic<UInt64>(0)
   /// The last address that was reported as new, and under which table, so that a flood from it is one event and it is reported
   /// again if a later table still has another. The receiving side's own.

@@ -106,11 +106,9 @@ struct ReceivePath {
     guard TransportMessage.isTransport(datagram, count: count) else {
       return passToControl(datagram, count, source)
     }
-    guard let position = table.sessionIndices[TransportMessage.receiverIndex(of: datagram)] else {
-      return drops.count(.noSession)
-    }
-    let session = table.sessions.baseAddress.unsafelyUnwrapped + Int(position)
-    let key = session.pointee.opening
+    guard let key = table.session(index: TransportMessage.receiverIndex(of: datagram)),
+      let peer = table.peer(number: key.pointee.peer.number)
+    else { return drops.count(.noSession) }
     let padded: Int
     switch key.pointee.open(datagram, count: count, at: now) {
     case .opened(let length): padded = length
@@ -118,7 +116,11 @@ struct ReceivePath {
     case .replayed: return drops.count(.replayed)
     case .expired: return drops.count(.noSession)
     }
-    let peer = table.peers.baseAddress.unsafelyUnwrapped + Int(session.pointee.peer)
+    if TransportMessage.counter(of: datagram) != key.pointee.greatestCounter {
+      let late = peer.pointee.words
+      late.pointee.receivedOutOfOrder.store(
+        late.pointee.receivedOutOfOrder.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
+    }
     note(count, isData: padded > 0, peer, source, key, table.generation, at: now)
     if padded > 0 { deliver(datagram + TransportMessage.headerLength, padded, from: peer, table, at: now) }
   }

@@ -35,15 +35,14 @@ public actor Engine {
   var routes: Set<IPPrefix> = []
   var addresses: Set<IPPrefix> = []
   var localEndpoints: [SocketAddress] = []
-  /// Handshakes that begin later than at once, so that not all begin together.
-  var plannedInitiations: [PeerID: Instant] = [:]
   /// When the host's addresses are looked at again after a change.
   private var endpointsDueAt: Instant?
   private var hasAnnouncedEndpoints = false
-  /// What a netmap compiles to; `nil` after a new one.
-  var compiled: (allowedIPs: AllowedIPsTable, filter: PacketFilter)?
-  /// The data path's table is out of date.
-  var isTableStale = false
+  /// What the data path got last.
+  var table = ForwardingTable.empty
+  /// Peers of whom it is out of date, and whether it is in what concerns all of them.
+  var stalePeers: Set<PeerID> = []
+  var isPolicyStale = false
   /// What is sealed as soon as the data path has the table.
   var waitingToSeal: [(peer: PeerID, packet: [UInt8])] = []
 
@@ -54,6 +53,7 @@ public actor Engine {
     configuration: EngineConfiguration, logger: Logger = Logger(label: "meshd.engine")
   ) async throws {
     try configuration.validate()
+    guard PacketCipher.passesSelfTest else { throw EngineError.brokenCipher }
     let loop = try ControlLoop.start()
     do {
       self.init(configuration, loop, try await EngineIO.open(configuration, on: loop), logger)
@@ -99,7 +99,6 @@ public actor Engine {
     for descriptor in [io.dataPath.doorbell, io.timer.descriptor, io.changes.descriptor] { loop.unwatch(descriptor) }
     self.io = nil
     peers = [:]
-    plannedInitiations = [:]
     io.close()
     announce.finish()
     logger.info("engine has stopped", metadata: ["interface": "\(interfaceName)"])
@@ -157,13 +156,6 @@ public actor Engine {
     io.timer.clear()
     let now = Instant.now()
     let wallTime = WallTime.now()
-    for (peer, _) in plannedInitiations.filter({ $0.value <= now }) {
-      plannedInitiations[peer] = nil
-      // It may have begun one itself meanwhile.
-      if device.status(of: peer, now: now)?.state != .established {
-        perform(device.initiate(peer, now: now, wallTime: wallTime))
-      }
-    }
     perform(
       device.advance(now: now, wallTime: wallTime) { [peers] in
         peers[$0]?.memory.observeTraffic() ?? Traffic()
@@ -189,7 +181,7 @@ public actor Engine {
   /// Publishes what changed, sends what waited for that, and sets the timer.
   func settle() {
     flushTable()
-    let deadlines = [device.nextDeadline, endpointsDueAt, plannedInitiations.values.min()]
+    let deadlines = [device.nextDeadline, endpointsDueAt]
     io?.timer.set(deadlines.compactMap { $0 }.min())
   }
 

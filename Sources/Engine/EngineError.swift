@@ -22,6 +22,8 @@ public enum EngineError: Error, Hashable, Sendable {
   case stopped
   /// The named network namespace cannot be entered.
   case networkNamespace(String, reason: String)
+  /// The cipher does not give on this machine what it gives on others.
+  case brokenCipher
   /// Something that the kernel refused: what was tried, and its reason.
   case system(String, reason: String)
 }
@@ -54,6 +56,8 @@ extension EngineError: CustomStringConvertible {
       "the engine has been stopped: start another"
     case .networkNamespace(let path, let reason):
       "cannot enter the network namespace \(path): \(reason)"
+    case .brokenCipher:
+      "ChaCha20-Poly1305 gives wrong results on this machine, so no packet would be safe: check its processor and memory"
     case .system(let action, let reason):
       "\(action): \(reason)"
     }

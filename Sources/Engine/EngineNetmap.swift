@@ -18,15 +18,13 @@ extension Engine {
     try setAddresses(Set(wanted.node.addresses), io)
     let former = netmap
     netmap = wanted
-    compiled = nil
     let change = PeerChange(
       from: peers.mapValues(\.peer).values.map { $0 }, to: wanted.peers, own: wanted.node)
     for key in change.removed { removePeer(key) }
     for peer in change.updated { updatePeer(peer) }
     for peer in change.added { addPeer(peer, spread: isFirst) }
     // Only now: updating a peer may have published a table already.
-    compiled = nil
-    isTableStale = true
+    isPolicyStale = true
     // The mesh's whole blocks lead here, so that nothing meant for one of its addresses leaves in clear by another route.
     setRoutes(change.routes.union(wanted.node.meshPrefixes.filter { $0.length > 0 }), io)
     if former?.node.meshPrefixes != wanted.node.meshPrefixes { lookAtLocalEndpoints() }
@@ -49,9 +47,11 @@ extension Engine {
     do {
       let id = try device.addPeer(configuration, now: now)
       peers[id] = PeerState(peer, id)
+      stalePeers.insert(id)
       guard !configuration.candidates.isEmpty else { return }
       let delay = spread ? random.uniform(below: UInt64(Engine.initiationSpread.nanoseconds)) : 0
-      plannedInitiations[id] = now + .nanoseconds(Int64(delay))
+      // Not all at the same moment.
+      device.planHandshake(with: id, at: now + .nanoseconds(Int64(delay)))
     } catch {
       logger.warning("a peer of the netmap is left out", metadata: ["name": "\(peer.name)", "reason": "\(error)"])
     }
@@ -71,7 +71,6 @@ extension Engine {
     // Its records say that it has started again or moved: whatever session there is may be worth nothing.
     let isNews = peer.revision != former.revision || peer.endpoints != former.endpoints
     if isNews, !configuration.candidates.isEmpty || peers[id]?.endpoint != nil {
-      plannedInitiations[id] = nil
       perform(device.initiate(id, .peerChanged, now: now, wallTime: wallTime))
     }
   }
@@ -80,7 +79,7 @@ extension Engine {
     guard let id = device.peer(key) else { return }
     perform(device.removePeer(id))
     peers[id] = nil
-    plannedInitiations[id] = nil
+    stalePeers.insert(id)
   }
 
   // MARK: The interface

@@ -25,20 +25,20 @@ extension Engine {
         let memory = SessionMemory(session, keys: keys)
         peers[session.peer]?.sessions[session.id] = memory
         if state == .current { peers[session.peer]?.sealing = memory }
-        isTableStale = true
+        stalePeers.insert(session.peer)
       case .promote(let session):
         let memory = peers[session.peer]?.sessions[session.id]
         peers[session.peer]?.sealing = memory
-        isTableStale = true
+        stalePeers.insert(session.peer)
       case .retire(let session):
         guard let peer = peers[session.peer] else { continue }
         peers[session.peer]?.sessions[session.id] = nil
         if peer.sealing?.session.id == session.id { peers[session.peer]?.sealing = nil }
-        isTableStale = true
+        stalePeers.insert(session.peer)
       case .setEndpoint(let id, let address):
         guard let peer = peers[id] else { continue }
         peers[id]?.endpoint = address
-        isTableStale = true
+        stalePeers.insert(id)
         announce.yield(.endpointChanged(peer.key, address))
       case .seal(let id, let packets):
         waitingToSeal += packets.map { (id, $0) }
@@ -62,18 +62,24 @@ extension Engine {
   /// Publishes the table if it is out of date, then hands over what has to be sealed under it.
   func flushTable() {
     guard let io else { return }
-    if isTableStale {
-      isTableStale = false
-      let compiled = compiled ?? (device.allowedIPs.table(), netmap.map { PacketFilter($0.filter) } ?? .denyAll)
-      self.compiled = compiled
-      io.dataPath.publish(
-        ForwardingTable(
-          peers: peers.values.map(\.forwarding), allowedIPs: compiled.allowedIPs,
-          ownAddresses: netmap?.node.addresses.map(\.address) ?? [], filter: compiled.filter))
+    if isPolicyStale || !stalePeers.isEmpty {
+      let changes = stalePeers.map { ($0, peers[$0]?.forwarding) }
+      table = table.changed(
+        Dictionary(uniqueKeysWithValues: changes), policy: isPolicyStale ? policy : nil)
+      stalePeers.removeAll(keepingCapacity: true)
+      isPolicyStale = false
+      io.dataPath.publish(table)
     }
     for (peer, packet) in waitingToSeal where !io.dataPath.seal(packet, for: peer) {
       logger.debug("the queue of packets to seal is full", metadata: ["peer": "\(peer.number)"])
     }
     waitingToSeal = []
+  }
+
+  /// What the netmap says about all peers together.
+  private var policy: ForwardingTable.Policy {
+    ForwardingTable.Policy(
+      allowedIPs: device.allowedIPs.table(), ownAddresses: netmap?.node.addresses.map(\.address) ?? [],
+      filter: netmap.map { PacketFilter($0.filter) } ?? .denyAll)
   }
 }

@@ -40,5 +40,7 @@ public struct PeerStatus: Hashable, Sendable {
   /// Bytes of UDP payload with sealed packets in them, keepalives included.
   public var receivedBytes: UInt64
   public var sentBytes: UInt64
+  /// Packets that authenticated and came after a later one of their session.
+  public var receivedOutOfOrder: UInt64
   public var session: Session
 }

@@ -44,6 +44,7 @@ struct PeerState {
     return PeerStatus(
       key: key, endpoint: endpoint, lastHandshake: lastHandshake.map { now - $0 },
       lastReceived: received == 0 ? nil : now - Instant(nanoseconds: received),
-      receivedBytes: memory.receivedBytes, sentBytes: memory.sentBytes, session: session)
+      receivedBytes: memory.receivedBytes, sentBytes: memory.sentBytes,
+      receivedOutOfOrder: memory.receivedOutOfOrder, session: session)
   }
 }

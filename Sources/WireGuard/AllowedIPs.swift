@@ -11,8 +11,9 @@ public struct AllowedIPs: Sendable {
 
   public mutating func insert(_ prefix: IPPrefix, for peer: PeerID) { owners[prefix] = peer }
 
-  public mutating func removeAll(of peer: PeerID) {
-    owners = owners.filter { $0.value != peer }
+  /// Takes prefixes away from a peer, those that it still has.
+  public mutating func remove(_ prefixes: [IPPrefix], of peer: PeerID) {
+    for prefix in prefixes where owners[prefix] == peer { owners[prefix] = nil }
   }
 
   public func prefixes(of peer: PeerID) -> [IPPrefix] {

@@ -105,7 +105,7 @@ public final class Device {
     let former = peer.configuration
     peer.configuration = configuration
     if configuration.allowedIPs != former.allowedIPs {
-      allowedIPs.removeAll(of: id)
+      allowedIPs.remove(former.allowedIPs, of: id)
       for prefix in configuration.allowedIPs { allowedIPs.insert(prefix, for: id) }
     }
     if configuration.persistentKeepalive != former.persistentKeepalive {
@@ -122,7 +122,7 @@ public final class Device {
   public func removePeer(_ id: PeerID) -> [Action] {
     guard let peer = peers.removeValue(forKey: id) else { return [] }
     peersByKey[peer.configuration.publicKey] = nil
-    allowedIPs.removeAll(of: id)
+    allowedIPs.remove(peer.configuration.allowedIPs, of: id)
     abandonPending(peer)
     retire(peer.sessions.removeAll())
     return takeActions()
@@ -154,6 +154,13 @@ public final class Device {
     guard let peer = peers[id] else { return [] }
     startHandshake(peer, reason, now, wallTime)
     return finish(peer)
+  }
+
+  /// Begins a handshake with the peer at that time, unless one begins before, or there is a session then.
+  public func planHandshake(with id: PeerID, at time: Instant) {
+    guard let peer = peers[id] else { return }
+    peer.timers.plannedHandshake = time
+    schedule(peer)
   }
 
   /// A datagram that is not a transport message. Whatever it is, at worst nothing happens.

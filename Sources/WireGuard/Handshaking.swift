@@ -34,6 +34,7 @@ extension Device {
   /// Sends a new initiation, with everything in it fresh, to all addresses of the peer. The former one is void.
   func sendInitiation(_ peer: Peer, _ now: Instant, _ wallTime: WallTime) {
     peer.timers.retransmitHandshake = now + ProtocolConstants.rekeyTimeout + jitter()
+    peer.timers.plannedHandshake = nil
     let addresses = peer.addresses
     // Without an address the attempt still runs, so that what waits for it does not wait for ever.
     guard !addresses.isEmpty else { return }

@@ -45,6 +45,7 @@ extension Device {
     let timers = peer.timers
     if isDue(timers.zeroKeyMaterial) { zeroKeyMaterial(peer) }
     if isDue(timers.retransmitHandshake) { retransmitHandshake(peer, now, wallTime) }
+    if isDue(timers.plannedHandshake) { plannedHandshake(peer, now, wallTime) }
     guard isDue(timers.sendKeepalive) || isDue(timers.newHandshake) || isDue(timers.persistentKeepalive) else { return }
     let traffic = traffic(peer.id)
     if isDue(timers.newHandshake) { newHandshake(peer, traffic, now, wallTime) }
@@ -104,6 +105,12 @@ extension Device {
     } else if peer.timers.retransmitHandshake == nil {
       startHandshake(peer, .wanted, now, wallTime)
     }
+  }
+
+  private func plannedHandshake(_ peer: Peer, _ now: Instant, _ wallTime: WallTime) {
+    peer.timers.plannedHandshake = nil
+    // It may have begun one itself meanwhile.
+    if peer.sessions.current?.isUsable(at: now) != true { startHandshake(peer, .wanted, now, wallTime) }
   }
 
   private func zeroKeyMaterial(_ peer: Peer) {

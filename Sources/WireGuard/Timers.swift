@@ -1,6 +1,6 @@
 import Wire
 
-/// The five deadlines of a peer (WireGuard §6). `nil` is a timer that does not run.
+/// The five deadlines of a peer (WireGuard §6), and one for a handshake that was planned. `nil` is a timer that does not run.
 ///
 /// Packets do not move deadlines: `TrafficWords` remembers what they would have done, and it is read when a timer is due.
 struct Timers: Sendable {
@@ -14,8 +14,11 @@ struct Timers: Sendable {
   var zeroKeyMaterial: Instant?
   /// Keep the middleboxes' state alive, if the peer is configured so.
   var persistentKeepalive: Instant?
+  /// Somebody wants a session from then on, whether or not there is traffic.
+  var plannedHandshake: Instant?
 
   var next: Instant? {
-    [retransmitHandshake, sendKeepalive, newHandshake, zeroKeyMaterial, persistentKeepalive].compactMap { $0 }.min()
+    [retransmitHandshake, sendKeepalive, newHandshake, zeroKeyMaterial, persistentKeepalive, plannedHandshake]
+      .compactMap { $0 }.min()
   }
 }

@@ -113,6 +113,9 @@ public struct OpeningKey: ~Copyable, Sendable {
     return .opened(sealed &- PacketCipher.tagLength)
   }
 
+  /// The greatest counter of a packet that was opened.
+  public var greatestCounter: UInt64 { window.greatest }
+
   /// Ask after a packet was opened: whether it was the first under a session that we did not initiate, which confirms it.
   public mutating func confirmsSession() -> Bool {
     guard !isConfirmed else { return false }

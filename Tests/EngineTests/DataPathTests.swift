@@ -124,7 +124,7 @@ private struct Link {
     for prefix in allowed ?? ["\(there.address)"] { allowedIPs.insert(IPPrefix(prefix)!, for: PeerID(1)) }
     return ForwardingTable(
       peers: [.init(memory: here.peer, sealing: sealing, opening: opening, endpoint: endpoint ?? there.endpoint)],
-      allowedIPs: allowedIPs.table(), ownAddresses: [here.address], filter: filter)
+      policy: .init(allowedIPs: allowedIPs.table(), ownAddresses: [here.address], filter: filter))
   }
 
   func publishBoth(filter: PacketFilter = .acceptAll) {

@@ -49,9 +49,9 @@ import WireGuard
     allowed.insert(block, for: PeerID(1))
     allowed.insert(block, for: PeerID(2))
     #expect(allowed.prefixes(of: PeerID(1)).isEmpty && allowed.prefixes(of: PeerID(2)) == [block])
-    allowed.removeAll(of: PeerID(1))
+    allowed.remove([block], of: PeerID(1))
     #expect(allowed.table().peer(of: try address("192.168.1.1")) == PeerID(2))
-    allowed.removeAll(of: PeerID(2))
+    allowed.remove([block], of: PeerID(2))
     #expect(allowed.isEmpty)
   }
 
