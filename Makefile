@@ -13,7 +13,8 @@ help:
 	@echo 'make test      every test; as root the lab too, with real daemons in network namespaces'
 	@echo 'make soak      what crashes, loss and hostile packets must not break, for T=$(T) seconds each'
 	@echo 'make build     the release binary, $(binary)'
-	@echo 'make bench     the benchmarks: a table, and .build/bench.json'
+	@echo 'make bench     the benchmarks: a table, and .build/bench.json; of tunnels as root. ONLY=tcp/1x1280 one of them;'
+	@echo '               BENCH_PEER=path another WireGuard program to compare with'
 	@echo 'make install   the release binary, stripped, into $$DESTDIR$$PREFIX/bin (PREFIX=$(PREFIX))'
 	@echo 'make clean     removes what was built'
 	@echo 'make setup     the system packages that are missing (apt)'
@@ -40,7 +41,7 @@ build: setup
 
 bench: setup
 	@scripts/build-release meshd-bench
-	.build/release/meshd-bench --json .build/bench.json
+	.build/release/meshd-bench --json .build/bench.json $(if $(ONLY),--only '$(ONLY)')
 
 install:
 	@test -x $(binary) || $(MAKE) build

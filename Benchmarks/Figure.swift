@@ -6,8 +6,11 @@ struct Figure: Sendable {
   var name: String
   var value: Double
   var unit: String
-  /// The name of the figure that this one is compared with. A figure that others are compared with names itself.
+  /// What this one is compared with: the name of another figure, or a program and the SHA-256 of its file. A figure that is compared with
+  /// nothing names itself.
   var versus: String
+  /// The value of that.
+  var against: Double
   /// `value` ÷ the value of `versus`.
   var ratio: Double
 
@@ -17,6 +20,7 @@ struct Figure: Sendable {
     self.value = value
     self.unit = unit
     versus = name
+    against = value
     ratio = 1
   }
 
@@ -26,18 +30,31 @@ struct Figure: Sendable {
     self.value = value
     unit = other.unit
     versus = other.name
+    against = other.value
     ratio = value / other.value
+  }
+
+  /// A figure seen against something that has no figure of its own.
+  init(_ name: String, _ value: Double, _ unit: String, versus title: String, of against: Double) {
+    self.name = name
+    self.value = value
+    self.unit = unit
+    self.against = against
+    versus = title
+    ratio = value / against
   }
 
   /// For people: aligned columns, one line a figure.
   static func table(_ figures: [Figure]) -> String {
-    var rows = [["what", "value", "unit", "ratio", "versus"]]
+    var rows = [["what", "value", "unit", "ratio", "other", "versus"]]
     for figure in figures {
-      let against = figure.versus == figure.name ? ["", ""] : [String(format: "%.2f", figure.ratio), figure.versus]
+      let against =
+        figure.versus == figure.name
+        ? ["", "", ""] : [String(format: "%.2f", figure.ratio), grouped(figure.against), shortened(figure.versus)]
       rows.append([figure.name, grouped(figure.value), figure.unit] + against)
     }
-    let widths = (0..<5).map { column in rows.map { $0[column].count }.max() ?? 0 }
-    let numeric: Set = [1, 3]
+    let widths = (0..<6).map { column in rows.map { $0[column].count }.max() ?? 0 }
+    let numeric: Set = [1, 3, 4]
     return rows.map { row in
       let cells = row.enumerated().map { column, cell in
         let space = String(repeating: " ", count: widths[column] - cell.count)
@@ -52,12 +69,17 @@ struct Figure: Sendable {
     let rows = figures.map { figure in
       let texts = [("name", figure.name), ("unit", figure.unit), ("versus", figure.versus)]
         .map { "\"\($0)\": \(JSONValue.string($1).text)" }
-      let numbers = [("value", figure.value), ("ratio", figure.ratio)].map {
-        "\"\($0)\": \(String(format: "%.6g", $1))"
+      let numbers = [("value", figure.value), ("against", figure.against), ("ratio", figure.ratio)].map {
+        "\"\($0)\": \($1.isFinite ? String(format: "%.6g", $1) : "null")"
       }
-      return "  {" + [texts[0], numbers[0], texts[1], texts[2], numbers[1]].joined(separator: ", ") + "}"
+      return "  {" + [texts[0], numbers[0], texts[1], texts[2], numbers[1], numbers[2]].joined(separator: ", ") + "}"
     }
     return "[\n" + rows.joined(separator: ",\n") + "\n]\n"
+  }
+
+  /// A digest by its beginning.
+  private static func shortened(_ versus: String) -> String {
+    versus.split(separator: " ").map { $0.utf8.count == 64 ? "\($0.prefix(8))…" : String($0) }.joined(separator: " ")
   }
 
   /// Three significant places are more than a shared machine is good for; thousands are set apart.

@@ -10,7 +10,7 @@ import WireGuard
 struct Handshaking: Benchmark {
   let title = "WireGuard handshakes, one core for both ends"
 
-  func figures() throws -> [Figure] {
+  func figures(_ effort: Effort) throws -> [Figure] {
     var pair = try HandshakingPair()
     precondition(sodium_init() >= 0)
     let scalar = SystemRandom().bytes(32)

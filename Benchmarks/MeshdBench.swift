@@ -8,15 +8,28 @@ import Foundation
 @main
 struct MeshdBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "meshd-bench", abstract: "Measures what meshd's expensive steps cost on this machine.")
+    commandName: "meshd-bench", abstract: "Measures what meshd's expensive steps cost on this machine.",
+    subcommands: [EngineEnd.self])
 
-  static let all: [any Benchmark] = [PacketSealing(), Handshaking(), NetmapTranslation()]
+  static let all: [any Benchmark] =
+    [PacketSealing(), Handshaking(), NetmapTranslation()]
+    + [1280, 1420].flatMap { mtu in [1, 4].map { TunnelThroughput(streams: $0, mtu: mtu) } }
+    + [
+      TunnelLimit(), SmallDatagrams(), SegmentedWire(), TunnelProcessorTime(), LoadedRoundTrip(), OutOfOrder(),
+      ManyPeers(), Idling(),
+    ]
 
   @Option(help: "Writes the figures to this file as a JSON array.")
   var json: String?
 
-  @Option(help: "Runs only the benchmarks whose title contains this.")
+  @Option(help: "Runs only the benchmarks whose title contains this, as 'tcp/1x1280'.")
   var only: String?
+
+  @Option(help: "How often the runs of a tunnel are repeated; the median counts.")
+  var rounds = Effort().rounds
+
+  @Option(help: "How many seconds each run of a tunnel lasts.")
+  var seconds = Effort().seconds
 
   func run() async throws {
     let chosen = Self.all.filter { only == nil || $0.title.localizedCaseInsensitiveContains(only ?? "") }
@@ -29,7 +42,7 @@ struct MeshdBench: AsyncParsableCommand {
     var figures: [Figure] = []
     for benchmark in chosen {
       print("\(benchmark.title)…")
-      figures += try await benchmark.figures()
+      figures += try await benchmark.figures(Effort(rounds: rounds, seconds: seconds))
     }
     print("\n" + Figure.table(figures))
     if let json {
@@ -43,5 +56,12 @@ protocol Benchmark: Sendable {
   /// What is measured, for the line that is shown while it runs.
   var title: String { get }
 
-  func figures() async throws -> [Figure]
+  func figures(_ effort: Effort) async throws -> [Figure]
+}
+
+/// A benchmark that could not be set up.
+struct BenchmarkFailure: Error, CustomStringConvertible {
+  let reason: String
+
+  var description: String { reason }
 }

@@ -16,7 +16,7 @@ struct NetmapTranslation: Benchmark {
 
   let title = "netmaps of \(nodes) machines, one core"
 
-  func figures() throws -> [Figure] {
+  func figures(_ effort: Effort) throws -> [Figure] {
     let mesh = try SampleMesh(nodes: Self.nodes)
     let accepted = mesh.reader(offered: mesh.entries)
     precondition(mesh.netmap(of: accepted).peers.count == Self.nodes - 1, "not every machine became a peer")
@@ -125,11 +125,4 @@ private struct SampleSignature {
   }
 
   var verifies: Bool { key.verify(signature: signature, of: signed) }
-}
-
-/// A benchmark that could not be set up.
-struct BenchmarkFailure: Error, CustomStringConvertible {
-  let reason: String
-
-  var description: String { reason }
 }

@@ -1,0 +1,115 @@
+import Glibc
+
+/// Small datagrams, as many as one sender makes: those that arrive.
+struct SmallDatagrams: TunnelBenchmark {
+  let title = "udp/64B: datagrams of 64 bytes, delivered"
+
+  func figures(_ lab: NamespacePair, _ effort: Effort) throws -> [Figure] {
+    let ours = try RunningTunnel.ours(lab, 0, mtu: 1420)
+    let rivals = try Rival.all.enumerated().map { try RunningTunnel.foreign($1.path, lab, $0 + 1, mtu: 1420) }
+    let tunnels = [ours] + rivals
+    defer { for tunnel in tunnels { tunnel.stop() } }
+    let runs = try interleaved(
+      effort.rounds,
+      tunnels.map { tunnel in
+        { try lab.udp(to: tunnel.farAddress, payload: 64, seconds: effort.seconds).packets }
+      })
+    return Rival.all.enumerated().map { index, rival in
+      Figure(
+        "udp/64B\(rival.suffix)", runs[0].median, "packets/s", versus: rival.title, of: runs[index + 1].median)
+    }
+  }
+}
+
+/// How long an answer takes while four TCP streams fill the tunnel: the slowest but one in a hundred.
+struct LoadedRoundTrip: TunnelBenchmark {
+  let title = "rtt/loaded: round trips beside 4 TCP streams, 99th percentile"
+
+  func figures(_ lab: NamespacePair, _ effort: Effort) throws -> [Figure] {
+    let ours = try RunningTunnel.ours(lab, 0, mtu: 1420)
+    let rivals = try Rival.all.enumerated().map { try RunningTunnel.foreign($1.path, lab, $0 + 1, mtu: 1420) }
+    let tunnels = [ours] + rivals
+    defer { for tunnel in tunnels { tunnel.stop() } }
+    let runs = try interleaved(
+      effort.rounds,
+      tunnels.map { tunnel in
+        {
+          let load = try ChildProcess(
+            lab.inside(0, ["iperf3", "-c", tunnel.farAddress, "-P", "4", "-C", "cubic", "-t", "\(effort.seconds + 2)"]))
+          defer { load.stop() }
+          usleep(500_000)
+          let times = try lab.ping(tunnel.farAddress, count: effort.seconds * 100)
+          guard !times.isEmpty else { throw BenchmarkFailure(reason: "no answer came through the full tunnel") }
+          return times[times.count * 99 / 100]
+        }
+      })
+    return Rival.all.enumerated().map { index, rival in
+      Figure("rtt/loaded\(rival.suffix)", runs[0].median, "ms", versus: rival.title, of: runs[index + 1].median)
+    }
+  }
+}
+
+/// Data messages that arrive after a later one of their session, on a wire that keeps order: at full speed, whatever the load.
+struct OutOfOrder: TunnelBenchmark {
+  let title = "reorder: messages out of order at full speed"
+
+  func figures(_ lab: NamespacePair, _ effort: Effort) throws -> [Figure] {
+    var late = 0
+    for threads in [1, 2] {
+      let ours = try RunningTunnel.ours(lab, threads, mtu: 1420, .init(threads: threads))
+      defer { ours.stop() }
+      _ = try lab.tcp(to: ours.farAddress, streams: 4, seconds: effort.seconds, pids: [])
+      _ = try lab.udp(to: ours.farAddress, payload: 64, seconds: effort.seconds)
+      for end in 0...1 { late += Int(try ours.status(end)["late"] ?? "") ?? 0 }
+    }
+    return [Figure("reorder", Double(late), "messages")]
+  }
+}
+
+/// Packets a second through a daemon that has 10,000 peers, beside one that has a single peer.
+struct ManyPeers: TunnelBenchmark {
+  let title = "peers/10000: packets a second with 10,000 peers"
+
+  func figures(_ lab: NamespacePair, _ effort: Effort) throws -> [Figure] {
+    let tunnels = try [1, 10_000].enumerated().map { number, peers in
+      try RunningTunnel.ours(lab, number, mtu: 1420, .init(peers: peers))
+    }
+    defer { for tunnel in tunnels { tunnel.stop() } }
+    let runs = try interleaved(
+      effort.rounds,
+      tunnels.map { tunnel in
+        { try lab.udp(to: tunnel.farAddress, payload: 64, seconds: effort.seconds).packets }
+      })
+    return [
+      Figure("peers/10000", runs[1].median, "packets/s", versus: "the same with 1 peer", of: runs[0].median)
+    ]
+  }
+}
+
+/// What a program costs that has 100 peers and nothing to carry.
+struct Idling: TunnelBenchmark {
+  let title = "idle: 100 peers and no traffic, over a minute"
+
+  func figures(_ lab: NamespacePair, _ effort: Effort) throws -> [Figure] {
+    let ours = try RunningTunnel.ours(lab, 0, mtu: 1420, .init(peers: 100))
+    let rivals = try Rival.all.enumerated().map {
+      try RunningTunnel.foreign($1.path, lab, $0 + 1, mtu: 1420, peers: 100)
+    }
+    let tunnels = [ours] + rivals
+    defer { for tunnel in tunnels { tunnel.stop() } }
+    // What follows the handshake has to be over: the keepalive after 10 s.
+    sleep(15)
+    let pids = tunnels.map { $0.pids[0] }
+    let before = pids.map(ProcessorTime.used)
+    sleep(60)
+    let percent = zip(pids.map(ProcessorTime.used), before).map { ($0 - $1) / 60 * 100 }
+    let megabytes = pids.map(ProcessorTime.residentMegabytes)
+    return Rival.all.enumerated().flatMap { index, rival in
+      [
+        Figure(
+          "idle/cpu\(rival.suffix)", percent[0], "% of a core", versus: rival.title, of: percent[index + 1]),
+        Figure("idle/rss\(rival.suffix)", megabytes[0], "MB", versus: rival.title, of: megabytes[index + 1]),
+      ]
+    }
+  }
+}
