@@ -83,6 +83,9 @@ public final class DWNNode: DWNEndpoint {
     }
   }
 
+  /// How many follow a tenant's feed now.
+  public func subscriptions(of tenant: DID) -> Int { hub.count(of: tenant) }
+
   public func changes(tenant: DID) -> AsyncStream<ChangeHint> {
     feed.subscribe(tenant: tenant)
   }

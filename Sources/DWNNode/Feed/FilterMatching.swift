@@ -84,7 +84,7 @@ extension MessagesFilter {
     if let contextPrefix, !Self.contains(contextPrefix, message.place?.contextID.text) { return false }
     if let timestamp, !timestamp.contains(message.timestamp) { return false }
     guard let protocolURI, protocolURI != message.protocolURI else { return true }
-    return try message.concernedProtocol() == protocolURI
+    return try message.concernedProtocols().contains(protocolURI)
   }
 
   private static func contains(_ prefix: String, _ text: String?) -> Bool {
@@ -105,10 +105,10 @@ extension SelectionArm {
 }
 
 extension StoredMessage {
-  /// The protocol that a permission record is about, beside the one that it belongs to (dwn-messages 6.3).
-  func concernedProtocol() throws -> String? {
-    guard protocolURI == PermissionsProtocol.uri else { return nil }
-    return try tags()?["protocol"]?.string
+  /// What a permission record is about, beside the protocol that it belongs to (dwn-messages 6.3).
+  func concernedProtocols() throws -> [String] {
+    guard protocolURI == PermissionsProtocol.uri, let value = try tags()?["protocol"] else { return [] }
+    return (value.array ?? [value]).compactMap(\.string)
   }
 }
 

@@ -97,6 +97,9 @@ protocol MessageReader {
 
   /// The messages of the feed after a position and up to another one, in order, which match, and at most so many.
   func feed(_ span: FeedSpan) throws -> [StoredMessage]
+
+  /// The CIDs of the messages that `feed` would give.
+  func forEachCID(in span: FeedSpan, _ body: (String) -> Void) throws
 }
 
 /// What processing may do to one tenant's messages.

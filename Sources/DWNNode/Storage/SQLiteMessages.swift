@@ -139,6 +139,20 @@ struct SQLiteMessages: MessageReader {
   }
 
   func feed(_ span: FeedSpan) throws -> [StoredMessage] {
+    let (condition, values) = Self.feedCondition(span)
+    return try fetch(condition, values, index: "message_feed")
+  }
+
+  func forEachCID(in span: FeedSpan, _ body: (String) -> Void) throws {
+    let (condition, values) = Self.feedCondition(span)
+    let cursor = try String.fetchCursor(
+      database.cachedStatement(
+        sql: "SELECT cid FROM message INDEXED BY message_feed WHERE tenant = ? AND " + condition),
+      arguments: StatementArguments([tenant as any DatabaseValueConvertible] + values))
+    while let cid = try cursor.next() { body(cid) }
+  }
+
+  private static func feedCondition(_ span: FeedSpan) -> (String, [any DatabaseValueConvertible]) {
     var condition = "position > ? AND position <= ?"
     var values: [any DatabaseValueConvertible] = [span.after, span.through]
     switch span.filter {
@@ -152,7 +166,7 @@ struct SQLiteMessages: MessageReader {
       values += sql.values
     case nil: break
     }
-    return try fetch(condition + " ORDER BY position LIMIT ?", values + [span.limit], index: "message_feed")
+    return (condition + " ORDER BY position LIMIT ?", values + [span.limit])
   }
 
   // MARK: Rows

@@ -172,4 +172,5 @@ extension SQLiteTransaction {
   func usage() throws -> StoredUsage { try reader.usage() }
   func head() throws -> Int64 { try reader.head() }
   func feed(_ span: FeedSpan) throws -> [StoredMessage] { try reader.feed(span) }
+  func forEachCID(in span: FeedSpan, _ body: (String) -> Void) throws { try reader.forEachCID(in: span, body) }
 }

@@ -111,6 +111,9 @@ public final class NodeSubscription: SubscriptionSource {
     happen { $0.progress.begin(after: position, catchingUpTo: head) }
   }
 
+  /// Frames that it holds.
+  var waiting: Int { state.withLock { $0.ready.count } }
+
   /// Whether it takes what is stored, as that happens.
   var isLive: Bool { state.withLock { $0.ending == nil && $0.progress.isLive } }
 

@@ -88,6 +88,9 @@ final class SubscriptionHub: Sendable {
     }
   }
 
+  /// Open subscriptions of a tenant's feed.
+  func count(of tenant: DID) -> Int { state.withLock { $0.tenants[tenant]?.listeners.count ?? 0 } }
+
   /// Ends every subscription.
   func close() {
     let open = state.withLock { state in

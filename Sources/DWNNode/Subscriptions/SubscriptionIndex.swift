@@ -66,6 +66,11 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
     return found
   }
 
+  /// How many filters are compared with a message.
+  func candidates(for message: StoredMessage) throws -> Int {
+    try Self.keys(of: message).reduce(0) { $0 + (places[$1]?.count ?? 0) }
+  }
+
   func members(of group: GroupID) -> Set<ID> { groups[group]?.members ?? [] }
 
   private mutating func newGroup(_ filter: FeedFilter) -> GroupID {
@@ -103,7 +108,7 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
 
   private static func keys(of message: StoredMessage) throws -> [Key] {
     var keys: [Key] = [.any, .inProtocol(message.protocolURI)]
-    if let uri = try message.concernedProtocol() { keys.append(.inProtocol(uri)) }
+    keys += try message.concernedProtocols().map { .inProtocol($0) }
     guard let place = message.place else { return keys }
     keys += [.record(place.recordID), .author(message.author), .path(message.protocolURI, place.path)]
     if let recipient = place.recipient { keys.append(.recipient(recipient)) }

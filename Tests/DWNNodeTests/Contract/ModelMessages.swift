@@ -91,6 +91,10 @@ struct ModelMessages: MessageReader, Sendable {
       }.map(\.message).sorted { $0.position < $1.position }.prefix(span.limit))
   }
 
+  func forEachCID(in span: FeedSpan, _ body: (String) -> Void) {
+    for message in feed(span) { body(message.cid) }
+  }
+
   // MARK: Places
 
   func all(at place: SiblingPlace) -> [StoredMessage] {
@@ -193,4 +197,5 @@ extension ModelTransaction {
   func usage() -> StoredUsage { messages.usage() }
   func head() -> Int64 { messages.lastPosition }
   func feed(_ span: FeedSpan) -> [StoredMessage] { messages.feed(span) }
+  func forEachCID(in span: FeedSpan, _ body: (String) -> Void) { messages.forEachCID(in: span, body) }
 }

@@ -1,0 +1,127 @@
+import DWN
+import Identity
+import Synchronization
+import TestSupport
+import Testing
+import Wire
+
+@testable import DWNNode
+
+/// Many who follow, slow ones among them, while much is written (dwn-server 12.3).
+@Suite(.timeLimit(.minutes(3)))
+struct ManySubscribersTests {
+  private func tenancy(_ limits: NodeLimits = NodeLimits()) async throws -> TestTenancy {
+    let tenancy = try TestTenancy(limits: limits)
+    let reply = try await tenancy.install(#"{"box": {"$actions": [{"who": "anyone", "can": ["create", "read"]}]}}"#)
+    #expect(reply.status.code == 202)
+    return tenancy
+  }
+
+  @Test("of 1,200 subscribers those are told whom a message concerns, and nobody else")
+  func many() async throws {
+    let tenancy = try await tenancy()
+    var filter = RecordsFilter(protocolURI: TestTenancy.protocolURI)
+    var followers: [Subscriber] = []
+    for number in 0..<1200 {
+      filter.tags = number < 200 ? [:] : ["for": .equals(.integer(Int64(number)))]
+      followers.append(try await tenancy.subscribe(tenancy.alice, filter))
+    }
+    #expect(tenancy.node.subscriptions(of: tenancy.alice.did) == 1200)
+    for number in [700, 1199] {
+      _ = try await tenancy.write(tenancy.alice, "box", tags: ["for": .integer(Int64(number))], data: "\(number)")
+    }
+    #expect(try await followers[700].next() == "700")
+    #expect(try await followers[1199].next() == "1199")
+    for follower in followers[..<200] { #expect(try await follower.next(2) == ["700", "1199"]) }
+    for (number, follower) in followers.enumerated() where number >= 200 && number != 700 && number != 1199 {
+      #expect((follower.source as? NodeSubscription)?.waiting == 0)
+    }
+    for follower in followers { follower.source.close() }
+    #expect(tenancy.node.subscriptions(of: tenancy.alice.did) == 0)
+  }
+
+  @Test("who stops reading holds one window of frames, and who does not acknowledge is dropped")
+  func slow() async throws {
+    var limits = NodeLimits()
+    limits.acknowledgementPatience = .milliseconds(50)
+    let tenancy = try await tenancy(limits)
+    let slow = try await tenancy.subscribe(tenancy.alice)
+    let quick = try await tenancy.subscribe(tenancy.alice)
+    for number in 0..<100 {
+      _ = try await tenancy.write(tenancy.alice, "box", data: "\(number)")
+      let event = try await quick.event()
+      quick.source.acknowledge(event.cursor)
+    }
+    #expect((slow.source as? NodeSubscription)?.waiting == SubscriptionProgress.window)
+    #expect(try await slow.next(32) == (0..<32).map { "\($0)" })
+    #expect(try await slow.next(2) == ["error RecordsSubscribeDeliveryFailed", "end"])
+    #expect(tenancy.node.subscriptions(of: tenancy.alice.did) == 1)
+  }
+
+  @Test("a subscription that nobody holds any more costs nothing")
+  func abandoned() async throws {
+    let tenancy = try await tenancy()
+    do {
+      let follower = try await tenancy.subscribe(tenancy.alice)
+      #expect(follower.reply.status.isSuccess && tenancy.node.subscriptions(of: tenancy.alice.did) == 1)
+    }
+    #expect(tenancy.node.subscriptions(of: tenancy.alice.did) == 0)
+  }
+
+  @Test("while many write at once, everybody is told everything once and in order, whenever they began")
+  func storm() async throws {
+    let tenancy = try await tenancy()
+    let writers = 4
+    let each = 60
+    let seed = UInt64.random(in: .min ... .max)
+    let beginning = try await tenancy.beginning
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for writer in 0..<writers {
+        group.addTask {
+          for number in 0..<each { _ = try await tenancy.write(tenancy.alice, "box", data: "\(writer)-\(number)") }
+          _ = try await tenancy.write(tenancy.alice, "box", data: "last")
+        }
+      }
+      for reader in 0..<12 {
+        group.addTask {
+          let random = SeededRandom(seed &+ UInt64(reader))
+          let follower = try await tenancy.subscribe(tenancy.alice, cursor: reader % 3 == 0 ? beginning : nil)
+          var seen = follower.reply.entries.map { String(decoding: $0.data ?? [], as: UTF8.self) }
+          var last: FeedPosition?
+          var unacknowledged = 0
+          while seen.count(where: { $0 == "last" }) < writers {
+            guard let frame = try await follower.source.next(), let cursor = frame.cursor else {
+              throw TestTenancy.Unexpected(text: "ended")
+            }
+            unacknowledged += 1
+            if unacknowledged == 32 || random.uniform(below: 8) == 0 {
+              follower.source.acknowledge(cursor)
+              unacknowledged = 0
+            }
+            guard case .event(let event) = frame else { continue }
+            #expect(last.map { $0 < cursor.position } ?? true)
+            last = cursor.position
+            seen.append(String(decoding: event.entry.data ?? [], as: UTF8.self))
+          }
+          #expect(seen.count == writers * (each + 1), "seed \(seed)")
+          #expect(Set(seen).count == writers * each + 1, "seed \(seed)")
+          // The order of one writer is everybody's.
+          for writer in 0..<writers where !follower.reply.members.contains("entries") {
+            let order = seen.filter { $0.hasPrefix("\(writer)-") }
+            #expect(order == (0..<each).map { "\(writer)-\($0)" }, "seed \(seed)")
+          }
+        }
+      }
+      // Some come and go meanwhile.
+      group.addTask {
+        for _ in 0..<80 {
+          let follower = try await tenancy.subscribe(tenancy.alice)
+          let waiting = Task { try? await follower.source.next() }
+          if Bool.random() { follower.source.close() } else { waiting.cancel() }
+          _ = await waiting.value
+        }
+      }
+      try await group.waitForAll()
+    }
+  }
+}
