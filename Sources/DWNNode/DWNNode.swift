@@ -16,13 +16,13 @@ public final class DWNNode: DWNEndpoint {
   public let tenants: Tenancy
   public let limits: NodeLimits
   private let store: any MessageStore
-  private let resolver: any DIDResolver
+  private let directory: any DIDDirectory
   private let definitions = DefinitionCache()
   private let feed = ChangeFeed()
   private let hub: SubscriptionHub
 
   init(
-    store: any MessageStore, tenants: Tenancy, limits: NodeLimits, resolver: any DIDResolver,
+    store: any MessageStore, tenants: Tenancy, limits: NodeLimits, directory: any DIDDirectory,
     clock: @escaping @Sendable () -> WallTime = { .now() }
   ) {
     self.store = store
@@ -30,17 +30,17 @@ public final class DWNNode: DWNEndpoint {
     store.observe { [weak hub] tenant, entries in hub?.committed(entries, tenant: tenant) }
     self.tenants = tenants
     self.limits = limits
-    self.resolver = resolver
+    self.directory = directory
   }
 
-  /// A node over the SQLite database at a path, which is made if it does not exist.
+  /// A node over the SQLite database at a path, which is made if it does not exist. `directory` knows the keys of those who sign.
   public convenience init(
     databasePath: String, tenants: Tenancy, limits: NodeLimits = NodeLimits(),
-    resolver: any DIDResolver = OfflineResolver()
+    directory: any DIDDirectory = OfflineResolver()
   ) throws(NodeError) {
     self.init(
       store: try SQLiteMessageStore(path: databasePath, limits: limits), tenants: tenants, limits: limits,
-      resolver: resolver)
+      directory: directory)
   }
 
   /// Waits for what is being written and closes the database. Later messages get an error.
@@ -99,21 +99,24 @@ public final class DWNNode: DWNEndpoint {
     var signed: SignedMessage?
   }
 
-  private func check(_ json: JSONValue) throws -> Checked {
+  private func check(_ json: JSONValue) async throws -> Checked {
     let message = try Message(json)
     let encoded = message.value.encoded
     guard encoded.count <= Message.maximumSize else {
       throw DWNError(
         400, "SchemaValidatorFailure", "a message without its data has at most \(Message.maximumSize) bytes")
     }
+    guard message.json.contains("authorization") else { return Checked(message: message, encoded: encoded) }
+    // Nobody is asked for the keys of a message that is wrong in itself.
+    let claimed = try ClaimedMessage(message)
+    let documents = await directory.documents(of: claimed.signers)
     return Checked(
-      message: message, encoded: encoded,
-      signed: message.json.contains("authorization") ? try SignedMessage(checking: message, resolver: resolver) : nil)
+      message: message, encoded: encoded, signed: try SignedMessage(verifying: claimed, resolver: documents))
   }
 
   private func answer(tenant: DID, message json: JSONValue, data: ReceivedData?) async throws -> NodeReply {
     guard tenants.includes(tenant) else { return NodeReply(.notATenant) }
-    let checked = try check(json)
+    let checked = try await check(json)
     let message = checked.message
     let signed = checked.signed
     switch message.kind {
@@ -156,7 +159,7 @@ public final class DWNNode: DWNEndpoint {
     tenant: DID, message json: JSONValue
   ) async throws -> (reply: Reply, frames: (any SubscriptionSource)?) {
     guard tenants.includes(tenant) else { return (.notATenant, nil) }
-    let checked = try check(json)
+    let checked = try await check(json)
     guard case .recordsSubscribe(let body) = checked.message.body else {
       throw DWNError(400, "SchemaValidatorFailure", "\(checked.message.kind.rawValue) opens no subscription")
     }

@@ -48,6 +48,7 @@ struct DWNCommand: AsyncParsableCommand {
     @Flag(name: .customLong("access-log"), help: "Log a line for each message, without what it says.")
     var accessLog = false
     @Flag(help: "Answer /metrics to programs on this machine, for Prometheus.") var metrics = false
+    @OptionGroup var dids: DIDOptions
     @Flag(name: .shortAndLong, help: "Log more.") var verbose = false
 
     func validate() throws {
@@ -59,6 +60,7 @@ struct DWNCommand: AsyncParsableCommand {
       guard !tlsOnly || tlsCertificate != nil else {
         throw ValidationError("--tls-only needs --tls-cert and --tls-key")
       }
+      try dids.settings.checkUsage()
     }
 
     func run() async throws {
@@ -70,6 +72,7 @@ struct DWNCommand: AsyncParsableCommand {
       options.trustedProxies = trustedProxies
       options.logsAccess = accessLog
       options.offersMetrics = metrics
+      options.dids = dids.settings
       let served = open ? "any tenant" : "\(tenants.count) tenant\(tenants.count == 1 ? "" : "s")"
       try await StandaloneNode.run(options, logger: .meshd(verbose: verbose)) { bound in
         print("Serving \(served) on \(bound.map(\.description).joined(separator: ", "))")

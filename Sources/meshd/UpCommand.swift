@@ -52,6 +52,8 @@ struct UpCommand: AsyncParsableCommand {
       valueName: "offload"))
   var noOffload: [String] = []
 
+  @OptionGroup var dids: DIDOptions
+
   @Option(
     help: ArgumentHelp(
       "How long to wait until the network is there; the daemon goes on after that.", valueName: "duration"))
@@ -87,7 +89,7 @@ struct UpCommand: AsyncParsableCommand {
     UpRequest(
       create: create, cidr: cidr, endpoints: join.endpoints, anchor: join.anchor, networkID: join.network,
       listen: listen, advertise: advertise, port: port, interface: interface, mtu: mtu,
-      noOffload: noOffload)
+      noOffload: noOffload, didGateway: dids.gateway, allowsPrivateDIDHosts: dids.allowsPrivateHosts)
   }
 
   func run() async throws {

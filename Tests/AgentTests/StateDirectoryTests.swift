@@ -147,7 +147,7 @@ struct StateDirectoryTests {
     #expect(try directory.loadNetwork() == network)
     let settings = DaemonSettings(
       listen: [SocketAddress("127.0.0.1:9000")!], advertise: ["http://example.org:9000"], port: 4000,
-      interface: "mesh7", mtu: 1400)
+      interface: "mesh7", mtu: 1400, dids: DIDSettings(gateway: "https://dht.example.org", allowsPrivateHosts: true))
     try directory.save(settings)
     #expect(try directory.loadSettings() == settings)
   }

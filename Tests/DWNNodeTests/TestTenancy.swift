@@ -32,10 +32,11 @@ final class TestTenancy: Sendable {
 
   var databasePath: String { folder.appendingPathComponent("node.sqlite").path }
 
-  init(limits: NodeLimits = NodeLimits()) throws {
+  init(limits: NodeLimits = NodeLimits(), directory: any DIDDirectory = OfflineResolver()) throws {
     folder = FileManager.default.temporaryDirectory.appendingPathComponent("dwnnode-\(UUID().uuidString)")
     node = try DWNNode(
-      databasePath: folder.appendingPathComponent("node.sqlite").path, tenants: [alice.did], limits: limits)
+      databasePath: folder.appendingPathComponent("node.sqlite").path, tenants: [alice.did], limits: limits,
+      directory: directory)
   }
 
   deinit {

@@ -18,11 +18,15 @@ public struct UpRequest: Sendable, Hashable {
   public var mtu: Int?
   /// Names of offloads that are switched off; `none` alone: none is.
   public var noOffload: [String]
+  /// URL of a gateway; `none`: no gateway any more.
+  public var didGateway: String?
+  public var allowsPrivateDIDHosts: Bool?
 
   public init(
     create: String? = nil, cidr: String? = nil, endpoints: [String] = [], anchor: DID? = nil,
     networkID: RecordID? = nil, listen: [SocketAddress] = [], advertise: [String] = [], port: UInt16? = nil,
-    interface: String? = nil, mtu: Int? = nil, noOffload: [String] = []
+    interface: String? = nil, mtu: Int? = nil, noOffload: [String] = [], didGateway: String? = nil,
+    allowsPrivateDIDHosts: Bool? = nil
   ) {
     self.create = create
     self.cidr = cidr
@@ -35,6 +39,8 @@ public struct UpRequest: Sendable, Hashable {
     self.interface = interface
     self.mtu = mtu
     self.noOffload = noOffload
+    self.didGateway = didGateway
+    self.allowsPrivateDIDHosts = allowsPrivateDIDHosts
   }
 
   /// Refuses what cannot work whatever the state is: names, URLs, blocks.
@@ -60,6 +66,10 @@ public struct UpRequest: Sendable, Hashable {
     if EngineConfiguration.offloads(without: noOffload) == nil {
       throw .badArgument("--no-offload takes tso, uso, gso, gro, all or none")
     }
+    if let didGateway, didGateway != "none" {
+      // Whether it may be a private host is for the node to say, which has the flags that were kept.
+      try DIDSettings(gateway: didGateway, allowsPrivateHosts: true).check()
+    }
     for url in endpoints + advertise {
       do { _ = try EndpointURL(url) } catch { throw .badArgument("\(error)") }
     }
@@ -80,6 +90,10 @@ public struct UpRequest: Sendable, Hashable {
     add("--interface", interface)
     add("--mtu", mtu.map(String.init))
     for name in noOffload { add("--no-offload", name) }
+    add("--did-dht-gateway", didGateway)
+    if let allowsPrivateDIDHosts {
+      result.append(allowsPrivateDIDHosts ? "--allow-private-did-hosts" : "--no-allow-private-did-hosts")
+    }
     return result
   }
 
@@ -104,7 +118,7 @@ public struct UpRequest: Sendable, Hashable {
       throw .failed("meshd is running with other endpoints: stop it with 'meshd down', then run this again")
     }
     if !listen.isEmpty || !advertise.isEmpty || port != nil || interface != nil || mtu != nil
-      || !noOffload.isEmpty
+      || !noOffload.isEmpty || didGateway != nil || allowsPrivateDIDHosts != nil
     {
       throw .failed("meshd is running: stop it with 'meshd down' before you change these flags")
     }

@@ -84,7 +84,8 @@ public actor Daemon {
 
     let node =
       embedsNode
-      ? try await EmbeddedNode.start(in: directory, tenants: [identity.did], listen: settings.listen, logger: logger)
+      ? try await EmbeddedNode.start(
+        in: directory, tenants: [identity.did], listen: settings.listen, dids: settings.dids, logger: logger)
       : nil
     var engine: Engine?
     do {
@@ -321,6 +322,8 @@ extension DaemonSettings {
     if let port = request.port { settings.port = port }
     if let interface = request.interface { settings.interface = interface }
     if let mtu = request.mtu { settings.mtu = mtu }
+    if let gateway = request.didGateway { settings.dids.gateway = gateway == "none" ? nil : gateway }
+    if let allows = request.allowsPrivateDIDHosts { settings.dids.allowsPrivateHosts = allows }
     if !request.noOffload.isEmpty { settings.noOffload = request.noOffload.filter { $0 != "none" } }
     return settings
   }

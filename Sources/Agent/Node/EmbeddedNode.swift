@@ -1,4 +1,5 @@
 import DWN
+import DWNClient
 public import DWNNode
 public import Logging
 public import Wire
@@ -16,12 +17,14 @@ public struct EmbeddedNode: Sendable {
   ///
   /// With the default addresses, a host without IPv6 gets the IPv4 one alone.
   public static func start(
-    in directory: StateDirectory, tenants: Tenancy, listen: [SocketAddress], logger: Logger,
+    in directory: StateDirectory, tenants: Tenancy, listen: [SocketAddress], dids: DIDSettings = DIDSettings(),
+    logger: Logger,
     configure: (inout ServerConfiguration) -> Void = { _ in }
   ) async throws -> EmbeddedNode {
     var configuration = ServerConfiguration(listen: listen, version: Version.text)
     configure(&configuration)
-    let node = try DWNNode(databasePath: directory.file(file), tenants: tenants)
+    let node = try DWNNode(
+      databasePath: directory.file(file), tenants: tenants, directory: try NetworkDirectory(dids.fetching))
     do {
       let (server, listeners) = try await serve(node, configuration, logger)
       logger.info(

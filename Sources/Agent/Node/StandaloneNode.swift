@@ -17,6 +17,8 @@ public enum StandaloneNode {
     public var logsAccess = false
     /// Whether `/metrics` answers programs on this machine.
     public var offersMetrics = false
+    /// How DIDs are resolved whose keys are elsewhere.
+    public var dids = DIDSettings()
 
     public init(listen: [SocketAddress], data: String, tenants: Tenancy) {
       self.listen = listen
@@ -33,7 +35,7 @@ public enum StandaloneNode {
     guard let lock = try DaemonLock(directory) else { throw AgentError.daemonRunning(directory: directory.path) }
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
     let node = try await EmbeddedNode.start(
-      in: directory, tenants: options.tenants, listen: options.listen, logger: logger
+      in: directory, tenants: options.tenants, listen: options.listen, dids: options.dids, logger: logger
     ) {
       $0.tls = tls
       $0.requiresTLS = options.requiresTLS

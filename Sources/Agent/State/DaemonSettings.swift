@@ -13,6 +13,8 @@ public struct DaemonSettings: Hashable, Sendable {
   public var mtu: Int
   /// Names of offloads that are switched off.
   public var noOffload: [String]
+  /// How the embedded node resolves DIDs.
+  public var dids: DIDSettings
 
   public static let defaultNodePort: UInt16 = 8787
   public static let defaultMTU = 1280
@@ -23,7 +25,7 @@ public struct DaemonSettings: Hashable, Sendable {
   public init(
     listen: [SocketAddress] = DaemonSettings.defaultListen, advertise: [String] = [], port: UInt16 = 0,
     interface: String? = nil, mtu: Int = DaemonSettings.defaultMTU,
-    noOffload: [String] = []
+    noOffload: [String] = [], dids: DIDSettings = DIDSettings()
   ) {
     self.listen = listen
     self.advertise = advertise
@@ -31,6 +33,7 @@ public struct DaemonSettings: Hashable, Sendable {
     self.interface = interface
     self.mtu = mtu
     self.noOffload = noOffload
+    self.dids = dids
   }
 
   static let file = "settings.json"
@@ -43,6 +46,8 @@ public struct DaemonSettings: Hashable, Sendable {
     object["interface"] = interface.map { .string($0) }
     object["mtu"] = .integer(Int64(mtu))
     if !noOffload.isEmpty { object["noOffload"] = .array(noOffload.map { .string($0) }) }
+    object["didDHTGateway"] = dids.gateway.map { .string($0) }
+    if dids.allowsPrivateHosts { object["allowPrivateDIDHosts"] = true }
     return .object(object)
   }
 
@@ -56,7 +61,9 @@ public struct DaemonSettings: Hashable, Sendable {
     self.init(
       listen: addresses, advertise: advertise.compactMap(\.string), port: port,
       interface: json["interface"]?.string, mtu: Int(mtu),
-      noOffload: (json["noOffload"]?.array ?? []).compactMap(\.string))
+      noOffload: (json["noOffload"]?.array ?? []).compactMap(\.string),
+      dids: DIDSettings(
+        gateway: json["didDHTGateway"]?.string, allowsPrivateHosts: json["allowPrivateDIDHosts"]?.bool ?? false))
   }
 }
 

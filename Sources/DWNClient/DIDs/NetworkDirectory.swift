@@ -81,7 +81,7 @@ public final class NetworkDirectory: DIDDirectory {
 
   private func fetch(_ did: DID) async throws(DIDError) -> DocumentCache.Found {
     if did.method == "web" {
-      let body = try await body(of: did, at: WebMethod.location(of: did), .json, largest: DIDDocument.maximumSize)
+      let body = try await body(of: did, at: location(of: did), .json, largest: DIDDocument.maximumSize)
       return .init(result: .success(try WebMethod.document(body, of: did)), sequence: nil, size: body.count)
     }
     _ = try DHTMethod.identityKey(of: did)
@@ -92,6 +92,13 @@ public final class NetworkDirectory: DIDDirectory {
     let packet = try DHTPacket(await body(of: did, at: url, .packet, largest: DHTPacket.maximumSize), of: did)
     let result: Result<DIDDocument, DIDError> = packet.document.map { .success($0) } ?? .failure(.deactivated(did))
     return .init(result: result, sequence: packet.sequence, size: DHTPacket.maximumSize)
+  }
+
+  /// Where the method says; but where private hosts are allowed, `localhost` is asked without TLS, as it has no certificate.
+  private func location(of did: DID) throws(DIDError) -> String {
+    let url = try WebMethod.location(of: did)
+    let isOwn = did.methodSpecificID.prefix { $0 != ":" && $0 != "%" }.lowercased() == "localhost"
+    return isOwn && settings.allowsPrivateHosts ? "http" + url.dropFirst("https".count) : url
   }
 
   private func body(

@@ -212,6 +212,16 @@ struct NetworkDirectoryTests {
     }
   }
 
+  @Test("this machine's own name is asked without TLS, but only where private hosts are allowed")
+  func localhost() async throws {
+    let did = try web("localhost%3A8080:alice")
+    source["http://localhost:8080/alice/did.json"] = document(did)
+    let allowing = directory(DIDFetchSettings(allowsPrivateHosts: true))
+    #expect(try await allowing.document(of: did).id == did)
+    await #expect(throws: DIDError.self) { try await directory().document(of: did) }
+    #expect(source.asked == ["http://localhost:8080/alice/did.json", "https://localhost:8080/alice/did.json"])
+  }
+
   // MARK: - did:dht
 
   private static func settings() throws -> DIDFetchSettings {

@@ -32,7 +32,7 @@ struct CrashWriter: Sendable {
       }
     }
     let node = DWNNode(
-      store: store, tenants: [people[0].did, people[1].did], limits: NodeLimits(), resolver: OfflineResolver())
+      store: store, tenants: [people[0].did, people[1].did], limits: NodeLimits(), directory: OfflineResolver())
     let start = WallTime(microseconds: Int64(Date().timeIntervalSince1970 * 1_000_000))
     try await install(node, people, at: start)
     let end = ContinuousClock.now + .seconds(60)
