@@ -14,7 +14,7 @@ final class SQLiteMessageStore: MessageStore {
   private let path: String
   private let pool: DatabasePool
   private let queue: CommitQueue
-  private let observer = Mutex<Observer?>(nil)
+  private let observation = Mutex(Observation())
 
   init(path: String, limits: NodeLimits = NodeLimits(), random: any RandomSource = SystemRandom()) throws(NodeError) {
     self.path = path
@@ -22,6 +22,7 @@ final class SQLiteMessageStore: MessageStore {
       path: DataFolder.path(of: path), largestStaging: limits.largestStaging, random: random)
     pool = try StoreRepair.open(path: path, folder: dataFolder)
     do {
+      try pool.writeWithoutTransaction { try Self.giveRoom($0) }
       epoch = try pool.read { try String.fetchOne($0, sql: "SELECT epoch FROM node") } ?? ""
     } catch {
       throw NodeError(error, path: path)
@@ -31,13 +32,13 @@ final class SQLiteMessageStore: MessageStore {
   }
 
   func observe(_ observer: @escaping Observer) {
-    self.observer.withLock { $0 = observer }
+    observation.withLock { $0.observer = observer }
   }
 
   func write<Result: Sendable>(
     _ tenant: DID, _ body: @escaping @Sendable (any MessageTransaction) throws -> Result
   ) async throws -> Result {
-    let observer = observer.withLock { $0 }
+    let observer = observation.withLock { $0 }.observer
     let folder = dataFolder
     return try await queue.perform { database in
       let id = try Self.tenantID(database, tenant) ?? Self.addTenant(database, tenant)
@@ -110,6 +111,11 @@ final class SQLiteMessageStore: MessageStore {
     do { return try await pool.read(body) } catch let error as DatabaseError { throw NodeError(error, path: path) }
   }
 
+  /// A function by itself, in a generic box such as a mutex, is wrapped once more each time that it is looked at.
+  private struct Observation {
+    var observer: Observer?
+  }
+
   /// What a writer leaves to be done after the commit.
   private struct Written<Result: Sendable>: Sendable {
     var result: Result
@@ -129,6 +135,13 @@ final class SQLiteMessageStore: MessageStore {
       }
       return .commit
     }
+  }
+
+  /// A write touches some twenty pages, most of them the same as the write before it: they stay in memory for a whole commit, and
+  /// meet in the log many times before they go to their places.
+  private static func giveRoom(_ database: Database) throws {
+    try database.execute(sql: "PRAGMA cache_size = -32768")
+    try database.execute(sql: "PRAGMA wal_autocheckpoint = 8192")
   }
 
   private static func tenantID(_ database: Database, _ tenant: DID) throws -> Int64? {

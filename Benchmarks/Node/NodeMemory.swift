@@ -1,0 +1,36 @@
+import Foundation
+import Wire
+
+/// How much memory a process with a node has: at rest, and at its most while 64 clients write. What the clients hold is part of
+/// it. First in the list, since what other benchmarks used does not come back.
+struct NodeMemory: Benchmark {
+  let title = "memory of a node"
+
+  func figures() async throws -> [Figure] {
+    let subject = try await NodeUnderTest()
+    try await Task.sleep(for: .milliseconds(500))
+    let rest = try Self.status("VmRSS")
+    let writes = try await Prepared.writes(4_000, for: subject)
+    let before = try Self.status("VmRSS")
+    _ = try await Clients.rate(64, for: .seconds(20)) { number in
+      guard number < writes.count else { return false }
+      try await subject.take(writes[number].0, data: writes[number].1)
+      return true
+    }
+    let peak = try Self.status("VmHWM")
+    await subject.remove()
+    let resting = Figure("memory at rest", rest, "MiB")
+    return [
+      resting, Figure("memory at most, 64 clients that write", rest + max(0, peak - before), versus: resting),
+    ]
+  }
+
+  /// In MiB, of this process.
+  private static func status(_ name: String) throws -> Double {
+    let text = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+    guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(name + ":") }),
+      let kibibytes = line.split(whereSeparator: { !$0.isNumber }).first.flatMap({ Double($0) })
+    else { throw BenchmarkFailure(reason: "/proc/self/status has no \(name)") }
+    return kibibytes / 1024
+  }
+}

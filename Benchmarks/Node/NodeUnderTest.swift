@@ -1,0 +1,84 @@
+import DWN
+import DWNNode
+import Foundation
+import Identity
+import Wire
+
+/// A node with a folder of its own on the disk where the project is built, a tenant, and somebody who holds a role there.
+final class NodeUnderTest: Sendable {
+  static let protocolURI = "https://bench.example/mesh"
+  static let role: ProtocolPath = "network/member"
+
+  let node: DWNNode
+  let tenant = MessageSigner(MachineIdentity.generate(random: SystemRandom()))
+  let member = MessageSigner(MachineIdentity.generate(random: SystemRandom()))
+  let network: RecordsWrite
+  let folder: URL
+  private let clock = RisingClock()
+
+  var databasePath: String { folder.appendingPathComponent("node.sqlite").path }
+
+  init() async throws {
+    folder = URL(fileURLWithPath: ".build/bench-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    node = try DWNNode(databasePath: folder.appendingPathComponent("node.sqlite").path, tenants: [tenant.did])
+    let definition: JSONValue = [
+      "protocol": .string(Self.protocolURI), "published": false,
+      "types": ["network": [:], "member": [:], "machine": [:], "endpoint": [:]],
+      "structure": [
+        "network": [
+          "member": ["$role": true],
+          "machine": [
+            "endpoint": ["$actions": [["role": .string(Self.role.text), "can": ["read"]]]]
+          ],
+        ]
+      ],
+    ]
+    try await Self.expect(
+      202,
+      node.process(tenant: tenant.did, message: tenant.protocolsConfigure(definition, at: clock.next()).json, data: nil)
+    )
+    let network = tenant.recordsWrite(
+      RecordDraft(protocolURI: Self.protocolURI, path: "network", data: Array("{}".utf8)), at: clock.next())
+    self.network = network
+    try await take(network, data: Array("{}".utf8))
+    var role = RecordDraft(
+      protocolURI: Self.protocolURI, path: Self.role, parent: network.contextID, data: Array("{}".utf8))
+    role.recipient = member.did
+    try await take(tenant.recordsWrite(role, at: clock.next()), data: role.data)
+  }
+
+  /// Ends the node and removes everything.
+  func remove() async {
+    await node.close()
+    try? FileManager.default.removeItem(at: folder)
+  }
+
+  func time() -> WallTime { clock.next() }
+
+  /// A first write of the tenant's with data of the size that the records of a mesh have.
+  func draft(_ path: ProtocolPath, below parent: RecordsWrite, recipient: DID? = nil) -> RecordDraft {
+    RecordDraft(
+      protocolURI: Self.protocolURI, path: path, parent: parent.contextID, recipient: recipient,
+      data: SystemRandom().bytes(400))
+  }
+
+  /// A signed first write with its data.
+  func signed(_ path: ProtocolPath, below parent: RecordsWrite, recipient: DID? = nil) -> (RecordsWrite, [UInt8]) {
+    let draft = draft(path, below: parent, recipient: recipient)
+    return (tenant.recordsWrite(draft, at: time()), draft.data)
+  }
+
+  func take(_ write: RecordsWrite, data: [UInt8]) async throws {
+    try await Self.expect(202, node.process(tenant: tenant.did, message: write.message.value, data: data))
+  }
+
+  static func expect(_ code: Int, _ reply: Reply) throws {
+    guard reply.status.code == code else { throw BenchmarkFailure(reason: "\(reply.status)") }
+  }
+}
+
+extension SignedMessage {
+  /// What is sent.
+  var json: JSONValue { message.value }
+}
