@@ -112,7 +112,7 @@ let package = Package(
       dependencies: [
         "Agent", "Control", "Mesh", "Netmap", "Engine", "DataPath", "WireGuard", "DWNNode", "DWNClient", "DWN",
         "Identity",
-        "Cryptography", "CSodium", "CLinux", "CCipherSwitch", "Wire", .arguments, .subprocess, .log,
+        "Cryptography", "CSodium", "CLinux", "CCipherSwitch", "Wire", .arguments, .subprocess, .log, .grdb,
       ],
       path: "Benchmarks", exclude: ["CipherSwitch"], swiftSettings: swiftSettings,
       // Its cipher has a switch that the product's has not.

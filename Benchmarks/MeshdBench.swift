@@ -12,7 +12,7 @@ struct MeshdBench: AsyncParsableCommand {
     subcommands: [EngineEnd.self])
 
   static let all: [any Benchmark] =
-    [PacketSealing(), Handshaking(), NetmapTranslation()]
+    [NodeMemory(), PacketSealing(), Handshaking(), NetmapTranslation(), NodeWrites(), NodeQueries(), NodeEvents()]
     + [1280, 1420].flatMap { mtu in [1, 4].map { TunnelThroughput(streams: $0, mtu: mtu) } }
     + [
       TunnelLimit(), SmallDatagrams(), SegmentedWire(), TunnelProcessorTime(), LoadedRoundTrip(), OutOfOrder(),

@@ -11,7 +11,7 @@ struct NodeEvents: Benchmark {
   let title = "events of a node to \(subscribers) subscribers"
   private static let slice = Duration.seconds(4)
 
-  func figures() async throws -> [Figure] {
+  func figures(_ effort: Effort) async throws -> [Figure] {
     let alone = Figure("writes/s that nobody listens for", try await run(groups: nil).writes, "1/s")
     var figures: [Figure] = []
     for groups in [100, 10, 1] {

@@ -6,7 +6,7 @@ import Wire
 struct NodeMemory: Benchmark {
   let title = "memory of a node"
 
-  func figures() async throws -> [Figure] {
+  func figures(_ effort: Effort) async throws -> [Figure] {
     let subject = try await NodeUnderTest()
     try await Task.sleep(for: .milliseconds(500))
     let rest = try Self.status("VmRSS")

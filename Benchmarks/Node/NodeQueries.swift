@@ -11,7 +11,7 @@ struct NodeQueries: Benchmark {
   private static let slice = Duration.seconds(2)
   private static let machines = 100
 
-  func figures() async throws -> [Figure] {
+  func figures(_ effort: Effort) async throws -> [Figure] {
     let subject = try await NodeUnderTest()
     do {
       let figures = try await figures(subject)

@@ -9,7 +9,7 @@ struct NodeWrites: Benchmark {
   private static let rounds = 3
   private static let slice = Duration.seconds(2)
 
-  func figures() async throws -> [Figure] {
+  func figures(_ effort: Effort) async throws -> [Figure] {
     let subject = try await NodeUnderTest()
     do {
       let figures = try await figures(subject)
