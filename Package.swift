@@ -124,6 +124,7 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["Identity", "Cryptography", "Wire"], path: "Tests/Support",
       swiftSettings: swiftSettings),
+    .target(name: "CAllocationCount", path: "Tests/AllocationCount"),
     tests("WireTests", ["Wire"]),
     tests("CryptographyTests", ["Cryptography", "Wire"]),
     tests("IdentityTests", ["Identity", "Cryptography", "Wire"]),
@@ -145,13 +146,15 @@ let package = Package(
     tests("ControlTests", ["Control", "Mesh", "Netmap", "DWN", "Identity", "Cryptography", "Wire", .log]),
     tests("WireGuardTests", ["WireGuard", "Cryptography", "Wire"]),
     tests("TraversalTests", ["Traversal", "Cryptography", "Wire"]),
-    tests("EngineTests", ["Engine", "DataPath", "WireGuard", "Netmap", "CLinux", "Cryptography", "Wire"]),
+    tests(
+      "EngineTests",
+      ["Engine", "DataPath", "WireGuard", "Netmap", "CLinux", "CAllocationCount", "Cryptography", "Wire"]),
     tests("AgentTests", ["Agent", "Control", "Mesh", "Netmap", "DWNNode", "DWN", "Identity", "Cryptography", "Wire"]),
     tests(
       "Lab",
       [
         "Agent", "DWNNode", "DWN", "Mesh", "Identity", "Cryptography", "Wire", "Engine", "WireGuard", "DataPath",
-        "Netmap", "DWNClient", .subprocess, .nio, .nioPosix, .nioHTTP1, .log,
+        "Netmap", "DWNClient", "CLinux", .subprocess, .nio, .nioPosix, .nioHTTP1, .log,
       ]),
   ]
 )

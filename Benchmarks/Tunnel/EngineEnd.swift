@@ -5,6 +5,7 @@ import DataPath
 import Engine
 import Foundation
 import Glibc
+import Logging
 import Netmap
 import Wire
 
@@ -40,7 +41,8 @@ struct EngineEnd: AsyncParsableCommand {
       configuration: EngineConfiguration(
         privateKey: key, interfaceName: interface, mtu: mtu, port: place.port,
         networkNamespace: "/run/netns/\(namespace)",
-        offloads: offloads, threads: threads == 2 ? .onePerDirection : .one))
+        offloads: offloads, threads: threads == 2 ? .onePerDirection : .one),
+      logger: Logger(label: "meshd.engine", factory: { _ in SwiftLogNoOpLogHandler() }))
     // Only now: the engine looks at its cipher when it starts, and does not start without.
     if cipherless { remove_cipher() }
     let others = (1..<max(peers, 1)).map { number in

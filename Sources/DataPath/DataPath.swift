@@ -46,7 +46,7 @@ public final class DataPath {
   public let doorbell: CInt
   public let threads: Threads
   private let wakes: (sending: CInt, receiving: CInt)
-  private let shared: UnsafeMutablePointer<DataThreadShared>
+  let shared: UnsafeMutablePointer<DataThreadShared>
   private let rings = ControlRings()
   private let flows: FlowTable
   private let drops = DropCounters()

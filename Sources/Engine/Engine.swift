@@ -38,6 +38,8 @@ public actor Engine {
   /// When the host's addresses are looked at again after a change.
   private var endpointsDueAt: Instant?
   private var hasAnnouncedEndpoints = false
+  /// Somebody took it down.
+  private var isInterfaceDown = false
   /// What the data path got last.
   var table = ForwardingTable.empty
   /// Peers of whom it is out of date, and whether it is in what concerns all of them.
@@ -188,8 +190,12 @@ public actor Engine {
   func lookAtLocalEndpoints() {
     guard let io else { return }
     do {
+      let host = try HostNetwork(io.netlink)
+      let isUp = host.links[Int(io.tunnel.index)]?.isUp ?? false
+      if isUp, isInterfaceDown { restoreInterface(io) }
+      isInterfaceDown = !isUp
       let found = LocalEndpoints.list(
-        try HostNetwork(io.netlink), meshPrefixes: netmap?.node.meshPrefixes ?? [], port: port,
+        host, meshPrefixes: netmap?.node.meshPrefixes ?? [], port: port,
         hasIPv4: io.sockets.ipv4 != nil, hasIPv6: io.sockets.ipv6 != nil)
       guard found != localEndpoints || !hasAnnouncedEndpoints else { return }
       if hasAnnouncedEndpoints { showNewAddress() }

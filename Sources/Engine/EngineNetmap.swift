@@ -84,7 +84,19 @@ extension Engine {
 
   // MARK: The interface
 
-  private func setAddresses(_ wanted: Set<IPPrefix>, _ io: EngineIO) throws(EngineError) {
+  /// Gives the interface back what it lost when somebody took it down: its routes, and its IPv6 addresses.
+  func restoreInterface(_ io: EngineIO) {
+    let (formerAddresses, formerRoutes) = (addresses, routes)
+    (addresses, routes) = ([], [])
+    do {
+      try setAddresses(formerAddresses, io)
+    } catch {
+      logger.warning("the interface did not get its addresses back", metadata: ["reason": "\(error)"])
+    }
+    setRoutes(formerRoutes, io)
+  }
+
+  func setAddresses(_ wanted: Set<IPPrefix>, _ io: EngineIO) throws(EngineError) {
     guard wanted != addresses else { return }
     let host = try HostNetwork(io.netlink)
     for prefix in wanted.sorted() {
@@ -111,7 +123,7 @@ extension Engine {
     }
   }
 
-  private func setRoutes(_ wanted: Set<IPPrefix>, _ io: EngineIO) {
+  func setRoutes(_ wanted: Set<IPPrefix>, _ io: EngineIO) {
     for route in routes.subtracting(wanted) {
       _ = io.settings.remove(route: route)
       routes.remove(route)

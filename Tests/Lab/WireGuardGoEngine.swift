@@ -1,4 +1,5 @@
 import Cryptography
+import DataPath
 import Engine
 import Netmap
 import Synchronization
@@ -23,9 +24,10 @@ final class LabEngine: Sendable {
   /// Opens device and sockets in the namespace. Counts handshakes until it is stopped.
   static func start(
     in namespace: NetworkNamespace, port: UInt16?, addresses: [String],
-    key: X25519PrivateKey = X25519PrivateKey(random: SystemRandom())
+    key: X25519PrivateKey = X25519PrivateKey(random: SystemRandom()), offloads: Offloads? = nil
   ) async throws -> LabEngine {
-    let configuration = EngineConfiguration(privateKey: key, port: port, networkNamespace: namespace.path)
+    let configuration = EngineConfiguration(
+      privateKey: key, port: port, networkNamespace: namespace.path, offloads: offloads)
     let engine = try await Engine(configuration: configuration)
     let lab = LabEngine(
       namespace: namespace, key: key, addresses: addresses.compactMap { IPPrefix($0) }, engine: engine)

@@ -1,0 +1,147 @@
+import CLinux
+import Cryptography
+import Glibc
+import TestSupport
+import Testing
+import Wire
+import WireGuard
+
+@testable import DataPath
+
+/// A data path whose device is one end of a socket pair, and whose network is loopback: no privilege needed.
+final class Machine {
+  let address: IPAddress
+  let peer = PeerMemory(PeerID(1))
+  let dataPath: DataPath
+  let socket: CInt
+  let endpoint: SocketAddress
+  private let device: CInt
+  private let inside: CInt
+  var events: [Event] = []
+  var handshakes: [[UInt8]] = []
+
+  /// - Parameter offloads: on the sockets, which loopback has, and on the device, where the test is the kernel.
+  init(_ address: String, threads: DataPath.Threads, offloads: Offloads = [], isStarted: Bool = true) throws {
+    self.address = IPAddress(address)!
+    var pair: [CInt] = [0, 0]
+    let kind = CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
+    #expect(socketpair(AF_UNIX, kind, 0, &pair) == 0)
+    inside = pair[0]
+    device = pair[1]
+    socket = Glibc.socket(AF_INET, kind, 0)
+    var bound = sockaddr_in()
+    bound.sin_family = sa_family_t(AF_INET)
+    bound.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let socket = self.socket
+    let status = withUnsafeMutablePointer(to: &bound) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(socket, $0, length) | getsockname(socket, $0, &length)
+      }
+    }
+    #expect(status == 0)
+    endpoint = SocketAddress(IPAddress(v4: 0x7f00_0001), port: UInt16(bigEndian: bound.sin_port))
+    dataPath = try #require(
+      DataPath(
+        .init(
+          tun: inside, hasHeaders: offloads.contains(.tso), ipv4: socket, ipv6: nil, offloads: offloads),
+        mtu: 1280, random: SeededRandom(3), threads: threads))
+    if offloads.contains(.gro) { #expect(clinux_udp_coalesce(socket) == 0) }
+    if isStarted { #expect(dataPath.start()) }
+  }
+
+  deinit {
+    dataPath.stop()
+    for descriptor in [inside, device, socket] { close(descriptor) }
+  }
+
+  /// What an application sends.
+  func send(_ packet: [UInt8]) { #expect(write(device, packet, packet.count) == packet.count) }
+
+  /// What arrives at an application within the time; `nil`: nothing.
+  func receive(within milliseconds: CInt = 2000) -> [UInt8]? {
+    var set = pollfd(fd: device, events: Int16(POLLIN), revents: 0)
+    guard poll(&set, 1, milliseconds) > 0 else { return nil }
+    var buffer = [UInt8](repeating: 0, count: 65536)
+    let count = read(device, &buffer, buffer.count)
+    return count > 0 ? Array(buffer[..<count]) : nil
+  }
+
+  /// Sends a datagram from this machine's socket past its data path.
+  func inject(_ datagram: [UInt8], to address: SocketAddress) {
+    var target = sockaddr_in()
+    target.sin_family = sa_family_t(AF_INET)
+    target.sin_port = address.port.bigEndian
+    target.sin_addr.s_addr = UInt32(truncatingIfNeeded: address.ip.value).bigEndian
+    let sent = withUnsafePointer(to: &target) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        sendto(socket, datagram, datagram.count, 0, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
+    }
+    #expect(sent == datagram.count)
+  }
+
+  /// Collects until the condition holds or two seconds have passed.
+  func collect(until isDone: () -> Bool) -> Bool {
+    for _ in 0..<40 {
+      dataPath.collect { message, _ in
+        switch message {
+        case .event(let event): events.append(event)
+        case .handshake(let bytes, _): handshakes.append(bytes)
+        case .deviceLost(let number): Issue.record("the device was lost: \(number)")
+        }
+      }
+      if isDone() { return true }
+      var set = pollfd(fd: dataPath.doorbell, events: Int16(POLLIN), revents: 0)
+      _ = poll(&set, 1, 50)
+    }
+    return false
+  }
+}
+
+/// Two machines with one agreed session, as after a handshake that the first began.
+struct Link {
+  let a: Machine
+  let b: Machine
+  let keys = SecretBytes([UInt8](repeating: 1, count: 32))
+  let otherKeys = SecretBytes([UInt8](repeating: 2, count: 32))
+  let aSession: SessionMemory
+  let bSession: SessionMemory
+
+  /// - Parameter isStarted: whether the first machine's threads run.
+  init(
+    establishedAt: Instant = .now(), threads: DataPath.Threads = .one, offloads: Offloads = [], isStarted: Bool = true
+  ) throws {
+    a = try Machine("10.200.0.1", threads: threads, offloads: offloads, isStarted: isStarted)
+    b = try Machine("10.200.0.2", threads: threads, offloads: offloads)
+    func session(_ role: Session.Role, _ local: UInt32, _ remote: UInt32) -> Session {
+      Session(
+        id: SessionID(UInt64(local)), peer: PeerID(1), role: role, localIndex: local, remoteIndex: remote,
+        establishedAt: establishedAt)
+    }
+    aSession = SessionMemory(
+      session(.initiator, 100, 200), keys: SessionKeys(send: keys, receive: otherKeys))
+    bSession = SessionMemory(
+      session(.responder, 200, 100), keys: SessionKeys(send: otherKeys, receive: keys))
+  }
+
+  func table(
+    _ here: Machine, _ there: Machine, sealing: SessionMemory?, opening: [SessionMemory], allowed: [String]? = nil,
+    endpoint: SocketAddress? = nil, filter: PacketFilter = .acceptAll
+  ) -> ForwardingTable {
+    var allowedIPs = AllowedIPs()
+    for prefix in allowed ?? ["\(there.address)"] { allowedIPs.insert(IPPrefix(prefix)!, for: PeerID(1)) }
+    return ForwardingTable(
+      peers: [.init(memory: here.peer, sealing: sealing, opening: opening, endpoint: endpoint ?? there.endpoint)],
+      policy: .init(allowedIPs: allowedIPs.table(), ownAddresses: [here.address], filter: filter))
+  }
+
+  func publishBoth(filter: PacketFilter = .acceptAll) {
+    a.dataPath.publish(table(a, b, sealing: aSession, opening: [aSession], filter: filter))
+    b.dataPath.publish(table(b, a, sealing: bSession, opening: [bSession], filter: filter))
+  }
+
+  func packet(_ from: Machine, _ to: Machine, _ body: [UInt8] = []) -> [UInt8] {
+    SamplePacket.make(from: "\(from.address)", to: "\(to.address)", protocol: 17, ports: (1000, 2000), body: body)
+  }
+}
