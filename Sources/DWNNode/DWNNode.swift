@@ -95,57 +95,66 @@ public final class DWNNode: DWNEndpoint {
     var message: Message
     /// Its JSON, in bytes.
     var encoded: [UInt8]
-    /// `nil` when nobody signed it.
-    var signed: SignedMessage?
+    /// With signatures that are still to be verified; `nil` when nobody signed it.
+    var claimed: ClaimedMessage?
   }
 
-  private func check(_ json: JSONValue) async throws -> Checked {
+  private func check(_ json: JSONValue) throws -> Checked {
     let message = try Message(json)
     let encoded = message.value.encoded
     guard encoded.count <= Message.maximumSize else {
       throw DWNError(
         400, "SchemaValidatorFailure", "a message without its data has at most \(Message.maximumSize) bytes")
     }
-    guard message.json.contains("authorization") else { return Checked(message: message, encoded: encoded) }
-    // Nobody is asked for the keys of a message that is wrong in itself.
-    let claimed = try ClaimedMessage(message)
-    let documents = await directory.documents(of: claimed.signers)
     return Checked(
-      message: message, encoded: encoded, signed: try SignedMessage(verifying: claimed, resolver: documents))
+      message: message, encoded: encoded,
+      claimed: message.json.contains("authorization") ? try ClaimedMessage(message, admitting: .everyForm) : nil)
   }
 
   private func answer(tenant: DID, message json: JSONValue, data: ReceivedData?) async throws -> NodeReply {
     guard tenants.includes(tenant) else { return NodeReply(.notATenant) }
-    let checked = try await check(json)
+    let checked = try check(json)
     let message = checked.message
-    let signed = checked.signed
-    switch message.kind {
-    case .recordsWrite, .recordsDelete, .protocolsConfigure:
-      guard let signed else { throw DWNError(401, "AuthenticateJwsMissing", "the message is not signed") }
-      return NodeReply(try await change(tenant, signed, encoded: checked.encoded, data: data))
+    let claimed = checked.claimed
+    let encoded = checked.encoded
+    switch message.body {
+    case .recordsWrite:
+      return NodeReply(try await write(tenant, try signable(claimed), encoded: encoded, data: data))
+    case .recordsDelete:
+      let signed = try await authenticated(try signable(claimed))
+      return NodeReply(
+        try await change(tenant) { [definitions] transaction in
+          try RecordsDeleting(tenant: tenant, transaction: transaction, definitions: definitions)
+            .outcome(of: signed, json: String(decoding: encoded, as: UTF8.self))
+        })
+    case .protocolsConfigure(let configure):
+      let definition = try ProtocolDefinition(.object(configure.definition), isStrict: limits.isStrict)
+      let signed = try await authenticated(try signable(claimed))
+      return NodeReply(
+        try await change(tenant) { transaction in
+          try ProtocolsConfiguring(tenant: tenant, transaction: transaction)
+            .outcome(of: signed, definition: definition, json: String(decoding: encoded, as: UTF8.self))
+        })
     case .recordsRead:
-      let request = try RecordsReadRequest(message, signed)
-      return try await store.read(tenant) { [definitions] transaction in
-        try RecordsReading(tenant: tenant, transaction: transaction, definitions: definitions).reply(to: request)
+      var request = try RecordsReadRequest(message, claimed)
+      request.signed = try await authenticated(claimed)
+      return try await store.read(tenant) { [definitions, limits, request] transaction in
+        try RecordsReading(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
+          .reply(to: request)
       }
-    case .recordsQuery:
-      let request = try RecordsQueryRequest(message, signed)
-      return try await store.read(tenant) { [definitions, limits] transaction in
-        NodeReply(
-          try RecordsQuerying(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
-            .reply(to: request))
+    case .recordsQuery, .recordsCount:
+      var request = try RecordsQueryRequest(message, claimed)
+      request.signed = try await authenticated(claimed)
+      return try await store.read(tenant) { [definitions, limits, request] transaction in
+        let querying = RecordsQuerying(
+          tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
+        return NodeReply(
+          try message.kind == .recordsCount ? querying.count(for: request) : querying.reply(to: request))
       }
-    case .protocolsQuery:
-      let request = try ProtocolsQueryRequest(message, signed)
+    case .protocolsQuery(let request):
+      let signed = try await authenticated(claimed)
       return try await store.read(tenant) {
-        NodeReply(try ProtocolsQuerying(tenant: tenant, transaction: $0).reply(to: request))
-      }
-    case .recordsCount:
-      let request = try RecordsQueryRequest(message, signed)
-      return try await store.read(tenant) { [definitions, limits] transaction in
-        NodeReply(
-          try RecordsQuerying(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
-            .count(for: request))
+        NodeReply(try ProtocolsQuerying(tenant: tenant, transaction: $0).reply(to: request, signed))
       }
     case .recordsSubscribe:
       throw DWNError(
@@ -159,46 +168,63 @@ public final class DWNNode: DWNEndpoint {
     tenant: DID, message json: JSONValue
   ) async throws -> (reply: Reply, frames: (any SubscriptionSource)?) {
     guard tenants.includes(tenant) else { return (.notATenant, nil) }
-    let checked = try await check(json)
+    let checked = try check(json)
     guard case .recordsSubscribe(let body) = checked.message.body else {
       throw DWNError(400, "SchemaValidatorFailure", "\(checked.message.kind.rawValue) opens no subscription")
     }
-    let request = try RecordsQueryRequest(checked.message, checked.signed)
+    var request = try RecordsQueryRequest(checked.message, checked.claimed)
+    request.signed = try await authenticated(checked.claimed)
     let (reply, subscription) = try await Subscribing(store: store, hub: hub).open(
       tenant: tenant, access: RecordsEventAccess(request: request), cursor: body.cursor
-    ) { [definitions, limits] reader in
+    ) { [definitions, limits, request] reader in
       try RecordsQuerying(tenant: tenant, transaction: reader, definitions: definitions, limits: limits)
         .reply(to: request)
     }
     return (reply, subscription)
   }
 
-  private func change(_ tenant: DID, _ signed: SignedMessage, encoded: [UInt8], data: ReceivedData?) async throws
-    -> Reply
-  {
-    let json = String(decoding: encoded, as: UTF8.self)
-    let outcome: Outcome
-    switch signed.message.kind {
-    case .recordsWrite:
-      let arrival = try ArrivingWrite(try RecordsWrite(signed), json: json, data: data, limits: limits)
-      outcome = try await store.write(tenant) { [definitions, limits] transaction in
-        try RecordsWriting(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
-          .outcome(of: arrival)
-      }
-    case .recordsDelete:
-      outcome = try await store.write(tenant) { [definitions] transaction in
-        try RecordsDeleting(tenant: tenant, transaction: transaction, definitions: definitions)
-          .outcome(of: signed, json: json)
-      }
-    default:
-      let definition = try ProtocolDefinition(configure: signed)
-      outcome = try await store.write(tenant) { transaction in
-        try ProtocolsConfiguring(tenant: tenant, transaction: transaction)
-          .outcome(of: signed, definition: definition, json: json)
+  private func write(
+    _ tenant: DID, _ claimed: ClaimedMessage, encoded: [UInt8], data: ReceivedData?
+  ) async throws -> Reply {
+    let arrival = try ArrivingWrite(
+      try RecordsWrite(unverified: claimed), json: String(decoding: encoded, as: UTF8.self), data: data, limits: limits)
+    do throws(DWNError) {
+      _ = try await authenticated(claimed)
+    } catch {
+      // What is stored may have another answer. It keeps no writer busy.
+      return try await store.read(tenant) { [definitions, limits] reader in
+        try RecordStanding.refusal(of: arrival, unauthenticated: error, tenant, reader, definitions, limits)
       }
     }
+    return try await change(tenant) { [definitions, limits] transaction in
+      try RecordsWriting(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
+        .outcome(of: arrival)
+    }
+  }
+
+  private func change(
+    _ tenant: DID, _ body: @escaping @Sendable (any MessageTransaction) throws -> Outcome
+  ) async throws -> Reply {
+    let outcome = try await store.write(tenant, body)
     feed.emit(outcome.hints, tenant: tenant)
     return outcome.reply
+  }
+
+  // MARK: Who signed
+
+  private func signable(_ claimed: ClaimedMessage?) throws(DWNError) -> ClaimedMessage {
+    guard let claimed else { throw DWNError(401, "AuthenticateJwsMissing", "the message is not signed") }
+    return claimed
+  }
+
+  /// Asks for the keys of the signers and verifies with them. No transaction waits for this. Throws status 401.
+  private func authenticated(_ claimed: ClaimedMessage) async throws(DWNError) -> SignedMessage {
+    try SignedMessage(verifying: claimed, resolver: await directory.documents(of: claimed.signers))
+  }
+
+  private func authenticated(_ claimed: ClaimedMessage?) async throws(DWNError) -> SignedMessage? {
+    guard let claimed else { return nil }
+    return try await authenticated(claimed)
   }
 }
 

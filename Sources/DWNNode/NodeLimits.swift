@@ -17,9 +17,17 @@ public struct NodeLimits: Hashable, Sendable {
   /// Those that the tenant deleted no longer count.
   public var recordsByAnyone: Int
 
+  /// Whether the node is as narrow as the newest upstream where it is wider by default (dwn-server 15): it refuses encryption of
+  /// types that do not require it, roles that anyone creates, and the JWE envelope with its directive, and leaves `encodedData` out
+  /// of what a RecordsRead gives.
+  public var isStrict: Bool
+
   public init(
-    largestData: Int = 10 << 20, largestStaging: Int = 1 << 30, largestReply: Int = 16 << 20, recordsByAnyone: Int = 500
+    largestData: Int = 10 << 20, largestStaging: Int = 1 << 30, largestReply: Int = 16 << 20,
+    recordsByAnyone: Int = 500,
+    isStrict: Bool = false
   ) {
+    self.isStrict = isStrict
     self.largestData = largestData
     self.largestStaging = largestStaging
     self.largestReply = largestReply

@@ -1,4 +1,4 @@
-import Wire
+public import Wire
 
 /// What names an audience: the holders of a role of a protocol in one context. Its key is in an `$encryption/audience` record, and
 /// comes to each holder in an `$encryption/delivery` record.
@@ -40,7 +40,7 @@ public struct AudienceName: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Reads `protocol`, `rolePath` and `contextId`. `nil` unless they name an audience.
-  init?(_ members: JSONObject) {
+  public init?(_ members: JSONObject) {
     guard let uri = members["protocol"]?.string, let role = members["rolePath"]?.string.flatMap({ ProtocolPath($0) }),
       let text = members["contextId"]?.string
     else { return nil }

@@ -39,6 +39,29 @@ extension GrantKey {
   }
 }
 
+extension GrantKey.Claim {
+  /// Whether the key goes with the grant: from whoever gave it, to its holder, for no more than it covers. Throws status 400.
+  public func check(_ grant: PermissionGrant) throws(DWNError) {
+    guard grant.grantor == author else {
+      throw .grantKey("GrantKeyAuthorMismatch", "the key comes from somebody else than the grant \(grantID)")
+    }
+    guard grant.grantee == recipient else {
+      throw .grantKey("GrantKeyRecipientMismatch", "the key goes to somebody else than the grant \(grantID)")
+    }
+    let scope = grant.scope
+    guard scope.interface == .records, ["Read", "Write"].contains(scope.method), scope.contextID == nil,
+      scope.protocolURI == protocolURI, covers(scope.path)
+    else {
+      throw .grantKey("GrantKeyGrantScopeMismatch", "the key opens more than the grant \(grantID) is for")
+    }
+  }
+
+  private func covers(_ scoped: ProtocolPath?) -> Bool {
+    guard let scoped else { return true }
+    return path.map { $0 == scoped || $0.text.hasPrefix(scoped.text + "/") } ?? false
+  }
+}
+
 extension DWNError {
   fileprivate static func grantKey(_ code: String, _ text: String) -> DWNError {
     DWNError(400, "EncryptionProtocolValidate" + code, text)

@@ -107,7 +107,7 @@ public struct ClaimedMessage: Hashable, Sendable {
     self.element = Base64.encode(SHA2.sha256(Array(jws.payload.utf8)))
     (attestation, attester) = try Attestation.read(message, payload, admission)
     if message.kind == .recordsWrite {
-      try Self.checkWrite(message, payload, requiresEncryptionCID: admission == .authorAlone, isOwned: owner != nil)
+      try Self.checkWrite(message, payload, isOwned: owner != nil)
       _ = try RecordsWrite(SignedMessage(believing: self))
     }
   }
@@ -141,7 +141,7 @@ public struct ClaimedMessage: Hashable, Sendable {
   }
 
   private static func checkWrite(
-    _ message: Message, _ payload: SignaturePayload, requiresEncryptionCID: Bool, isOwned: Bool
+    _ message: Message, _ payload: SignaturePayload, isOwned: Bool
   ) throws(DWNError) {
     guard message.json["recordId"]?.string == payload.recordID else {
       throw DWNError(
@@ -152,8 +152,9 @@ public struct ClaimedMessage: Hashable, Sendable {
         400, "RecordsWriteValidateIntegrityContextIdNotInSignerSignaturePayload",
         "contextId differs from the signed payload")
     }
-    // Upstream lets an owner encrypt anew, and a signature say nothing of encryption.
-    if isOwned || payload.encryptionCID == nil && !requiresEncryptionCID { return }
+    if let encryption = message.json["encryption"]?.object { try EnvelopeForm.check(encryption) }
+    // An owner may have encrypted anew. Nobody else adds an envelope to what somebody signed without one.
+    if isOwned { return }
     guard message.json["encryption"].map({ CID(of: $0).text }) == payload.encryptionCID else {
       throw DWNError(
         400, "RecordsWriteValidateIntegrityEncryptionCidMismatch",

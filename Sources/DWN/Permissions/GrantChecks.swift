@@ -6,27 +6,42 @@ public import Wire
 extension PermissionGrant {
   /// Who uses the grant, and who must have given it.
   ///
-  /// `revoked` is the time of the earliest revocation that is known.
+  /// `revoked` is the time of the earliest revocation that is known. `moment` stands in for the message's time where a right is
+  /// used again, later than the message was made: by a subscription.
   public func check(
-    for message: Message, by grantee: DID, from grantor: DID, revoked: WallTime?
+    for message: Message, by grantee: DID, from grantor: DID, revoked: WallTime?, at moment: WallTime? = nil
   ) throws(DWNError) {
-    func demand(_ holds: Bool, _ code: String, _ text: String) throws(DWNError) {
-      if !holds { throw DWNError(401, "GrantAuthorization" + code, text) }
+    guard self.grantee == grantee else {
+      throw unusable("NotGrantedToAuthor", "the grant \(id) was given to somebody else")
     }
-    try demand(self.grantee == grantee, "NotGrantedToAuthor", "the grant \(id) was given to somebody else")
-    try demand(self.grantor == grantor, "NotGrantedForTenant", "the grant \(id) was given by somebody else")
-    try demand(message.timestamp >= dateGranted, "GrantNotYetActive", "the message is older than the grant \(id)")
-    try demand(message.timestamp < dateExpires, "GrantExpired", "the grant \(id) expired at \(dateExpires.timestamp)")
-    try demand(revoked.map { message.timestamp < $0 } ?? true, "GrantRevoked", "the grant \(id) was revoked")
-    try demand(
-      scope.interface.rawValue == message.kind.interface, "InterfaceMismatch",
-      "the grant \(id) is about \(scope.interface.rawValue)")
-    try demand(scope.covers(method: message.kind), "MethodMismatch", "the grant \(id) is for \(scope.method)")
+    guard self.grantor == grantor else {
+      throw unusable("NotGrantedForTenant", "the grant \(id) was given by somebody else")
+    }
+    try checkLife(at: moment ?? message.timestamp, revoked: revoked)
+    guard scope.interface.rawValue == message.kind.interface else {
+      throw unusable("InterfaceMismatch", "the grant \(id) is about \(scope.interface.rawValue)")
+    }
+    guard scope.covers(method: message.kind) else {
+      throw unusable("MethodMismatch", "the grant \(id) is for \(scope.method)")
+    }
+  }
+
+  /// Whether it has begun and is not over.
+  public func checkLife(at time: WallTime, revoked: WallTime?) throws(DWNError) {
+    guard time >= dateGranted else { throw unusable("GrantNotYetActive", "the grant \(id) is younger than its use") }
+    guard time < dateExpires else {
+      throw unusable("GrantExpired", "the grant \(id) expired at \(dateExpires.timestamp)")
+    }
+    guard revoked.map({ time < $0 }) ?? true else { throw unusable("GrantRevoked", "the grant \(id) was revoked") }
   }
 
   /// For a write: of the record itself and of what may be published by the grant.
   public func checkWrite(_ write: RecordsWrite) throws(DWNError) {
-    try checkRecord(write.protocolURI, write.path, write.contextID)
+    if write.path.isControl {
+      try checkControl(write.protocolURI, write.tags)
+    } else {
+      try checkRecord(write.protocolURI, write.path, write.contextID)
+    }
     switch publication {
     case .required where !write.published:
       throw refused("ConditionPublicationRequired", "by the grant \(id) only published records are written")
@@ -49,6 +64,26 @@ extension PermissionGrant {
     }
   }
 
+  /// For a record with the key of an audience, by its tags: it goes with the role whose holders are the audience (dwn-server 10.2,
+  /// 10.4), wherever it stands itself.
+  public func checkControl(_ uri: String, _ tags: JSONObject?) throws(DWNError) {
+    guard scope.protocolURI == uri else {
+      throw refused("ScopeProtocolMismatch", "the grant \(id) is for another protocol")
+    }
+    guard let audience = tags.flatMap({ AudienceName($0) }) else {
+      guard scope.path == nil, scope.contextID == nil else {
+        throw refused("ScopeProtocolPathMismatch", "the record names no audience, and the grant \(id) is not for all")
+      }
+      return
+    }
+    if let scoped = scope.path, scoped != audience.rolePath {
+      throw refused("ScopeProtocolPathMismatch", "the grant \(id) is for records at \(scoped)")
+    }
+    if let scoped = scope.contextID, !(audience.contextID.map { scoped.contains($0) } ?? false) {
+      throw refused("ScopeContextIdMismatch", "the grant \(id) is for another context")
+    }
+  }
+
   /// For a delete, with the place of the record's first write.
   public func checkDelete(_ uri: String, _ path: ProtocolPath, _ context: ContextID) throws(DWNError) {
     guard scope.protocolURI == uri else {
@@ -58,9 +93,16 @@ extension PermissionGrant {
   }
 
   /// For a query, a count or a subscription: the filter must keep to the scope.
+  /// Of the keys of audiences, it must name the role or the context.
   public func checkFilter(_ filter: RecordsFilter) throws(DWNError) {
-    guard scope.protocolURI == filter.protocolURI, scope.path == nil || scope.path == filter.path,
-      scope.contextID.map({ scoped in filter.contextID.map { scoped.contains($0) } ?? false }) ?? true
+    let isControl = filter.path?.isControl == true
+    func names(_ tag: String) -> String? {
+      if isControl, case .equals(let value) = filter.tags[tag] { value.string } else { nil }
+    }
+    let path = names("rolePath").flatMap { ProtocolPath($0) } ?? filter.path
+    let context = names("contextId").map { ContextID($0) } ?? filter.contextID
+    guard scope.protocolURI == filter.protocolURI, scope.path == nil || scope.path == path,
+      scope.contextID.map({ scoped in context.map { scoped.contains($0) } ?? false }) ?? true
     else {
       throw refused("QueryOrSubscribeProtocolScopeMismatch", "the filter reaches beyond the grant \(id)")
     }
@@ -96,6 +138,10 @@ extension PermissionGrant {
     guard scope.protocolURI.map({ uris.contains($0) }) ?? true else {
       throw DWNError(401, "MessagesReadVerifyScopeFailed", "the grant \(id) is for another protocol")
     }
+  }
+
+  private func unusable(_ code: String, _ text: String) -> DWNError {
+    DWNError(401, "GrantAuthorization" + code, text)
   }
 
   private func refused(_ code: String, _ text: String) -> DWNError {

@@ -28,8 +28,11 @@ public struct ProtocolDefinition: Hashable, Sendable {
   public let keyAgreement: X25519PublicKey?
 
   /// Throws status 400 for a definition that is malformed or contradicts itself, 501 for a composed one.
-  public init(_ json: JSONValue) throws(DWNError) {
-    var reader = ProtocolDefinitionReader()
+  ///
+  /// `isStrict` refuses, as the newest upstream does, what older definitions have: the directive of the JWE envelope, and roles that
+  /// anyone gives (dwn-server 15).
+  public init(_ json: JSONValue, isStrict: Bool = false) throws(DWNError) {
+    var reader = ProtocolDefinitionReader(isStrict: isStrict)
     let parts = try reader.read(json)
     self.json = json
     self.uri = parts.uri
@@ -37,7 +40,7 @@ public struct ProtocolDefinition: Hashable, Sendable {
     self.types = parts.types
     self.structure = parts.structure
     self.keyAgreement = parts.keyAgreement
-    try ProtocolDefinitionRules(definition: self).check()
+    try ProtocolDefinitionRules(definition: self, isStrict: isStrict).check()
   }
 
   /// `nil` where the structure has no such path.

@@ -15,7 +15,10 @@ struct ProtocolDefinitionReader {
 
   /// Rule sets in one definition; the mesh has sixteen.
   private static let maximumRuleSets = 500
+  private let isStrict: Bool
   private var ruleSetCount = 0
+
+  init(isStrict: Bool) { self.isStrict = isStrict }
 
   mutating func read(_ json: JSONValue) throws(DWNError) -> Parts {
     guard let object = json.object, let uri = object["protocol"]?.string, let isPublished = object["published"]?.bool,
@@ -98,7 +101,9 @@ struct ProtocolDefinitionReader {
     for (name, value) in object.members {
       if name.hasPrefix("$") {
         guard name != "$encryption" || value["rootKeyId"] != nil else { throw .reserved }
-        guard RuleSetDirectives.known.contains(name) else { throw .unknown("the structure at \(text)", name) }
+        guard RuleSetDirectives.known.contains(name), !isStrict || name != "$encryption" else {
+          throw .unknown("the structure at \(text)", name)
+        }
       } else {
         children[name] = try ruleSet(at: segments + [name], value, types: types)
       }

@@ -1,6 +1,7 @@
 /// What the parts of a definition must not say about each other (`ProtocolsConfigure…` codes, status 400).
 struct ProtocolDefinitionRules {
   let definition: ProtocolDefinition
+  let isStrict: Bool
 
   func check() throws(DWNError) {
     let ruleSets = definition.ruleSets
@@ -8,6 +9,7 @@ struct ProtocolDefinitionRules {
     for ruleSet in ruleSets {
       for rule in ruleSet.actions ?? [] { try check(rule, at: ruleSet.path, roles: roles) }
       try checkDuplicates(ruleSet)
+      if isStrict { try checkIssuance(ruleSet) }
     }
     // The directive of the JWE envelope says itself where the keys are; the rows below belong to the v1 envelope.
     guard ruleSets.allSatisfy({ $0.encryption == nil }) else { return }
@@ -57,6 +59,13 @@ struct ProtocolDefinitionRules {
         throw .configure("DuplicateRoleInRuleSet", "two rules at \(ruleSet.path) name the role \(role)")
       }
       throw .configure("DuplicateActorInRuleSet", "two rules at \(ruleSet.path) name the same actor")
+    }
+  }
+
+  private func checkIssuance(_ ruleSet: RuleSet) throws(DWNError) {
+    guard ruleSet.isRole else { return }
+    for rule in ruleSet.actions ?? [] where rule.actor == .anyone && !rule.can.isDisjoint(with: [.create, .squash]) {
+      throw .configure("InvalidRoleIssuance", "anyone may give the role \(ruleSet.path)")
     }
   }
 

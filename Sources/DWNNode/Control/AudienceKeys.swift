@@ -19,9 +19,26 @@ struct AudienceKeys {
     guard message.kind == .write, message.place?.path == EncryptionControl.audience, filter.recordID == nil,
       !(filter.namesOneAudience && filter.tags["keyId"] != nil)
     else { return false }
-    guard let name = AudienceName(tags: try message.message()["descriptor"]?["tags"]) else { return false }
+    guard let name = try message.tags().flatMap({ AudienceName($0) }) else { return false }
     let all = try reader.find(Selection(filter: EncryptionControl.audiences(name), visibility: .all))
     return all.contains { isBefore($0, message) }
+  }
+
+  /// Whether somebody may create the role record that an audience record is about: then its keys may be listed.
+  func mayCreateRole(
+    of message: StoredMessage, _ requester: DID, role: String?, _ definitions: DefinitionCache, at time: WallTime
+  ) throws -> Bool {
+    guard let audience = try message.tags().flatMap({ AudienceName($0) }), let record = message.place?.recordID else {
+      return false
+    }
+    let definition = try definitions.definition(of: message.protocolURI, at: time, in: reader, refusal: 401)
+    do {
+      try RecordRules(reader: reader, definition: definition).authorize(
+        requester, role: role, to: [.create], on: .roleRecord(of: audience, id: record))
+      return true
+    } catch is DWNError {
+      return false
+    }
   }
 
   /// The tenant's own before all others, then the oldest, then the lowest id.
@@ -33,7 +50,19 @@ struct AudienceKeys {
   }
 }
 
+extension RecordRules.Subject {
+  /// A record of an audience's role that does not exist yet.
+  static func roleRecord(of audience: AudienceName, id: RecordID, recipient: DID? = nil) -> RecordRules.Subject {
+    RecordRules.Subject(
+      path: audience.rolePath, contextID: audience.contextID.map { ContextID($0, id) } ?? ContextID(root: id),
+      recipient: recipient, chainEnd: audience.contextID)
+  }
+}
+
 extension RecordsFilter {
+  /// Whether it asks for keys of audiences of one protocol. Of what it finds, only some may be shown.
+  var namesAudiences: Bool { protocolURI != nil && path == EncryptionControl.audience }
+
   /// Whether it asks for the keys of exactly one audience. Everybody may (dwn-server 10.4): but for the sealed key, what stands
   /// there is public.
   var namesOneAudience: Bool {
@@ -41,14 +70,5 @@ extension RecordsFilter {
     return ["protocol", "rolePath", "contextId"].allSatisfy { name in
       if case .equals(.string) = tags[name] { true } else { false }
     }
-  }
-}
-
-extension AudienceName {
-  fileprivate init?(tags: JSONValue?) {
-    guard let tags, let uri = tags["protocol"]?.string, let context = tags["contextId"]?.string,
-      let role = tags["rolePath"]?.string.flatMap({ ProtocolPath($0) })
-    else { return nil }
-    self.init(protocolURI: uri, rolePath: role, contextID: context.isEmpty ? nil : ContextID(context))
   }
 }

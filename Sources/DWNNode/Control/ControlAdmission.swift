@@ -9,9 +9,8 @@ struct ControlAdmission {
   let reader: any MessageReader
   let definition: ProtocolDefinition
 
-  /// The rule by which somebody else than the tenant may write this: the one that lets it create the role record. Throws
-  /// status 400, and 401 for a delivery by somebody who could not create the role record.
-  func check(_ write: RecordsWrite, data: [UInt8]?) throws -> ActionRule? {
+  /// Throws status 400, and 401 for a delivery by somebody who could not create the role record.
+  func check(_ write: RecordsWrite, data: [UInt8]?) throws -> Admission {
     guard let data else {
       throw DWNError(400, "EncryptionControlValidateUnexpectedRecord", "a control record comes with its data")
     }
@@ -24,19 +23,30 @@ struct ControlAdmission {
       }
     }
     let claim = try EncryptionControl.checkDelivery(write, definition: definition)
-    let rule = try authorize(write, claim.name)
+    let admission = try authorize(write, claim.name)
     try check(claim)
-    return rule
+    return admission
   }
 
-  /// Whoever may create a record of the role may also make its keys.
-  private func authorize(_ write: RecordsWrite, _ audience: AudienceName) throws -> ActionRule? {
-    guard write.author != tenant else { return nil }
-    let role = audience.contextID.map { ContextID($0, write.recordID) } ?? ContextID(root: write.recordID)
-    return try RecordRules(reader: reader, definition: definition).authorize(
+  /// The tenant, whoever has a grant for the role's path, and whoever may create a record of the role.
+  private func authorize(_ write: RecordsWrite, _ audience: AudienceName) throws -> Admission {
+    let signed = write.signed
+    let grants = GrantRules(tenant: tenant, reader: reader)
+    let carried = try grants.carried(by: signed)
+    try carried?.checkWrite(write)
+    if signed.author == tenant { return Admission(share: .tenant, grantID: carried?.id) }
+    if let id = write.permissionGrantID {
+      try grants.invoked(id, for: signed).checkWrite(write)
+      return Admission(share: .member, grantID: id)
+    }
+    let rule = try rule(for: write, audience)
+    return Admission(share: rule.actor == .anyone ? .anyone : .member, grantID: carried?.id)
+  }
+
+  private func rule(for write: RecordsWrite, _ audience: AudienceName) throws -> ActionRule {
+    try RecordRules(reader: reader, definition: definition).authorize(
       write.author, role: write.signed.payload.protocolRole, to: [.create],
-      on: RecordRules.Subject(
-        path: audience.rolePath, contextID: role, recipient: write.recipient, chainEnd: audience.contextID))
+      on: .roleRecord(of: audience, id: write.recordID, recipient: write.recipient))
   }
 
   /// A key is delivered to those who hold the role, and only one that is there.

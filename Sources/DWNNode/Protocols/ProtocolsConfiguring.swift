@@ -9,19 +9,32 @@ struct ProtocolsConfiguring {
   let transaction: any MessageTransaction
 
   func outcome(of signed: SignedMessage, definition: ProtocolDefinition, json: String) throws -> Outcome {
-    guard signed.author == tenant else {
-      throw DWNError(401, "ProtocolsConfigureAuthorizationFailed", "only the tenant installs protocols")
-    }
+    let admission = try admission(of: signed, definition)
     guard try transaction.message(element: signed.element) == nil else { return .refused(409, "Conflict") }
     var message = StoredMessage(
       kind: .configure, cid: signed.message.cid.text, element: signed.element, author: signed.author,
       timestamp: signed.message.timestamp, json: json, protocolURI: definition.uri,
       isPublishedDefinition: definition.isPublished, isLatest: true)
+    message.note(admission)
     if let earlier = try transaction.configure(of: definition.uri) {
       message.isLatest = message.isNewer(than: earlier)
       if message.isLatest { try transaction.demote(earlier) }
     }
     try transaction.insert(message, data: nil)
     return .accepted([message.hint])
+  }
+
+  /// The tenant, and whoever has a grant for it.
+  private func admission(of signed: SignedMessage, _ definition: ProtocolDefinition) throws -> Admission {
+    let grants = GrantRules(tenant: tenant, reader: transaction)
+    let carried = try grants.carried(by: signed)
+    try carried?.checkConfigure(of: definition.uri)
+    if signed.author == tenant { return Admission(share: .tenant, grantID: carried?.id) }
+    guard let id = signed.message.body.permissionGrantID else {
+      throw DWNError(
+        401, "ProtocolsConfigureAuthorizationFailed", "only the tenant installs protocols, and who has a grant for it")
+    }
+    try grants.invoked(id, for: signed).checkConfigure(of: definition.uri)
+    return Admission(share: .member, grantID: id)
   }
 }

@@ -1,13 +1,16 @@
 import DWN
-import Wire
 
-/// A write that proved everything it can prove by itself, with its data if that came along.
+/// A write that proved everything it can prove without a signature, with its data if that came along.
 struct ArrivingWrite: Sendable {
   let write: RecordsWrite
   /// Canonical text of the message.
   let json: String
-  /// `nil` when no data came; checked against the descriptor when it did.
+  /// `nil` when no data came, or other data than the descriptor's.
   let content: MessageData?
+  /// Why data that came is not that of the descriptor. It matters once nothing else is wrong.
+  let fault: DWNError?
+  /// Whether data came, of whatever content.
+  var hasData: Bool { content != nil || fault != nil }
 
   /// The CID of no bytes.
   private static let emptyDataCID = DataCID.of([])
@@ -16,21 +19,28 @@ struct ArrivingWrite: Sendable {
     guard write.dataSize <= limits.largestData else {
       throw DWNError(413, "RecordDataSizeLimitExceeded", "this node takes data of at most \(limits.largestData) bytes")
     }
+    if limits.isStrict, let encryption = write.encryption, !V1Envelope.claims(encryption) {
+      throw DWNError(
+        400, "SchemaValidatorAdditionalPropertyNotAllowed", "encryption has members of another form than version 1")
+    }
     var data = data
     // Zero bytes look like no data where a request's body is the data.
     if data == nil, write.dataSize == 0, write.dataCID == Self.emptyDataCID { data = ReceivedData([]) }
-    if let data {
-      guard data.size == write.dataSize else {
-        throw DWNError(
-          400, "RecordsWriteDataSizeMismatch", "\(data.size) bytes came, and the descriptor says \(write.dataSize)")
-      }
-      guard data.cid == write.dataCID else {
-        throw DWNError(400, "RecordsWriteDataCidMismatch", "the data does not have the dataCid of the descriptor")
-      }
-    }
     self.write = write
     self.json = json
-    content = data?.content
+    fault = data.flatMap { Self.fault(in: $0, of: write) }
+    content = fault == nil ? data?.content : nil
+  }
+
+  private static func fault(in data: ReceivedData, of write: RecordsWrite) -> DWNError? {
+    if data.size != write.dataSize {
+      return DWNError(
+        400, "RecordsWriteDataSizeMismatch", "\(data.size) bytes came, and the descriptor says \(write.dataSize)")
+    }
+    if data.cid != write.dataCID {
+      return DWNError(400, "RecordsWriteDataCidMismatch", "the data does not have the dataCid of the descriptor")
+    }
+    return nil
   }
 
   /// The data of a record that the node itself reads. Throws status 413 for data that is too large for that.
@@ -47,8 +57,7 @@ struct ArrivingWrite: Sendable {
 
   /// As the store keeps it.
   func stored(isLatest: Bool) -> StoredMessage {
-    let published = write.message.descriptor["datePublished"]?.string.flatMap { WallTime(timestamp: $0) }
-    return StoredMessage(
+    StoredMessage(
       kind: .write, cid: write.cid.text, element: write.signed.element, author: write.author,
       timestamp: write.timestamp, json: json, protocolURI: write.protocolURI,
       place: StoredMessage.Place(
@@ -56,7 +65,7 @@ struct ArrivingWrite: Sendable {
         schema: write.schema, dateCreated: write.dateCreated),
       content: StoredMessage.Content(
         dataFormat: write.dataFormat, dataCID: write.dataCID, dataSize: write.dataSize, isPublished: write.published,
-        datePublished: published, isSquash: write.squash, isInitial: write.isInitial, tags: write.tags),
-      isLatest: isLatest)
+        datePublished: write.datePublished, isSquash: write.squash, isInitial: write.isInitial, tags: write.tags),
+      isLatest: isLatest, attester: write.attester)
   }
 }

@@ -9,11 +9,11 @@ struct RecordsDeleting {
   let definitions: DefinitionCache
 
   func outcome(of signed: SignedMessage, json: String) throws -> Outcome {
-    let descriptor = signed.message.descriptor
-    guard let record = descriptor["recordId"]?.string.flatMap({ RecordID($0) }), let prune = descriptor["prune"]?.bool
-    else {
-      throw DWNError(400, "SchemaValidatorFailure", "a RecordsDelete has recordId and prune")
+    guard case .recordsDelete(let request) = signed.message.body else {
+      throw DWNError(400, "SchemaValidatorFailure", "not a RecordsDelete")
     }
+    let record = request.recordID
+    let prune = request.prune
     let stored = try transaction.messages(of: record)
     guard let initial = stored.first(where: { $0.content?.isInitial == true }), let place = initial.place else {
       return .refused(404, "Not Found")
@@ -23,7 +23,7 @@ struct RecordsDeleting {
     {
       return .refused(409, "Conflict")
     }
-    try authorize(signed, prune: prune, initial: initial, place: place)
+    let admission = try admission(of: signed, request, initial: initial, place: place)
 
     let newestWrite = stored.filter { $0.kind == .write }.max { $1.isNewer(than: $0) }
     for earlier in stored {
@@ -34,13 +34,14 @@ struct RecordsDeleting {
       }
     }
     var hints = prune ? try transaction.erase(below: place.contextID, includingRecord: false) : []
-    let tombstone = StoredMessage(
+    var tombstone = StoredMessage(
       kind: .delete, cid: signed.message.cid.text, element: signed.element, author: signed.author,
       timestamp: signed.message.timestamp, json: json, protocolURI: initial.protocolURI, place: place,
       ended: try newestWrite.map { write in
         StoredMessage.Ended(
           isPublished: write.isPublished, datePublished: write.datePublished, tags: try write.tags())
       }, isLatest: true)
+    tombstone.note(admission)
     try transaction.insert(tombstone, data: nil)
     hints.insert(tombstone.hint)
     return .accepted(hints)
@@ -54,12 +55,22 @@ struct RecordsDeleting {
     return signed.message.cid.text > earlier.cid
   }
 
-  private func authorize(
-    _ signed: SignedMessage, prune: Bool, initial: StoredMessage, place: StoredMessage.Place
-  ) throws {
-    guard signed.author != tenant else { return }
-    let ofOthers: RecordAction = prune ? .coPrune : .coDelete
-    let ofOwn: RecordAction = prune ? .prune : .delete
+  private func admission(
+    of signed: SignedMessage, _ request: RecordsDelete, initial: StoredMessage, place: StoredMessage.Place
+  ) throws -> Admission {
+    let grants = GrantRules(tenant: tenant, reader: transaction)
+    func check(_ grant: PermissionGrant) throws {
+      try grant.checkDelete(initial.protocolURI, place.path, place.contextID)
+    }
+    let carried = try grants.carried(by: signed)
+    if let carried { try check(carried) }
+    if signed.author == tenant { return Admission(share: .tenant, grantID: carried?.id) }
+    if let id = request.permissionGrantID {
+      try check(grants.invoked(id, for: signed))
+      return Admission(share: .member, grantID: id)
+    }
+    let ofOthers: RecordAction = request.prune ? .coPrune : .coDelete
+    let ofOwn: RecordAction = request.prune ? .prune : .delete
     let definition = try definitions.definition(
       of: initial.protocolURI, at: signed.message.timestamp, in: transaction)
     try RecordRules(reader: transaction, definition: definition).authorize(
@@ -67,5 +78,6 @@ struct RecordsDeleting {
       to: signed.author == initial.author ? [ofOwn, ofOthers] : [ofOthers],
       on: RecordRules.Subject(
         path: place.path, contextID: place.contextID, recipient: place.recipient, chainEnd: place.contextID))
+    return Admission(share: .member, grantID: carried?.id)
   }
 }

@@ -6,16 +6,22 @@ import Wire
 struct RecordsReadRequest: Sendable {
   let filter: RecordsFilter
   let sort: DateSort
-  /// `nil` when the message is not signed.
-  let requester: DID?
+  let grantID: RecordID?
   let role: String?
   let time: WallTime
+  /// Once its signatures have been verified; `nil` when nobody signed.
+  var signed: SignedMessage?
 
-  init(_ message: Message, _ signed: SignedMessage?) throws(DWNError) {
-    filter = try RecordsFilter(message.descriptor["filter"] ?? .null)
-    sort = message.descriptor["dateSort"]?.string.flatMap { DateSort(rawValue: $0) } ?? .createdAscending
-    requester = signed?.author
-    role = signed?.payload.protocolRole
+  var requester: DID? { signed?.author }
+
+  init(_ message: Message, _ claimed: ClaimedMessage?) throws(DWNError) {
+    guard case .recordsRead(let read) = message.body else {
+      throw DWNError(400, "SchemaValidatorFailure", "not a RecordsRead")
+    }
+    filter = read.filter
+    sort = read.sort ?? .createdAscending
+    grantID = read.permissionGrantID
+    role = claimed?.payload.protocolRole
     time = message.timestamp
   }
 }
@@ -25,6 +31,7 @@ struct RecordsReading {
   let tenant: DID
   let transaction: any MessageReader
   let definitions: DefinitionCache
+  let limits: NodeLimits
 
   func reply(to request: RecordsReadRequest) throws -> NodeReply {
     let found = try first(of: request)
@@ -48,7 +55,7 @@ struct RecordsReading {
       return NodeReply(
         Reply(.init(410, "the record is here, and its data is not"), members: ["entry": .object(entry)]))
     }
-    if content.size <= NodeLimits.inlineData { write.data = try content.bytes() }
+    if content.size <= NodeLimits.inlineData, !limits.isStrict { write.data = try content.bytes() }
     entry["recordsWrite"] = write.json
     return NodeReply(Reply(.init(200, "OK"), members: ["entry": .object(entry)]), content: content)
   }
@@ -64,20 +71,46 @@ struct RecordsReading {
     ).first { try !audiences.isSuperseded($0, for: request.filter) }
   }
 
+  /// `write` is what stands for the record, or stood for it. Throws status 401.
   private func authorize(_ request: RecordsReadRequest, _ write: StoredMessage, _ place: StoredMessage.Place) throws {
-    if request.requester == tenant || write.content?.isPublished == true { return }
-    if let requester = request.requester, requester == write.author || requester == place.recipient { return }
-    guard !place.path.isControl else {
-      if request.requester != nil, place.path == EncryptionControl.audience, request.filter.namesOneAudience { return }
-      throw DWNError(
-        401, "EncryptionControlReadUnauthorized", "a key is for those to whom it is delivered, or who name its audience"
-      )
+    if write.content?.isPublished == true { return }
+    let grants = GrantRules(tenant: tenant, reader: transaction)
+    if let signed = request.signed {
+      let carried = try grants.carried(by: signed)
+      try carried.map { try check($0, write, place) }
+      let requester = signed.author
+      if requester == tenant || requester == write.author || requester == place.recipient { return }
+      // What a grant that is not delegated covers does not include keys for others (dwn-server 10.4).
+      if let id = request.grantID, place.path != EncryptionControl.delivery {
+        return try check(grants.invoked(id, for: signed), write, place)
+      }
     }
+    guard !place.path.isControl else { return try authorizeKey(request, write, place) }
     let definition = try definitions.definition(
       of: write.protocolURI, at: request.time, in: transaction, refusal: 401)
     try RecordRules(reader: transaction, definition: definition).authorize(
       request.requester, role: request.role, to: [.read],
       on: RecordRules.Subject(
         path: place.path, contextID: place.contextID, recipient: place.recipient, chainEnd: place.contextID))
+  }
+
+  private func check(_ grant: PermissionGrant, _ write: StoredMessage, _ place: StoredMessage.Place) throws {
+    if place.path.isControl {
+      try grant.checkControl(write.protocolURI, write.tags())
+    } else {
+      try grant.checkRecord(write.protocolURI, place.path, place.contextID)
+    }
+  }
+
+  private func authorizeKey(
+    _ request: RecordsReadRequest, _ write: StoredMessage, _ place: StoredMessage.Place
+  ) throws {
+    if let requester = request.requester, place.path == EncryptionControl.audience {
+      if request.filter.namesOneAudience { return }
+      let keys = AudienceKeys(tenant: tenant, reader: transaction)
+      if try keys.mayCreateRole(of: write, requester, role: request.role, definitions, at: request.time) { return }
+    }
+    throw DWNError(
+      401, "EncryptionControlReadUnauthorized", "a key is for those to whom it is delivered, or who name its audience")
   }
 }

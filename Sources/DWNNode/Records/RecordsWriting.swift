@@ -9,76 +9,48 @@ struct RecordsWriting {
   let definitions: DefinitionCache
   let limits: NodeLimits
 
+  /// Of a write whose signatures have been verified.
   func outcome(of arrival: ArrivingWrite) throws -> Outcome {
     let write = arrival.write
-    let stored = try transaction.messages(of: write.recordID)
-    let twin = try twin(of: write, among: stored)
-    if let twin, !completes(arrival, twin, among: stored) { return .refused(409, "Conflict") }
-
-    let initial = stored.first { $0.content?.isInitial == true }
-    guard write.isInitial || initial != nil else {
-      throw DWNError(
-        400, "RecordsWriteGetInitialWriteNotFound",
-        "the first write of \(write.recordID) is not here: send it before this")
+    let standing: RecordStanding
+    switch try RecordStanding.of(arrival, tenant, transaction, definitions, limits) {
+    case .known: return .refused(409, "Conflict")
+    case .fits(let found): standing = found
     }
-    let definition = try definitions.definition(of: write.protocolURI, at: write.timestamp, in: transaction)
-    let rules: RuleSet?
-    let rule: ActionRule?
+    let stored = standing.stored
+    let initial = standing.initial
+    var admission: Admission?
     if write.path.isControl {
-      rules = nil
-      rule = try ControlAdmission(tenant: tenant, reader: transaction, definition: definition)
-        .check(write, data: arrival.readableData())
+      try WriteAuthorization.checkOwner(of: write.signed, tenant)
     } else {
-      rules = try ReferentialIntegrity(tenant: tenant, reader: transaction, definition: definition)
-        .check(write, initial: initial)
-      rule = try authorize(write, initial: initial, definition: definition)
+      admission = try WriteAuthorization(tenant: tenant, reader: transaction, definitions: definitions)
+        .admission(of: write, initial: initial)
     }
     let place = SiblingPlace(protocolURI: write.protocolURI, path: write.path, parent: write.contextID.parent)
-    if initial == nil, !write.squash, rule?.actor == .anyone { try checkRoom(at: place) }
     if !write.isInitial, let initial { try checkImmutable(write, initial) }
 
-    if rules?.allowsSquash == true, twin == nil, let squashed = try transaction.newestSquash(at: place),
-      write.timestamp <= squashed
+    if standing.rules?.allowsSquash == true, standing.twin == nil,
+      let squashed = try transaction.newestSquash(at: place), write.timestamp <= squashed
     {
       return .refused(
         409, "ProtocolAuthorizationSquashBackstop: a squash at \(squashed.timestamp) replaced what is older")
     }
-    let message = arrival.stored(isLatest: true)
-    if twin == nil, stored.contains(where: { !message.isNewer(than: $0) }) { return .refused(409, "Conflict") }
+    var message = arrival.stored(isLatest: true)
+    if standing.twin == nil, stored.contains(where: { !message.isNewer(than: $0) }) {
+      return .refused(409, "Conflict")
+    }
     guard !stored.contains(where: { $0.kind == .delete }) else {
       throw DWNError(400, "RecordsWriteNotAllowedAfterDelete", "the record \(write.recordID) was deleted")
     }
-    return try commit(arrival, twin: twin, stored: stored, rules: rules, place: place)
-  }
-
-  /// The stored message that is this one, byte for byte or but for what a signature leaves open.
-  private func twin(of write: RecordsWrite, among stored: [StoredMessage]) throws -> StoredMessage? {
-    if let same = stored.first(where: { $0.cid == write.cid.text }) { return same }
-    return try transaction.message(element: write.signed.element)
-  }
-
-  /// A first write that came without its data waits for it.
-  private func completes(_ arrival: ArrivingWrite, _ twin: StoredMessage, among stored: [StoredMessage]) -> Bool {
-    arrival.content != nil && !twin.hasData && arrival.write.isInitial && twin.author == arrival.write.author
-      && stored.count == 1 && stored[0].cid == twin.cid
-  }
-
-  /// The rule by which somebody else than the tenant may write this.
-  private func authorize(
-    _ write: RecordsWrite, initial: StoredMessage?, definition: ProtocolDefinition
-  ) throws -> ActionRule? {
-    guard write.author != tenant else { return nil }
-    let actions: Set<RecordAction> =
-      if write.isInitial {
-        write.squash ? [.squash, .create] : [.create]
-      } else {
-        initial?.author == write.author ? [.update, .coUpdate] : [.coUpdate]
-      }
-    return try RecordRules(reader: transaction, definition: definition).authorize(
-      write.author, role: write.signed.payload.protocolRole, to: actions,
-      on: RecordRules.Subject(
-        path: write.path, contextID: write.contextID, recipient: initial?.place?.recipient ?? write.recipient,
-        chainEnd: write.isInitial ? write.contextID.parent : write.contextID))
+    if write.path.isControl {
+      let definition = try definitions.definition(of: write.protocolURI, at: write.timestamp, in: transaction)
+      admission = try ControlAdmission(tenant: tenant, reader: transaction, definition: definition)
+        .check(write, data: arrival.readableData())
+    }
+    if initial == nil, !write.squash, admission?.share == .anyone { try checkRoom(at: place) }
+    if let fault = arrival.fault { throw fault }
+    if let admission { message.note(admission) }
+    return try commit(message, arrival, standing, place)
   }
 
   /// Strangers cost nothing, so what they write must end somewhere (dwn-server 13, fair shares).
@@ -93,7 +65,9 @@ struct RecordsWriting {
   private func checkImmutable(_ write: RecordsWrite, _ initial: StoredMessage) throws {
     let earlier = try initial.message()["descriptor"]?.object ?? JSONObject()
     let later = write.message.descriptor
-    let names = Set(later.names).union(earlier.names).subtracting(RecordsWrite.mutableMembers)
+    // By which grant it is written, is judged anew with every write.
+    let mayChange = RecordsWrite.mutableMembers.union(["permissionGrantId"])
+    let names = Set(later.names).union(earlier.names).subtracting(mayChange)
     if let name = names.sorted().first(where: { later[$0] != earlier[$0] }) ?? changedContext(write, initial) {
       throw DWNError(400, "RecordsWriteImmutablePropertyChanged", "\(name) is not as in the first write of the record")
     }
@@ -104,22 +78,26 @@ struct RecordsWriting {
   }
 
   private func commit(
-    _ arrival: ArrivingWrite, twin: StoredMessage?, stored: [StoredMessage], rules: RuleSet?, place: SiblingPlace
+    _ message: StoredMessage, _ arrival: ArrivingWrite, _ standing: RecordStanding, _ place: SiblingPlace
   ) throws -> Outcome {
     let write = arrival.write
-    guard let content = try arrival.content ?? carriedContent(for: write, among: stored) else {
-      try transaction.insert(arrival.stored(isLatest: false), data: nil)
+    guard let content = try arrival.content ?? carriedContent(for: write, among: standing.stored) else {
+      var waiting = message
+      waiting.isLatest = false
+      try transaction.insert(waiting, data: nil)
       return .accepted([], code: 204)
     }
-    if let twin { try transaction.remove(twin) }
-    for earlier in stored where earlier.cid != twin?.cid {
+    if BuiltInRecords.govern(write) {
+      try BuiltInRecords(tenant: tenant, reader: transaction).check(write, data: content.bytes())
+    }
+    if let twin = standing.twin { try transaction.remove(twin) }
+    for earlier in standing.stored where earlier.cid != standing.twin?.cid {
       if earlier.content?.isInitial == true {
         try transaction.demote(earlier)
       } else {
         try transaction.remove(earlier)
       }
     }
-    let message = arrival.stored(isLatest: true)
     try transaction.insert(message, content: content)
     var hints: Set<ChangeHint> = [message.hint]
     if write.squash, write.isInitial {
@@ -127,8 +105,13 @@ struct RecordsWriting {
         hints.formUnion(try erase(sibling))
       }
     }
-    if write.isInitial, let limit = rules?.recordLimit, limit.strategy == .purgeOldest {
+    if write.isInitial, let limit = standing.rules?.recordLimit, limit.strategy == .purgeOldest {
       for sibling in try transaction.oldest(at: place, beyond: limit.maximum) { hints.formUnion(try erase(sibling)) }
+    }
+    if write.protocolURI == PermissionsProtocol.uri, write.path == PermissionsProtocol.revocation,
+      let grant = write.parentID
+    {
+      hints.formUnion(try RevocationPurge(transaction: transaction).run(grant, revoked: write.dateCreated))
     }
     return .accepted(hints)
   }

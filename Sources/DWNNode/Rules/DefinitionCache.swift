@@ -2,10 +2,23 @@ import DWN
 import Synchronization
 import Wire
 
-/// Parsed definitions by the CID of the message that installed them, so that a write does not parse its protocol anew.
+/// Parsed definitions by the CID of the message that installed them, so that a write does not parse its protocol anew; and those
+/// that every tenant has without installing them.
 final class DefinitionCache: Sendable {
   private static let capacity = 64
+  private let builtIn: [String: ProtocolDefinition]
   private let known = Mutex<[String: ProtocolDefinition]>([:])
+
+  init() {
+    do {
+      builtIn = [
+        PermissionsProtocol.uri: try PermissionsProtocol.definition(),
+        EncryptionProtocol.uri: try EncryptionProtocol.definition(),
+      ]
+    } catch {
+      preconditionFailure("a built-in protocol is invalid: \(error)")
+    }
+  }
 
   /// Where records of a filter's protocol, or of any, are shown only up to a number.
   func occupancy(for filter: RecordsFilter, in reader: any MessageReader) throws -> [Selection.Occupancy] {
@@ -22,6 +35,7 @@ final class DefinitionCache: Sendable {
   func definition(
     of protocolURI: String, at time: WallTime, in reader: any MessageReader, refusal: Int = 400
   ) throws -> ProtocolDefinition {
+    if let definition = builtIn[protocolURI] { return definition }
     guard let configure = try reader.configure(of: protocolURI, at: time) else {
       throw DWNError(
         refusal, "ProtocolAuthorizationProtocolNotFound", "the tenant has not installed the protocol \(protocolURI)")

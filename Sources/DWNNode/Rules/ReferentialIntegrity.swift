@@ -7,6 +7,8 @@ struct ReferentialIntegrity {
   let tenant: DID
   let reader: any MessageReader
   let definition: ProtocolDefinition
+  /// Whether encryption is refused where it is not required, as the newest upstream does (dwn-server 15).
+  let isStrict: Bool
 
   /// The rule set that governs the record. `initial` is the first write of the record, once there is one.
   func check(_ write: RecordsWrite, initial: StoredMessage?) throws -> RuleSet {
@@ -37,6 +39,9 @@ struct ReferentialIntegrity {
     }
     if type.encryptionRequired, write.encryption == nil {
       throw refused("EncryptionRequired", "records of type \(name) are encrypted")
+    }
+    if isStrict, !type.encryptionRequired, write.encryption != nil {
+      throw refused("EncryptionNotAllowed", "records of type \(name) are in clear")
     }
   }
 

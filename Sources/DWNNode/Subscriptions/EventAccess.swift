@@ -27,24 +27,25 @@ struct RecordsEventAccess: EventAccess {
     let querying = RecordsQuerying(
       tenant: round.tenant, transaction: round.reader, definitions: round.definitions, limits: round.limits)
     return Sight(
-      filter: request.filter,
+      request: request,
       selection: try querying.selection(
         for: request, at: max(round.now, request.time), occupancy: round.occupancy(for: request.filter)),
-      audiences: AudienceKeys(tenant: round.tenant, reader: round.reader), reader: round.reader)
+      rights: RecordsVisibility(tenant: round.tenant, reader: round.reader, definitions: round.definitions),
+      reader: round.reader)
   }
 
   private struct Sight: EventSight {
-    let filter: RecordsFilter
+    let request: RecordsQueryRequest
     let selection: Selection
-    let audiences: AudienceKeys
+    let rights: RecordsVisibility
     let reader: any MessageReader
 
     func frame(of event: EventRound.Event) throws -> SubscriptionEvent? {
       let message = event.message
       guard message.isLatest, let place = message.place, selection.arms.contains(where: { shows(event, by: $0) })
       else { return nil }
+      if try rights.hides(message, from: request) { return nil }
       guard message.kind == .write else { return event.frame }
-      if try audiences.isSuperseded(message, for: filter) { return nil }
       guard selection.occupancy.contains(where: { $0.path == place.path }) else { return event.frame }
       // Only a look at its siblings tells whether the record is one of those that there is room for.
       var own = selection

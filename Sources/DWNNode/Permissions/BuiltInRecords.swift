@@ -1,0 +1,29 @@
+import DWN
+import Identity
+import Wire
+
+/// Whether a record of a protocol that every node has is what its path promises, by its data: permissions (dwn-server 8.1) and grant
+/// keys (10.5). Refusals have status 400.
+struct BuiltInRecords {
+  let tenant: DID
+  let reader: any MessageReader
+
+  static func govern(_ write: RecordsWrite) -> Bool {
+    write.protocolURI == PermissionsProtocol.uri || write.protocolURI == EncryptionProtocol.uri
+  }
+
+  func check(_ write: RecordsWrite, data: [UInt8]) throws {
+    let grants = GrantRules(tenant: tenant, reader: reader)
+    if write.protocolURI == PermissionsProtocol.uri {
+      let revoked = write.path == PermissionsProtocol.revocation ? write.parentID : nil
+      try PermissionsProtocol.check(write, data: data, parent: try revoked.flatMap { try grants.stored($0) })
+    } else {
+      let claim = try GrantKey.check(write, data: data)
+      do {
+        try claim.check(try grants.active(claim.grantID, at: write.timestamp))
+      } catch let refusal as DWNError where refusal.status == 401 {
+        throw DWNError(400, refusal.code, refusal.text)
+      }
+    }
+  }
+}

@@ -1,0 +1,34 @@
+import DWN
+import Wire
+
+/// What the end of a grant takes with it: messages that were let in by the grant and are younger than its revocation, which came
+/// later than they did (dwn-server 8.4).
+///
+/// A record that began so goes with everything below it. Of one that was changed so, its first write stays, and can be written on;
+/// what the change replaced is gone. Of a protocol, the definition before comes into force again.
+struct RevocationPurge {
+  let transaction: any MessageTransaction
+
+  /// Says where something changed.
+  func run(_ grant: RecordID, revoked time: WallTime) throws -> Set<ChangeHint> {
+    var hints: Set<ChangeHint> = []
+    for message in try transaction.messages(authorizedBy: grant, after: time) {
+      hints.insert(message.hint)
+      if message.content?.isInitial == true, let place = message.place {
+        hints.formUnion(try transaction.erase(below: place.contextID, includingRecord: true))
+      } else {
+        try transaction.remove(message)
+        if message.kind == .configure, message.isLatest { try reinstate(message.protocolURI) }
+      }
+    }
+    return hints
+  }
+
+  /// Puts the newest definition that is left in force, as news.
+  private func reinstate(_ protocolURI: String) throws {
+    guard var definition = try transaction.configure(of: protocolURI), !definition.isLatest else { return }
+    try transaction.remove(definition)
+    definition.isLatest = true
+    try transaction.insert(definition, content: nil)
+  }
+}
