@@ -11,10 +11,11 @@ struct ConformanceManifestTests {
     "cid.message", "cid.descriptor", "descriptor.roundtrip", "spec.descriptorCid", "spec.cid.dagcbor",
     "spec.did.resolve",
     "spec.jws.verify", "jwe.envelope", "jwe.aead", "jwe.keywrap", "jwe.decrypt", "jwe.seal",
+    // In DWNNodeTests, since it takes a node to answer.
+    "records.tags.query", "permissions.grant-query",
   ]
 
-  /// The feed, grants and tag queries have no code here yet; the synchronisation that two files are about has been taken out of
-  /// the protocol.
+  /// MessagesQuery has no code here yet; the synchronisation that two files are about has been taken out of the protocol.
   private static let untested: Set<String> = [
     "messages-query.replies",
     "records.tags.query",

@@ -16,11 +16,15 @@ final class SQLiteMessageStore: MessageStore {
   private let queue: CommitQueue
   private let observation = Mutex(Observation())
 
-  init(path: String, limits: NodeLimits = NodeLimits(), random: any RandomSource = SystemRandom()) throws(NodeError) {
+  /// `repaired` is told what was not as it should be.
+  init(
+    path: String, limits: NodeLimits = NodeLimits(), random: any RandomSource = SystemRandom(),
+    repaired: (String) -> Void = { _ in }
+  ) throws(NodeError) {
     self.path = path
     dataFolder = DataFolder(
       path: DataFolder.path(of: path), largestStaging: limits.largestStaging, random: random)
-    pool = try StoreRepair.open(path: path, folder: dataFolder)
+    pool = try StoreRepair.open(path: path, folder: dataFolder, repaired: repaired)
     do {
       try pool.writeWithoutTransaction { try Self.giveRoom($0) }
       epoch = try pool.read { try String.fetchOne($0, sql: "SELECT epoch FROM node") } ?? ""

@@ -5,18 +5,25 @@ import Wire
 /// Opens a node's database in a state that can be relied on.
 ///
 /// SQLite brings back what was committed; a process that ended in the middle leaves nothing half done in it. What is looked after
-/// here is the rest: files that no message names, and, when the last process did not close the database in order, an index that a
-/// failing disk left different from its table. A table that is damaged is never touched: it is refused by name, and stays as it is.
+/// here is the rest: files that no message names, and messages whose file is gone; an index that somebody took away; and, when the
+/// last process did not close the database in order, an index that a failing disk left different from its table. A table that is
+/// damaged is never touched: it is refused by name, and stays as it is.
 enum StoreRepair {
-  static func open(path: String, folder: DataFolder) throws(NodeError) -> DatabasePool {
+  /// `repaired` is told in words what was not as it should be, for the log.
+  static func open(
+    path: String, folder: DataFolder, repaired: (String) -> Void = { _ in }
+  ) throws(NodeError) -> DatabasePool {
     let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
     do {
       try pool.writeWithoutTransaction { database in
-        if try Bool.fetchOne(database, sql: "SELECT closed_in_order FROM node") == false {
-          try mendIndexes(database, path: path)
+        let wasClosed = try Bool.fetchOne(database, sql: "SELECT closed_in_order FROM node") ?? false
+        try makeMissingIndexes(database, path: path, repaired)
+        if !wasClosed {
+          try mendIndexes(database, path: path, repaired)
           try mendSums(database)
         }
         try database.execute(sql: "UPDATE node SET closed_in_order = 0")
+        try missVanishedFiles(database, folder, comparingSizes: !wasClosed, repaired)
         try removeUnnamedFiles(database, folder)
       }
       return pool
@@ -25,8 +32,34 @@ enum StoreRepair {
     }
   }
 
+  /// Every query names its index, so one that is not there, or is another one, would fail them all.
+  private static func makeMissingIndexes(_ database: Database, path: String, _ repaired: (String) -> Void) throws {
+    let question = "SELECT type, name, sql FROM sqlite_schema WHERE type IN ('index', 'trigger') AND sql IS NOT NULL"
+    func definitions(_ database: Database) throws -> [String: (type: String, sql: String)] {
+      let rows = try Row.fetchAll(database, sql: question)
+      return Dictionary(uniqueKeysWithValues: rows.map { ($0[1], (type: $0[0], sql: $0[2])) })
+    }
+    let wanted = try DatabaseQueue().inDatabase { fresh in
+      for step in NodeSchema.steps { try step.apply(fresh) }
+      return try definitions(fresh)
+    }
+    let there = try definitions(database)
+    for (name, definition) in wanted where there[name]?.sql != definition.sql {
+      do {
+        try database.inTransaction(.immediate) {
+          try database.execute(sql: "DROP \(definition.type) IF EXISTS \(name)")
+          try database.execute(sql: definition.sql)
+          return .commit
+        }
+      } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
+        throw NodeError.corruptDatabase(path: path, detail: "two messages where \(name) allows one")
+      }
+      repaired("the \(definition.type) \(name) was not there, and was made anew")
+    }
+  }
+
   /// Indexes hold nothing that the table does not, so a wrong one is made anew.
-  private static func mendIndexes(_ database: Database, path: String) throws {
+  private static func mendIndexes(_ database: Database, path: String, _ repaired: (String) -> Void) throws {
     func findings() throws -> [String] {
       try String.fetchAll(database, sql: "PRAGMA integrity_check(20)").filter { $0 != "ok" }
     }
@@ -39,6 +72,7 @@ enum StoreRepair {
     if let left = try findings().first {
       throw NodeError.corruptDatabase(path: path, detail: String(left.prefix(200)))
     }
+    repaired("indexes differed from their tables, and were made anew: \(found[0].prefix(200))")
   }
 
   static func isAboutIndex(_ finding: String) -> Bool {
@@ -58,6 +92,29 @@ enum StoreRepair {
           """)
       return .commit
     }
+  }
+
+  /// A message whose file is not there, or is torn, goes on without its data: who reads it is told so, and may send it again.
+  private static func missVanishedFiles(
+    _ database: Database, _ folder: DataFolder, comparingSizes: Bool, _ repaired: (String) -> Void
+  ) throws {
+    let there = Set(folder.names())
+    let rows = try Row.fetchAll(
+      database, sql: "SELECT name, message, data_size, cid FROM data_file JOIN message ON message.id = message")
+    let vanished = rows.filter { row in
+      !there.contains(row[0]) || (comparingSizes && folder.file(row[0], size: row[2]) == nil)
+    }
+    guard !vanished.isEmpty else { return }
+    try database.inTransaction {
+      for row in vanished {
+        try database.execute(sql: "DELETE FROM data_file WHERE message = ?", arguments: [row[1] as Int64])
+        try database.execute(
+          sql: "UPDATE message SET has_data = 0, size = length(CAST(json AS BLOB)) WHERE id = ?",
+          arguments: [row[1] as Int64])
+      }
+      return .commit
+    }
+    for row in vanished { repaired("the data of the message \(row[3] as String) is not there any more") }
   }
 
   /// What a process that ended was receiving, or was about to remove.

@@ -52,7 +52,8 @@ struct CrashSoakTests {
   private func live(_ writer: CrashWriter, _ random: SeededRandom, _ label: Comment) async throws {
     #expect(FileManager.default.createFile(atPath: writer.journalPath, contents: nil), label)
     let outputPath = writer.databasePath + ".output"
-    let process = try WriterProcess(databasePath: writer.databasePath, outputPath: outputPath)
+    let process = try TestProcess(
+      suite: "CrashWriterProcess", variables: [CrashWriter.variable: writer.databasePath], outputPath: outputPath)
     defer { process.kill() }
     // Some die before anything is acknowledged, others while the database is still being opened.
     let wanted = random.uniform(below: 8) == 0 ? 0 : Int(random.uniform(below: 120_000))

@@ -59,4 +59,147 @@ struct StoreRepairTests {
     #expect(!FileManager.default.fileExists(atPath: store.dataFolder.path(of: staged.name)))
     #expect(FileManager.default.fileExists(atPath: other))
   }
+
+  @Test("an index that somebody took away, or made otherwise, is made again, and that is said")
+  func missingIndex() async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    await (try SQLiteMessageStore(path: path)).close()
+    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
+    try await pool.write { database in
+      try database.execute(sql: "DROP INDEX message_author")
+      try database.execute(sql: "DROP INDEX message_cid")
+      try database.execute(sql: "CREATE INDEX message_cid ON message(cid)")
+      try database.execute(sql: "DROP TRIGGER message_added")
+    }
+    try DurableDatabase.close(pool)
+    var said: [String] = []
+    let store = try SQLiteMessageStore(path: path) { said.append($0) }
+    #expect(said.count == 3)
+    let selection = Selection(filter: RecordsFilter(path: "box"), visibility: .publishedAndOwn(SampleMessages.bob))
+    try await store.write(SampleMessages.alice) { transaction in
+      try transaction.insert(SampleMessages.write("a"), data: [])
+      #expect(try transaction.find(selection).isEmpty)
+      #expect(try transaction.usage().messages == 1)
+    }
+    await store.close()
+    said = []
+    await (try SQLiteMessageStore(path: path) { said.append($0) }).close()
+    #expect(said.isEmpty)
+  }
+
+  @Test("two messages under one CID, which an index forbids, are damage that is not mended by guessing")
+  func twins() async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let store = try SQLiteMessageStore(path: path)
+    _ = try await store.write(SampleMessages.alice) { try $0.insert(SampleMessages.write("a"), data: []) }
+    await store.close()
+    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
+    try await pool.write { database in
+      try database.execute(sql: "DROP INDEX message_cid")
+      try database.execute(
+        sql: """
+          INSERT INTO message (tenant, cid, element, kind, json, author, timestamp, protocol, position)
+          SELECT tenant, cid, element, kind, json, author, timestamp, protocol, 2 FROM message
+          """)
+    }
+    try DurableDatabase.close(pool)
+    #expect(throws: NodeError.corruptDatabase(path: path, detail: "two messages where message_cid allows one")) {
+      _ = try SQLiteMessageStore(path: path)
+    }
+  }
+
+  @Test("a message whose file is gone, or torn, goes on without its data", arguments: [false, true])
+  func vanishedFile(isTorn: Bool) async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let size = NodeLimits.dataInDatabase + 1
+    let store = try SQLiteMessageStore(path: path)
+    let incoming = IncomingData(in: store.dataFolder, limit: size)
+    try incoming.append([UInt8](repeating: 1, count: size))
+    let content = try incoming.finish().content
+    _ = try await store.write(SampleMessages.alice) { transaction in
+      try transaction.insert(SampleMessages.write("a", size: size), content: content)
+    }
+    let name = try #require(store.dataFolder.names().first)
+    let file = store.dataFolder.path(of: name)
+    await store.close()
+    if isTorn {
+      #expect(truncate(file, 100) == 0)
+      // A disk tears files when the machine dies, which is not how a store is closed.
+      let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
+      try await pool.write { try $0.execute(sql: "UPDATE node SET closed_in_order = 0") }
+      try DurableDatabase.close(pool)
+    } else {
+      try FileManager.default.removeItem(atPath: file)
+    }
+    var said: [String] = []
+    let again = try SQLiteMessageStore(path: path) { said.append($0) }
+    #expect(said == ["the data of the message cid-a-0 is not there any more"])
+    let message = try await again.read(SampleMessages.alice) { try $0.message(cid: "cid-a-0") }
+    #expect(message?.hasData == false)
+    #expect(message?.isLatest == true)
+    let usage = try await again.read(SampleMessages.alice) { try $0.usage() }
+    #expect(usage == StoredUsage(messages: 1, bytes: SampleMessages.json(nil).utf8.count))
+    #expect(again.dataFolder.names().isEmpty)
+    await again.close()
+  }
+
+  @Test("of a log that is torn at any place, whole commits are left, the first ones, and their indexes agree")
+  func tornLog() async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let seed = UInt64.random(in: .min ... .max)
+    let random = SeededRandom(seed)
+    let store = try SQLiteMessageStore(path: path)
+    for number in 0..<30 {
+      try await store.write(SampleMessages.alice) { transaction in
+        try transaction.insert(SampleMessages.write("a\(number)"), data: [])
+        try transaction.insert(SampleMessages.write("b\(number)"), data: [])
+      }
+    }
+    let log = try Data(contentsOf: URL(fileURLWithPath: path + "-wal"))
+    let file = try Data(contentsOf: URL(fileURLWithPath: path))
+    await store.close()
+    for round in 0..<12 {
+      let label: Comment = "seed \(seed), round \(round)"
+      let copy = folder.appendingPathComponent("torn\(round).sqlite").path
+      var torn = log.prefix(Int(random.uniform(below: UInt64(log.count))))
+      // What was being written may also be nonsense instead of missing.
+      if round % 2 == 0 { torn.append(contentsOf: random.bytes(5_000)) }
+      try file.write(to: URL(fileURLWithPath: copy))
+      try Data(torn).write(to: URL(fileURLWithPath: copy + "-wal"))
+      let opened = try SQLiteMessageStore(path: copy)
+      let feed = try await opened.read(SampleMessages.alice) { reader in
+        try reader.feed(FeedSpan(after: 0, through: reader.head(), limit: .max)).map(\.cid)
+      }
+      #expect(feed.count % 2 == 0, label)
+      #expect(feed == (0..<feed.count).map { "cid-\($0 % 2 == 0 ? "a" : "b")\($0 / 2)-0" }, label)
+      await opened.close()
+      let pool = try DurableDatabase.open(path: copy, schema: NodeSchema.steps)
+      #expect(try await pool.read { try String.fetchAll($0, sql: "PRAGMA integrity_check") } == ["ok"], label)
+      try pool.close()
+    }
+  }
+
+  @Test("a file that lost its end is refused, and kept")
+  func tornFile() async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let store = try SQLiteMessageStore(path: path)
+    try await store.write(SampleMessages.alice) { transaction in
+      for number in 0..<50 { try transaction.insert(SampleMessages.write("a\(number)"), data: []) }
+    }
+    await store.close()
+    let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+    for part in [whole.count / 2, whole.count - 4096] {
+      try whole.prefix(part).write(to: URL(fileURLWithPath: path))
+      do {
+        _ = try SQLiteMessageStore(path: path)
+        Issue.record("a file of \(part) of \(whole.count) bytes was opened")
+      } catch {
+        guard case .corruptDatabase = error else {
+          Issue.record("\(error)")
+          continue
+        }
+      }
+      #expect(try Data(contentsOf: URL(fileURLWithPath: path)).count == part)
+    }
+  }
 }

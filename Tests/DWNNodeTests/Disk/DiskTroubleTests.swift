@@ -1,0 +1,163 @@
+import DWN
+import Foundation
+import GRDB
+import Identity
+import TestSupport
+import Testing
+import Wire
+
+@testable import DWNNode
+
+/// A disk without room, and one that cannot be written to: small ones in memory, each in a process with mounts of its own.
+@Suite(.enabled(if: TestProcess.canMount, "mounts cannot be made here"), .timeLimit(.minutes(2)))
+struct DiskTroubleTests {
+  @Test("the disk has trouble", arguments: DiskTrouble.allCases)
+  func trouble(_ trouble: DiskTrouble) async throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("disk-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let disk = folder.appendingPathComponent("disk").path
+    try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: true)
+    let outputPath = folder.appendingPathComponent("output").path
+    let process = try TestProcess(
+      suite: "DiskTroubleProcess", after: "mount -t tmpfs -o size=8m none '\(disk)'",
+      variables: [DiskTrouble.variable: trouble.rawValue, "MESHD_TEST_DISK": disk], outputPath: outputPath)
+    while !process.hasEnded { try await Task.sleep(for: .milliseconds(20)) }
+    let output = (try? String(contentsOfFile: outputPath, encoding: .utf8)) ?? ""
+    #expect(process.wait() == 0, "\(output)")
+    #expect(output.contains("passed"), "\(output)")
+  }
+}
+
+enum DiskTrouble: String, CaseIterable, Sendable {
+  case full
+  case readOnly
+
+  static let variable = "MESHD_TEST_DISK_TROUBLE"
+  static var asked: DiskTrouble? { ProcessInfo.processInfo.environment[variable].flatMap { DiskTrouble(rawValue: $0) } }
+  static var disk: String { ProcessInfo.processInfo.environment["MESHD_TEST_DISK"] ?? "" }
+}
+
+/// The body of the processes that `DiskTroubleTests` starts.
+@Suite("On a small disk of its own", .enabled(if: DiskTrouble.asked != nil, "DiskTroubleTests starts it"))
+struct DiskTroubleProcess {
+  private var path: String { DiskTrouble.disk + "/node.sqlite" }
+  private var ballast: String { DiskTrouble.disk + "/ballast" }
+
+  @Test(
+    "without room a write is refused in words, nothing is lost, reads go on, and so do writes once there is room",
+    .enabled(if: DiskTrouble.asked == .full))
+  func full() async throws {
+    #expect(FileManager.default.createFile(atPath: ballast, contents: Data(count: 3 << 20)))
+    let alice = Person("alice")
+    let node = try DWNNode(databasePath: path, tenants: [alice.did])
+    let writer = SmallDiskWriter(node: node, person: alice)
+    try await writer.install()
+    let refusals = await writer.fill()
+    #expect(!refusals.isEmpty)
+    for refusal in refusals {
+      #expect(refusal.contains("no space is left on the disk of \(DiskTrouble.disk)"), "\(refusal)")
+    }
+    let taken = await writer.taken
+    #expect(taken.count > 10)
+    // Data that goes into a file finds no room either, and leaves nothing there.
+    let incoming = node.receive()
+    #expect(throws: NodeError.self) {
+      for _ in 0..<64 { try incoming.append([UInt8](repeating: 1, count: 128 << 10)) }
+    }
+    #expect(try await writer.found() == taken)
+
+    try FileManager.default.removeItem(atPath: ballast)
+    #expect(await writer.write(number: 1_000_000) == nil)
+    #expect(try await writer.found() == taken.union([1_000_000]))
+    await node.close()
+
+    let store = try SQLiteMessageStore(path: path)
+    let connection = try DatabaseQueue(path: path)
+    try await connection.read { try StoreAudit(database: $0, folder: store.dataFolder).check("after a full disk") }
+    try connection.close()
+    #expect(try await store.summaries().first?.head == Int64(taken.count + 2))
+    await store.close()
+  }
+
+  @Test("a disk that cannot be written to is said to be one", .enabled(if: DiskTrouble.asked == .readOnly))
+  func readOnly() async throws {
+    await (try DWNNode(databasePath: path, tenants: [])).close()
+    try remount("ro")
+    #expect(throws: NodeError.cannotOpenDatabase(path: path, reason: "read-only file system")) {
+      _ = try DWNNode(databasePath: path, tenants: [])
+    }
+    try remount("rw")
+    await (try DWNNode(databasePath: path, tenants: [])).close()
+  }
+
+  private func remount(_ how: String) throws {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/bin/mount")
+    process.arguments = ["-o", "remount,\(how)", DiskTrouble.disk]
+    try process.run()
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0)
+  }
+}
+
+/// Writes records of 20 KB until there is no more room.
+private actor SmallDiskWriter {
+  let node: DWNNode
+  let person: Person
+  private(set) var taken: Set<Int> = []
+
+  init(node: DWNNode, person: Person) {
+    self.node = node
+    self.person = person
+  }
+
+  func install() async throws {
+    let definition: JSONValue = [
+      "protocol": .string(TestTenancy.protocolURI), "published": true, "types": ["box": [:]], "structure": ["box": [:]],
+    ]
+    let configure = person.signer.protocolsConfigure(definition, at: .now())
+    #expect(
+      try await node.process(tenant: person.did, message: configure.message.value, data: nil).status.code == 202)
+  }
+
+  /// What those were told that found no room.
+  nonisolated func fill() async -> [String] {
+    await withTaskGroup(of: String?.self, returning: [String].self) { group in
+      for client in 0..<4 {
+        group.addTask {
+          for number in 0..<1000 {
+            if let refusal = await self.write(number: client * 1000 + number) { return refusal }
+          }
+          return nil
+        }
+      }
+      var refusals: [String] = []
+      for await refusal in group { if let refusal { refusals.append(refusal) } }
+      return refusals
+    }
+  }
+
+  /// `nil` when it was taken.
+  func write(number: Int) async -> String? {
+    let draft = RecordDraft(
+      protocolURI: TestTenancy.protocolURI, path: "box", tags: ["number": .integer(Int64(number))],
+      data: [UInt8](repeating: UInt8(number % 251), count: 20_000))
+    let write = person.signer.recordsWrite(draft, at: .now() + .milliseconds(Int64(number)))
+    do {
+      let reply = try await node.process(tenant: person.did, message: write.message.value, data: draft.data)
+      guard reply.status.code == 202 else { return "\(reply.status)" }
+      taken.insert(number)
+      return nil
+    } catch {
+      return "\(error)"
+    }
+  }
+
+  /// The numbers of the records that are there.
+  func found() async throws -> Set<Int> {
+    let filter = RecordsFilter(protocolURI: TestTenancy.protocolURI, path: "box")
+    let query = person.signer.recordsQuery(filter, at: .now())
+    let reply = try await node.process(tenant: person.did, message: query.message.value, data: nil)
+    return Set(reply.entries.compactMap { $0.message["descriptor"]?["tags"]?["number"]?.integer.map { Int($0) } })
+  }
+}
