@@ -177,7 +177,7 @@ public final class DWNNode: DWNEndpoint {
     let (reply, subscription) = try await Subscribing(store: store, hub: hub).open(
       tenant: tenant, access: RecordsEventAccess(request: request), cursor: body.cursor
     ) { [definitions, limits, request] reader in
-      try RecordsQuerying(tenant: tenant, transaction: reader, definitions: definitions, limits: limits)
+      try RecordsQuerying(tenant: tenant, transaction: reader, definitions: definitions, limits: limits.ofSnapshot)
         .reply(to: request)
     }
     return (reply, subscription)

@@ -9,6 +9,10 @@ public struct NodeLimits: Hashable, Sendable {
   public var largestData: Int
   /// Bytes of large data that wait for their messages at a time.
   public var largestStaging: Int
+  /// The records that a subscription begins with end, with a cursor, before the entry that would make the reply larger than this.
+  public var largestSnapshot = 256 << 10
+  /// Subscriptions that others than the tenant may have to its feed at a time.
+  public var subscriptionsByOthers = 4096
   /// How long a subscriber may leave a full window of events unacknowledged while more of them wait.
   public var acknowledgementPatience: Duration = .seconds(300)
   /// A reply to a query ends, with a cursor, before the entry that would make it larger than this.
@@ -32,5 +36,12 @@ public struct NodeLimits: Hashable, Sendable {
     self.largestStaging = largestStaging
     self.largestReply = largestReply
     self.recordsByAnyone = recordsByAnyone
+  }
+
+  /// For the records that a subscription begins with.
+  var ofSnapshot: NodeLimits {
+    var limits = self
+    limits.largestReply = min(largestReply, largestSnapshot)
+    return limits
   }
 }

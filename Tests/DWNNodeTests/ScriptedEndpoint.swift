@@ -8,11 +8,16 @@ final class ScriptedEndpoint: DWNEndpoint {
   let name = "scripted"
   let reply: Reply
   let frames: [SubscriptionFrame]
+  /// What its subscriptions fail with after their frames, if anything.
+  let failure: EndpointError?
   let sources = Mutex<[ScriptedSource]>([])
 
-  init(reply: Reply = Reply(.init(200, "OK")), frames: [SubscriptionFrame] = []) {
+  init(
+    reply: Reply = Reply(.init(200, "OK")), frames: [SubscriptionFrame] = [], failure: EndpointError? = nil
+  ) {
     self.reply = reply
     self.frames = frames
+    self.failure = failure
   }
 
   func process(tenant: DID, message: JSONValue, data: [UInt8]?) async throws(EndpointError) -> Reply { reply }
@@ -21,7 +26,7 @@ final class ScriptedEndpoint: DWNEndpoint {
     tenant: DID, message: JSONValue
   ) async throws(EndpointError) -> (reply: Reply, frames: (any SubscriptionSource)?) {
     guard reply.status.isSuccess else { return (reply, nil) }
-    let source = ScriptedSource(frames)
+    let source = ScriptedSource(frames, failure)
     sources.withLock { $0.append(source) }
     return (reply, source)
   }
@@ -38,14 +43,19 @@ final class ScriptedSource: SubscriptionSource {
   }
 
   private let state: Mutex<State>
+  private let failure: EndpointError?
 
-  init(_ frames: [SubscriptionFrame]) { state = Mutex(State(frames: frames)) }
+  init(_ frames: [SubscriptionFrame], _ failure: EndpointError? = nil) {
+    state = Mutex(State(frames: frames))
+    self.failure = failure
+  }
 
   var acknowledged: [ProgressToken] { state.withLock { $0.acknowledged } }
   var isClosed: Bool { state.withLock { $0.isClosed } }
 
   func next() async throws(EndpointError) -> SubscriptionFrame? {
-    await withCheckedContinuation { continuation in
+    if let failure, state.withLock({ $0.frames.isEmpty }) { throw failure }
+    return await withCheckedContinuation { continuation in
       let (isReady, frame) = state.withLock { state -> (Bool, SubscriptionFrame?) in
         if !state.frames.isEmpty { return (true, state.frames.removeFirst()) }
         if state.isClosed { return (true, nil) }

@@ -105,6 +105,40 @@ struct WebSocketTests {
     await running.server.shutdown()
   }
 
+  @Test("a subscription that the node cannot go on with ends the connection, so that its client begins anew")
+  func failure() async throws {
+    let endpoint = ScriptedEndpoint(
+      frames: [event(1, data: 3)], failure: .refused(name: "x", reason: "the disk is gone"))
+    let running = try await RunningServer.start(endpoint)
+    try await RawWebSocket.with(running) { socket in
+      try await socket.send(call("1", subscribe, subscription: "sub"))
+      _ = try await socket.answer()
+      let first = try await socket.answer()
+      #expect(first["result"]?["subscription"] == event(1, data: 3).json)
+      let code = try await socket.closeCode()
+      #expect(code == 1011)
+    }
+    await running.server.shutdown()
+  }
+
+  @Test("a subscription as an ordinary request is none", arguments: ["Records", "Messages"])
+  func withoutContext(interface: String) async throws {
+    let running = try await RunningServer.start(ScriptedEndpoint())
+    try await RawWebSocket.with(running) { socket in
+      try await socket.send(
+        [
+          "jsonrpc": "2.0", "id": "s", "method": "dwn.processMessage",
+          "params": [
+            "target": "did:example:alice",
+            "message": ["descriptor": ["interface": .string(interface), "method": "Subscribe"]],
+          ],
+        ])
+      let answer = try await socket.answer()
+      #expect(answer["error"]?["code"] == -32600)
+    }
+    await running.server.shutdown()
+  }
+
   @Test("a connection that closes ends its subscriptions")
   func connectionEnds() async throws {
     let endpoint = ScriptedEndpoint()
@@ -146,6 +180,19 @@ struct WebSocketTests {
       #expect(small["result"]?["subscription"]?["encodedData"] != nil)
     }
     await running.server.shutdown()
+  }
+
+  @Test("an event that is too long without its data leaves out the initial write, too")
+  func longEvents() throws {
+    guard case .event(var event) = event(1, data: 10) else { return }
+    event.entry.initialWrite = ["descriptor": ["x": .string(String(repeating: "x", count: 2000))]]
+    let text = FrameText.event(.event(event), subscription: "s", limit: 1000)
+    #expect(text.count <= 1000)
+    let frame = try JSONValue(parsing: text)["result"]?["subscription"]
+    #expect(frame?["event"]?["message"] == event.entry.message && frame?["event"]?["initialWrite"] == nil)
+    #expect(frame?["encodedData"] == nil)
+    let whole = FrameText.event(.event(event), subscription: "s", limit: 1 << 20)
+    #expect(try JSONValue(parsing: whole)["result"]?["subscription"] == SubscriptionFrame.event(event).json)
   }
 
   @Test("a snapshot that is too long ends earlier, with a cursor after its last entry")

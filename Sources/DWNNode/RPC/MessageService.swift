@@ -25,6 +25,9 @@ struct MessageService: Sendable {
   func process(
     _ addressed: AddressedMessage, data: ReceivedData?, from caller: Caller, over transport: Transport
   ) async throws(RPCFailure) -> NodeReply {
+    guard !addressed.opensSubscription else {
+      throw .invalidRequest("a subscription is opened over WebSocket, with rpc.subscribe.dwn.processMessage")
+    }
     try admit(addressed, caller, transport)
     let begin = Instant.now()
     do {

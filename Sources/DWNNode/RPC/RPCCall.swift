@@ -62,6 +62,8 @@ struct AddressedMessage: Sendable {
     return Self.kinds.contains(name) ? name : "other"
   }
 
+  var opensSubscription: Bool { kind == "RecordsSubscribe" || kind == "MessagesSubscribe" }
+
   private static let kinds: Set<String> = [
     "RecordsWrite", "RecordsRead", "RecordsQuery", "RecordsCount", "RecordsSubscribe", "RecordsDelete",
     "ProtocolsConfigure", "ProtocolsQuery", "MessagesQuery", "MessagesRead", "MessagesSubscribe",

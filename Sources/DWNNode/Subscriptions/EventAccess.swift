@@ -6,6 +6,8 @@ import Wire
 protocol EventAccess: Sendable {
   /// Which messages of the feed can matter at all.
   var filter: FeedFilter { get }
+  /// Who asked; `nil` when nobody signed.
+  var subscriber: DID? { get }
 
   /// The right as it is now. Throwing a `DWNError` ends the subscription.
   func sight(in round: EventRound) throws -> any EventSight
@@ -22,6 +24,7 @@ struct RecordsEventAccess: EventAccess {
   let request: RecordsQueryRequest
 
   var filter: FeedFilter { .records(request.filter) }
+  var subscriber: DID? { request.requester }
 
   func sight(in round: EventRound) throws -> any EventSight {
     let querying = RecordsQuerying(

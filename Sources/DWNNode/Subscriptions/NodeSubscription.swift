@@ -24,7 +24,7 @@ public final class NodeSubscription: SubscriptionSource {
     var waiter: CheckedContinuation<Void, Never>?
     /// Something happened since the reader last waited.
     var hasNews = false
-    /// Counts what the subscriber said, so that patience begins anew.
+    /// Counts those that released something, so that patience begins anew.
     var acknowledgements = 0
   }
 
@@ -90,10 +90,7 @@ public final class NodeSubscription: SubscriptionSource {
     guard cursor.streamID == tokens.streamID, cursor.epoch == tokens.epoch, let number = cursor.position.number,
       let position = Int64(exactly: number)
     else { return }
-    happen {
-      $0.progress.acknowledge(position)
-      $0.acknowledgements += 1
-    }
+    happen { if $0.progress.acknowledge(position) { $0.acknowledgements += 1 } }
   }
 
   public func close() {

@@ -13,33 +13,32 @@ struct Subscribing {
     snapshot: @escaping @Sendable (any MessageReader) throws -> Reply
   ) async throws -> (reply: Reply, frames: (any SubscriptionSource)?) {
     // First listen, then look: what is stored between the two is heard of, and told if the look has not shown it.
-    guard let subscription = hub.add(tenant: tenant, access: access) else {
-      throw NodeError.databaseFailed(path: "", reason: "the node is closing")
-    }
+    let subscription = try hub.add(tenant: tenant, access: access)
     do {
-      let reply = try await store.read(tenant) { [hub] reader -> Reply in
+      let (reply, beginning) = try await store.read(tenant) { [hub] reader -> (Reply, Beginning?) in
         let head = try reader.head()
         _ = try access.sight(in: hub.round(tenant: tenant, reader))
-        guard let cursor else {
-          let reply = try snapshot(reader)
-          subscription.begin(after: head, catchingUpTo: nil)
-          return reply
-        }
+        guard let cursor else { return (try snapshot(reader), Beginning(after: head)) }
         switch try hub.tokens(of: tenant).resume(cursor, in: reader) {
-        case .gap(let reply): return reply
-        case .from(let position):
-          subscription.begin(after: position, catchingUpTo: head)
-          return Reply(.init(200, "OK"))
+        case .gap(let reply): return (reply, nil)
+        case .from(let position): return (Reply(.init(200, "OK")), Beginning(after: position, catchingUpTo: head))
         }
       }
-      guard reply.status.isSuccess else {
+      guard let beginning else {
         subscription.close()
         return (reply, nil)
       }
+      subscription.begin(after: beginning.after, catchingUpTo: beginning.catchingUpTo)
       return (reply, subscription)
     } catch {
       subscription.close()
       throw error
     }
+  }
+
+  private struct Beginning: Sendable {
+    var after: Int64
+    /// The head, for who goes on from a place.
+    var catchingUpTo: Int64?
   }
 }

@@ -22,6 +22,8 @@ final class SubscriptionHub: Sendable {
   private struct Tenant {
     var index = SubscriptionIndex<Int>()
     var listeners: [Int: Listener] = [:]
+    /// Those of others than the tenant.
+    var others: Set<Int> = []
     var news: [News] = []
 
     func listeners(of group: Int) -> [NodeSubscription] {
@@ -57,8 +59,9 @@ final class SubscriptionHub: Sendable {
 
   // MARK: Subscriptions
 
-  /// Makes a subscription that hears of everything from now on. It is given nothing before it begins. `nil` when the node closes.
-  func add(tenant: DID, access: any EventAccess) -> NodeSubscription? {
+  /// Makes a subscription that hears of everything from now on. It is given nothing before it begins. Throws status 429 when others
+  /// than the tenant have as many as they may, and `NodeError` when the node closes.
+  func add(tenant: DID, access: any EventAccess) throws -> NodeSubscription {
     let id = state.withLock { state in
       state.lastID += 1
       return state.lastID
@@ -71,19 +74,25 @@ final class SubscriptionHub: Sendable {
           FeedSpan(after: after, through: through, limit: limit, filter: access.filter), tenant: tenant, for: access)
       },
       onEnd: { [weak self] in self?.remove(id, tenant: tenant) })
-    let isOpen = state.withLock { state in
-      guard !state.isClosed else { return false }
+    let isOther = access.subscriber != tenant
+    try state.withLock { state in
+      guard !state.isClosed else { throw NodeError.databaseFailed(path: "", reason: "the node is closing") }
+      if isOther, state.tenants[tenant]?.others.count ?? 0 >= limits.subscriptionsByOthers {
+        throw DWNError(
+          429, "SubscriptionQuotaExceeded", "\(limits.subscriptionsByOthers) others follow this tenant's feed already")
+      }
       state.tenants[tenant, default: Tenant()].index.insert(id, access.filter)
       state.tenants[tenant]?.listeners[id] = Listener(subscription: subscription)
-      return true
+      if isOther { state.tenants[tenant]?.others.insert(id) }
     }
-    return isOpen ? subscription : nil
+    return subscription
   }
 
   private func remove(_ id: Int, tenant: DID) {
     state.withLock { state in
       state.tenants[tenant]?.index.remove(id)
       state.tenants[tenant]?.listeners[id] = nil
+      state.tenants[tenant]?.others.remove(id)
       if state.tenants[tenant]?.listeners.isEmpty == true { state.tenants[tenant] = nil }
     }
   }
@@ -130,7 +139,9 @@ final class SubscriptionHub: Sendable {
     let (start, late) = state.withLock { state -> (Bool, [(NodeSubscription, Int64)]) in
       guard state.tenants[tenant] != nil else { return (false, []) }
       var late: [(NodeSubscription, Int64)] = []
-      for entry in entries {
+      for var entry in entries {
+        // It has the tags that it came with, or none; nobody need look for them in its text.
+        if entry.content?.tags == nil { entry.content?.tags = [:] }
         // A message that cannot be read matches nobody; the feed says the same of it.
         guard let groups = try? state.tenants[tenant]?.index.matches(entry), !groups.isEmpty else { continue }
         if let held = state.tenants[tenant], held.news.count >= Self.mostNews {

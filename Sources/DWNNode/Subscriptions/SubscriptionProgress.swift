@@ -86,10 +86,12 @@ struct SubscriptionProgress: Sendable {
     leaveBehind(end)
   }
 
-  /// Releases what is under way up to a position. One that was never given says nothing.
-  mutating func acknowledge(_ position: Int64) {
-    guard let index = underWay.lastIndex(of: position) else { return }
+  /// Releases what is under way up to a position. One that was never given says nothing; returns whether it said something.
+  @discardableResult
+  mutating func acknowledge(_ position: Int64) -> Bool {
+    guard let index = underWay.lastIndex(of: position) else { return false }
     underWay.removeFirst(index + 1)
+    return true
   }
 
   private mutating func leaveBehind(_ position: Int64) {

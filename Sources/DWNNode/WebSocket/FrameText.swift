@@ -3,16 +3,24 @@ import Wire
 
 /// Keeps what is sent to a subscriber below the bound of a frame (dwn-server 12.4).
 enum FrameText {
-  /// An event, without its data if it is too long with it. The client fetches that by RecordsRead.
+  /// An event, without its data if it is too long with it, and then without the record's initial write. The client fetches what
+  /// it misses by RecordsRead.
   static func event(_ frame: SubscriptionFrame, subscription: String, limit: Int) -> [UInt8] {
     func text(_ frame: SubscriptionFrame) -> [UInt8] {
       let json: JSONValue = ["jsonrpc": "2.0", "id": .string(subscription), "result": ["subscription": frame.json]]
       return json.encoded
     }
-    let whole = text(frame)
-    guard whole.count > limit, case .event(var event) = frame, event.entry.data != nil else { return whole }
-    event.entry.data = nil
-    return text(.event(event))
+    var fitting = text(frame)
+    guard case .event(var event) = frame else { return fitting }
+    if fitting.count > limit, event.entry.data != nil {
+      event.entry.data = nil
+      fitting = text(.event(event))
+    }
+    if fitting.count > limit, event.entry.initialWrite != nil {
+      event.entry.initialWrite = nil
+      fitting = text(.event(event))
+    }
+    return fitting
   }
 
   /// The reply to a subscription without a cursor brings what matches now. If that is too long, it ends earlier, with a cursor as if a

@@ -229,10 +229,17 @@ final class WebSocketSession: Sendable {
   private func deliver(
     _ frames: any SubscriptionSource, to place: SubscriptionTable.Reservation, _ outbound: Output
   ) async {
-    while let frame = try? await frames.next() {
-      let text = FrameText.event(frame, subscription: place.name, limit: configuration.webSocket.largestFrame)
-      guard (try? await write(text, outbound)) != nil else { break }
-      service.metrics.sentEvent()
+    do throws(EndpointError) {
+      while let frame = try await frames.next() {
+        let text = FrameText.event(frame, subscription: place.name, limit: configuration.webSocket.largestFrame)
+        guard (try? await write(text, outbound)) != nil else { break }
+        service.metrics.sentEvent()
+      }
+    } catch {
+      // A client that is told nothing waits for ever: on another connection it goes on from its cursor.
+      service.log.error("a subscription could not go on", metadata: ["error": "\(error)"])
+      try? await outbound.write(.close(.unexpectedServerError, "a subscription could not go on"))
+      outbound.finish()
     }
     frames.close()
     subscriptions.end(place)

@@ -58,6 +58,37 @@ struct ManySubscribersTests {
     #expect(tenancy.node.subscriptions(of: tenancy.alice.did) == 1)
   }
 
+  @Test("others than the tenant have so many subscriptions and no more, whatever is left for the tenant")
+  func quota() async throws {
+    var limits = NodeLimits()
+    limits.subscriptionsByOthers = 3
+    let tenancy = try await tenancy(limits)
+    let filter = RecordsFilter(protocolURI: TestTenancy.protocolURI)
+    var others: [Subscriber] = []
+    for person in [tenancy.bob, tenancy.bob, tenancy.carol] { others.append(try await tenancy.subscribe(person)) }
+    let refused = try await tenancy.attemptSubscribe(tenancy.carol, filter)
+    #expect(refused.reply.status.code == 429 && refused.frames == nil)
+    let own = try await tenancy.subscribe(tenancy.alice)
+    others[0].source.close()
+    let next = try await tenancy.subscribe(tenancy.carol)
+    _ = try await tenancy.write(tenancy.alice, "box", published: true, data: "1")
+    for follower in [own, next, others[1], others[2]] { #expect(try await follower.next() == "1") }
+    for follower in [own, next, others[1], others[2]] { follower.source.close() }
+    #expect(tenancy.node.subscriptions(of: tenancy.alice.did) == 0)
+  }
+
+  @Test("the records that a subscription begins with end, with a cursor, where they become many")
+  func snapshot() async throws {
+    var limits = NodeLimits()
+    limits.largestSnapshot = 5000
+    let tenancy = try await tenancy(limits)
+    for number in 0..<10 { _ = try await tenancy.write(tenancy.alice, "box", data: "\(number)") }
+    let follower = try await tenancy.subscribe(tenancy.alice)
+    #expect((1..<10).contains(follower.reply.entries.count))
+    #expect(follower.reply.members["cursor"] != nil)
+    #expect(try await tenancy.query(tenancy.alice, RecordsFilter(protocolURI: TestTenancy.protocolURI)).count == 10)
+  }
+
   @Test("a subscription that nobody holds any more costs nothing")
   func abandoned() async throws {
     let tenancy = try await tenancy()
