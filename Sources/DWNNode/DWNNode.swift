@@ -156,11 +156,20 @@ public final class DWNNode: DWNEndpoint {
       return try await store.read(tenant) {
         NodeReply(try ProtocolsQuerying(tenant: tenant, transaction: $0).reply(to: request, signed))
       }
-    case .recordsSubscribe:
+    case .messagesQuery(let query):
+      let access = MessagesAccess(tenant: tenant, signed: try await authenticated(try signable(claimed)))
+      let tokens = hub.tokens(of: tenant)
+      return try await store.read(tenant) { [limits] reader in
+        let showsData = try access.authorize(query.filters, in: reader)
+        return NodeReply(
+          try MessagesQuerying(tokens: tokens, reader: reader, limits: limits, showsData: showsData).reply(to: query))
+      }
+    case .messagesRead(let request):
+      let access = MessagesAccess(tenant: tenant, signed: try await authenticated(try signable(claimed)))
+      return try await store.read(tenant) { try MessagesReading(access: access, reader: $0).reply(to: request) }
+    case .recordsSubscribe, .messagesSubscribe:
       throw DWNError(
-        501, "RecordsSubscribeEventLogUnimplemented", "a subscription needs a way that stays open: WebSocket")
-    case .messagesQuery, .messagesRead, .messagesSubscribe:
-      throw DWNError(501, "\(message.kind.rawValue)Unimplemented", "this node does not answer \(message.kind.rawValue)")
+        501, "\(message.kind.rawValue)EventLogUnimplemented", "a subscription needs a way that stays open: WebSocket")
     }
   }
 
@@ -169,18 +178,26 @@ public final class DWNNode: DWNEndpoint {
   ) async throws -> (reply: Reply, frames: (any SubscriptionSource)?) {
     guard tenants.includes(tenant) else { return (.notATenant, nil) }
     let checked = try check(json)
-    guard case .recordsSubscribe(let body) = checked.message.body else {
+    let opening = Subscribing(store: store, hub: hub)
+    switch checked.message.body {
+    case .recordsSubscribe(let body):
+      var request = try RecordsQueryRequest(checked.message, checked.claimed)
+      request.signed = try await authenticated(checked.claimed)
+      return try await opening.open(tenant: tenant, access: RecordsEventAccess(request: request), cursor: body.cursor) {
+        [definitions, limits, request] reader in
+        try RecordsQuerying(tenant: tenant, transaction: reader, definitions: definitions, limits: limits.ofSnapshot)
+          .reply(to: request)
+      }
+    case .messagesSubscribe(let body):
+      let signed = try await authenticated(try signable(checked.claimed))
+      let access = MessagesEventAccess(
+        access: MessagesAccess(tenant: tenant, signed: signed), filters: body.filters, time: checked.message.timestamp)
+      return try await opening.open(tenant: tenant, access: access, cursor: body.cursor) { _ in
+        Reply(.init(200, "OK"))
+      }
+    default:
       throw DWNError(400, "SchemaValidatorFailure", "\(checked.message.kind.rawValue) opens no subscription")
     }
-    var request = try RecordsQueryRequest(checked.message, checked.claimed)
-    request.signed = try await authenticated(checked.claimed)
-    let (reply, subscription) = try await Subscribing(store: store, hub: hub).open(
-      tenant: tenant, access: RecordsEventAccess(request: request), cursor: body.cursor
-    ) { [definitions, limits, request] reader in
-      try RecordsQuerying(tenant: tenant, transaction: reader, definitions: definitions, limits: limits.ofSnapshot)
-        .reply(to: request)
-    }
-    return (reply, subscription)
   }
 
   private func write(

@@ -9,16 +9,23 @@ struct MessagesAccess: Sendable {
   let signed: SignedMessage
 
   /// For a query or a subscription: every filter must name a protocol that a grant is for, unless a grant is for all of them.
-  /// `moment` stands in for the message's own time where the right is used again.
-  func authorize(_ filters: [MessagesFilter], at moment: WallTime? = nil, in reader: any MessageReader) throws {
-    guard let grants = try grants(at: moment, in: reader) else { return }
-    if grants.contains(where: { $0.scope.protocolURI == nil }) { return }
+  /// `moment` stands in for the message's own time where the right is used again. Returns whether small data is shown beside the
+  /// messages: a grant for protocols alone shows what is there, and each message is read by itself.
+  func authorize(
+    _ filters: [MessagesFilter], at moment: WallTime? = nil, in reader: any MessageReader
+  ) throws -> Bool {
+    guard let grants = try grants(at: moment, in: reader) else { return true }
+    if grants.contains(where: { $0.scope.protocolURI == nil }) { return true }
     let covered = Set(grants.compactMap(\.scope.protocolURI))
     guard !filters.isEmpty, filters.allSatisfy({ $0.protocolURI.map { covered.contains($0) } ?? false }) else {
       throw DWNError(
         401, "MessagesGrantAuthorizationMismatchedProtocol", "every filter must name a protocol that a grant is for")
     }
+    return false
   }
+
+  /// For a read that finds nothing. Who has no right at all does not learn that.
+  func authorizeReadingNothing(in reader: any MessageReader) throws { _ = try grants(at: nil, in: reader) }
 
   /// For a read of one message.
   func authorize(reading message: StoredMessage, in reader: any MessageReader) throws {
