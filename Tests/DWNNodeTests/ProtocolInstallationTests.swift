@@ -68,10 +68,10 @@ struct ProtocolInstallationTests {
       (#"{"a": {"$squash": false}}"#, "400 SchemaValidatorFailure"),
       (#"{"a": {"$actions": []}}"#, "400 SchemaValidatorFailure"),
       (#"{"a": {"$actions": [{"who": "anyone", "can": ["fly"]}]}}"#, "400 SchemaValidatorFailure"),
-      (#"{"a": {"$ref": "other:path"}}"#, "501 ProtocolsConfigureCompositionUnimplemented"),
+      (#"{"a": {"$ref": "other:path"}}"#, "400 ProtocolsConfigureInvalidRefAlias"),
       (
         #"{"a": {"$actions": [{"role": "other:b", "can": ["read"]}]}}"#,
-        "501 ProtocolsConfigureCompositionUnimplemented"
+        "400 ProtocolsConfigureInvalidCrossProtocolRole"
       ),
       (
         #"{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{}}}}}}}}}}}}"#,

@@ -4,7 +4,7 @@ public import Wire
 /// A protocol as a tenant installs it: types of records, their places in a tree, and who may do what there.
 ///
 /// It exists only if it is valid: every rule of the DWN's configure step that the definition alone can break has been checked.
-/// Protocols that are composed of others (`uses`, `$ref`) are not supported.
+/// Of protocols that are composed of others, a `$ref` names a root of the other protocol.
 public struct ProtocolDefinition: Hashable, Sendable {
   /// What all records of a type name have in common, wherever they stand.
   public struct RecordType: Hashable, Sendable {
@@ -22,12 +22,14 @@ public struct ProtocolDefinition: Hashable, Sendable {
   /// Whether strangers may ask for the definition.
   public let isPublished: Bool
   public let types: [String: RecordType]
+  /// The other protocols that this one is composed of, by the alias that it has for each.
+  public let uses: [String: String]
   /// The roots of the tree by type name.
   public let structure: [String: RuleSet]
   /// The protocol's own key in networks of the v1 envelope.
   public let keyAgreement: X25519PublicKey?
 
-  /// Throws status 400 for a definition that is malformed or contradicts itself, 501 for a composed one.
+  /// Throws status 400 for a definition that is malformed or contradicts itself, 501 for a `$ref` to what is no root.
   ///
   /// `isStrict` refuses, as the newest upstream does, what older definitions have: the directive of the JWE envelope, and roles that
   /// anyone gives (dwn-server 15).
@@ -38,6 +40,7 @@ public struct ProtocolDefinition: Hashable, Sendable {
     self.uri = parts.uri
     self.isPublished = parts.isPublished
     self.types = parts.types
+    self.uses = parts.uses
     self.structure = parts.structure
     self.keyAgreement = parts.keyAgreement
     try ProtocolDefinitionRules(definition: self, isStrict: isStrict).check()
@@ -50,6 +53,14 @@ public struct ProtocolDefinition: Hashable, Sendable {
     var found = structure[segments[0]]
     for name in segments.dropFirst() { found = found?.children[name] }
     return found
+  }
+
+  /// The protocol and the path there that a reference in this definition means; a local path that stands for a record of another
+  /// protocol means that one. `nil` for an unknown alias.
+  public func target(of reference: PathReference) -> (protocolURI: String, path: ProtocolPath)? {
+    if let alias = reference.alias { return uses[alias].map { ($0, reference.path) } }
+    if let other = ruleSet(at: reference.path)?.reference { return target(of: other) }
+    return (uri, reference.path)
   }
 
   /// Every rule set of the tree, parents first and siblings by name.

@@ -9,14 +9,17 @@ struct ProtocolDefinitionReader {
     var uri: String
     var isPublished: Bool
     var types: [String: ProtocolDefinition.RecordType]
+    var uses: [String: String]
     var structure: [String: RuleSet]
     var keyAgreement: X25519PublicKey?
   }
 
   /// Rule sets in one definition; the mesh has sixteen.
   private static let maximumRuleSets = 500
+  private static let maximumUses = 100
   private let isStrict: Bool
   private var ruleSetCount = 0
+  private var uses: [String: String] = [:]
 
   init(isStrict: Bool) { self.isStrict = isStrict }
 
@@ -28,14 +31,11 @@ struct ProtocolDefinitionReader {
     where !["protocol", "published", "types", "structure", "uses", "$keyAgreement"].contains(name) {
       throw .unknown("definition", name)
     }
-    if let uses = object["uses"] {
-      guard let aliases = uses.object else { throw .schema("definition.uses must be an object") }
-      guard aliases.isEmpty else { throw .composed }
-    }
     guard URI.isNormalized(uri) else {
       throw DWNError(
         400, "UrlProtocolNotNormalized", "the protocol's URI must be written \(URI.normalized(uri) ?? "as a URL")")
     }
+    if let value = object["uses"] { uses = try aliases(value, uri: uri) }
     var parsedTypes: [String: ProtocolDefinition.RecordType] = [:]
     for (name, type) in types.members { parsedTypes[name] = try recordType(name, type) }
     var roots: [String: RuleSet] = [:]
@@ -44,8 +44,53 @@ struct ProtocolDefinitionReader {
       roots[name] = try ruleSet(at: [name], value, types: parsedTypes)
     }
     return Parts(
-      uri: uri, isPublished: isPublished, types: parsedTypes, structure: roots,
+      uri: uri, isPublished: isPublished, types: parsedTypes, uses: uses, structure: roots,
       keyAgreement: try object["$keyAgreement"].map(agreementKey))
+  }
+
+  private func aliases(_ json: JSONValue, uri: String) throws(DWNError) -> [String: String] {
+    guard let object = json.object, object.count <= Self.maximumUses else {
+      throw .schema("definition.uses must be an object of at most \(Self.maximumUses) aliases")
+    }
+    var uses: [String: String] = [:]
+    for (alias, value) in object.members {
+      guard PathReference.isAlias(alias) else { throw .configure("InvalidUsesAlias", "\"\(alias)\" is no alias") }
+      guard let other = value.string, URI.isNormalized(other) else {
+        throw .configure("InvalidUsesProtocolUrl", "the protocol that \(alias) stands for is no normalized URL")
+      }
+      guard other != uri else {
+        throw .configure("InvalidUsesSelfReference", "\(alias) stands for the protocol itself")
+      }
+      uses[alias] = other
+    }
+    return uses
+  }
+
+  /// A node that stands for a root record of another protocol: it has children and nothing else.
+  private mutating func reference(
+    at segments: [String], _ object: JSONObject, to value: JSONValue,
+    types: [String: ProtocolDefinition.RecordType]
+  ) throws(DWNError) -> RuleSet {
+    let text = segments.joined(separator: "/")
+    guard segments.count == 1 else { throw .configure("InvalidRefNotAtRoot", "\(text) is no root, and has a $ref") }
+    guard let path = ProtocolPath(text) else { throw .schema("\(text) is no protocol path: names are letters only") }
+    guard let reference = value.string.flatMap({ PathReference($0) }), let alias = reference.alias, uses[alias] != nil
+    else { throw .configure("InvalidRefAlias", "$ref at \(text) is no path of a protocol that is used") }
+    guard reference.path.depth == 1 else {
+      throw DWNError(
+        501, "ProtocolsConfigureReferenceDepthUnimplemented", "$ref at \(text) names no root of \(alias)")
+    }
+    var children: [String: RuleSet] = [:]
+    for (name, value) in object.members where name != "$ref" {
+      guard !name.hasPrefix("$") else {
+        throw .configure("InvalidRefNodeHasDirectives", "\(text) has $ref, and \(name) beside it")
+      }
+      children[name] = try ruleSet(at: segments + [name], value, types: types)
+    }
+    return RuleSet(
+      path: path, reference: reference, actions: nil, isRole: false, smallestSize: nil, largestSize: nil, tags: nil,
+      recordLimit: nil, isImmutable: false, allowsSquash: false, encryption: nil, keyAgreement: nil,
+      children: children)
   }
 
   private func recordType(_ name: String, _ json: JSONValue) throws(DWNError) -> ProtocolDefinition.RecordType {
@@ -90,13 +135,13 @@ struct ProtocolDefinitionReader {
       throw .schema("a definition has at most \(Self.maximumRuleSets) paths")
     }
     guard let object = json.object else { throw .schema("structure at \(text) must be an object") }
-    guard !object.contains("$ref") else { throw .composed }
+    if let value = object["$ref"] { return try reference(at: segments, object, to: value, types: types) }
     guard let name = segments.last, types[name] != nil else {
       throw .configure("InvalidRuleSetRecordType", "\(text) is in the structure, and its type is not among the types")
     }
     guard let path = ProtocolPath(text) else { throw .schema("\(text) is no protocol path: names are letters only") }
 
-    let directives = RuleSetDirectives(path: path, object: object)
+    let directives = RuleSetDirectives(path: path, object: object, aliases: Set(uses.keys))
     var children: [String: RuleSet] = [:]
     for (name, value) in object.members {
       if name.hasPrefix("$") {
@@ -110,7 +155,7 @@ struct ProtocolDefinitionReader {
     }
     let size = try directives.size()
     return RuleSet(
-      path: path, actions: try directives.actions(), isRole: try directives.flag("$role"),
+      path: path, reference: nil, actions: try directives.actions(), isRole: try directives.flag("$role"),
       smallestSize: size.smallest, largestSize: size.largest, tags: try directives.tags(),
       recordLimit: try directives.recordLimit(), isImmutable: try directives.flag("$immutable"),
       allowsSquash: try directives.flag("$squash"), encryption: try directives.encryption(),
@@ -126,11 +171,6 @@ extension DWNError {
   static func unknown(_ place: String, _ name: String) -> DWNError {
     DWNError(400, "SchemaValidatorAdditionalPropertyNotAllowed", "\(place) has an unknown member \"\(name)\"")
   }
-
-  static let composed = DWNError(
-    501, "ProtocolsConfigureCompositionUnimplemented",
-    "protocols that use other protocols are not supported by this version"
-  )
 
   static let reserved = DWNError(
     400, "ProtocolsConfigureReservedEncryptionControlPath",

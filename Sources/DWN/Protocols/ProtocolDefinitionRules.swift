@@ -13,7 +13,8 @@ struct ProtocolDefinitionRules {
     }
     // The directive of the JWE envelope says itself where the keys are; the rows below belong to the v1 envelope.
     guard ruleSets.allSatisfy({ $0.encryption == nil }) else { return }
-    for ruleSet in ruleSets where definition.types[ruleSet.path.typeName]?.encryptionRequired == true {
+    for ruleSet in ruleSets
+    where ruleSet.reference == nil && definition.types[ruleSet.path.typeName]?.encryptionRequired == true {
       try checkKeyAgreement(ruleSet)
     }
   }
@@ -21,7 +22,10 @@ struct ProtocolDefinitionRules {
   private func check(_ rule: ActionRule, at path: ProtocolPath, roles: Set<ProtocolPath>) throws(DWNError) {
     switch rule.actor {
     case .anyone: break
-    case .role(let role):
+    case .role(let reference):
+      // The other protocol's definition may change: whether it has the role is asked when it is invoked.
+      guard reference.alias == nil else { break }
+      let role = reference.path
       guard roles.contains(role) else {
         throw .configure("RoleDoesNotExistAtGivenPath", "a rule at \(path) names \(role), where no role is declared")
       }
@@ -45,7 +49,9 @@ struct ProtocolDefinitionRules {
     }
   }
 
-  private func checkAncestor(_ ancestor: ProtocolPath, of path: ProtocolPath) throws(DWNError) {
+  private func checkAncestor(_ reference: PathReference, of path: ProtocolPath) throws(DWNError) {
+    guard reference.alias == nil else { return }
+    let ancestor = reference.path
     guard path == ancestor || path.text.hasPrefix(ancestor.text + "/") else {
       throw .configure(
         "InvalidActionOfNotAnAncestor", "a rule at \(path) says \"of \(ancestor)\", which is not above it")

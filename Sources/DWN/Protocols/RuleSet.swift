@@ -23,6 +23,8 @@ public struct RuleSet: Hashable, Sendable {
   }
 
   public let path: ProtocolPath
+  /// `$ref`: records of another protocol stand here, which this one says nothing about but what may be below them.
+  public let reference: PathReference?
   /// `nil` when the path has no `$actions`: then only the tenant may do anything.
   public let actions: [ActionRule]?
   /// `$role`: a record here makes its recipient a holder of this role.
@@ -45,7 +47,7 @@ public struct RuleSet: Hashable, Sendable {
   /// The local roles that may read records here, in the order of the rules.
   public var readingRoles: [ProtocolPath] {
     (actions ?? []).compactMap { rule in
-      if case .role(let role) = rule.actor, rule.can.contains(.read) { role } else { nil }
+      if case .role(let role) = rule.actor, role.alias == nil, rule.can.contains(.read) { role.path } else { nil }
     }
   }
 
@@ -60,11 +62,11 @@ public struct ActionRule: Hashable, Sendable {
   public enum Actor: Hashable, Sendable {
     case anyone
     /// The author of the record at this path in the chain of parents.
-    case author(of: ProtocolPath)
+    case author(of: PathReference)
     /// The recipient of the record at this path in the chain of parents; without a path, of the record itself.
-    case recipient(of: ProtocolPath?)
+    case recipient(of: PathReference?)
     /// Whoever invokes this role and holds it.
-    case role(ProtocolPath)
+    case role(PathReference)
   }
 
   public let actor: Actor

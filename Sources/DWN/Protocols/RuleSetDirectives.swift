@@ -11,6 +11,8 @@ struct RuleSetDirectives {
 
   let path: ProtocolPath
   let object: JSONObject
+  /// The aliases that references may have.
+  let aliases: Set<String>
 
   func flag(_ name: String) throws(DWNError) -> Bool {
     guard let value = object[name] else { return false }
@@ -105,15 +107,15 @@ struct RuleSetDirectives {
       guard rule.count == 2, let text = role.string else {
         throw .schema("a role rule at \(path) has role and can only")
       }
-      return .role(try localPath(text))
+      return .role(try reference(text, "InvalidCrossProtocolRole"))
     }
     guard rule.names.allSatisfy({ ["who", "of", "can"].contains($0) }), let who = rule["who"]?.string else {
       throw .schema("a rule at \(path) names who, perhaps of what, and what they can")
     }
-    var of: ProtocolPath?
+    var of: PathReference?
     if let value = rule["of"] {
       guard let text = value.string else { throw .schema("\"of\" in a rule at \(path) must be a path") }
-      of = try localPath(text)
+      of = try reference(text, "InvalidCrossProtocolOf")
     }
     switch who {
     case "anyone":
@@ -127,11 +129,14 @@ struct RuleSetDirectives {
     }
   }
 
-  private func localPath(_ text: String) throws(DWNError) -> ProtocolPath {
-    guard !text.contains(":") else { throw .composed }
-    guard let path = ProtocolPath(text), !path.isControl else {
-      throw .schema("\"\(text)\" in a rule at \(self.path) is no protocol path")
+  private func reference(_ text: String, _ code: String) throws(DWNError) -> PathReference {
+    guard let reference = PathReference(text) else {
+      if text.contains(":") { throw .configure(code, "\"\(text)\" in a rule at \(path) is no alias with a path") }
+      throw .schema("\"\(text)\" in a rule at \(path) is no protocol path")
     }
-    return path
+    if let alias = reference.alias, !aliases.contains(alias) {
+      throw .configure(code, "a rule at \(path) names the protocol \(alias), which the definition does not use")
+    }
+    return reference
   }
 }

@@ -31,9 +31,8 @@ struct AudienceKeys {
     guard let audience = try message.tags().flatMap({ AudienceName($0) }), let record = message.place?.recordID else {
       return false
     }
-    let definition = try definitions.definition(of: message.protocolURI, at: time, in: reader, refusal: 401)
     do {
-      try RecordRules(reader: reader, definition: definition).authorize(
+      try definitions.rules(of: message.protocolURI, at: time, in: reader, refusal: 401).authorize(
         requester, role: role, to: [.create], on: .roleRecord(of: audience, id: record))
       return true
     } catch is DWNError {

@@ -7,10 +7,11 @@ import Wire
 struct ControlAdmission {
   let tenant: DID
   let reader: any MessageReader
-  let definition: ProtocolDefinition
+  let definitions: DefinitionCache
 
   /// Throws status 400, and 401 for a delivery by somebody who could not create the role record.
   func check(_ write: RecordsWrite, data: [UInt8]?) throws -> Admission {
+    let definition = try definitions.definition(of: write.protocolURI, at: write.timestamp, in: reader)
     guard let data else {
       throw DWNError(400, "EncryptionControlValidateUnexpectedRecord", "a control record comes with its data")
     }
@@ -44,7 +45,7 @@ struct ControlAdmission {
   }
 
   private func rule(for write: RecordsWrite, _ audience: AudienceName) throws -> ActionRule {
-    try RecordRules(reader: reader, definition: definition).authorize(
+    try definitions.rules(of: write.protocolURI, at: write.timestamp, in: reader).authorize(
       write.author, role: write.signed.payload.protocolRole, to: [.create],
       on: .roleRecord(of: audience, id: write.recordID, recipient: write.recipient))
   }

@@ -9,7 +9,7 @@ struct BuiltInRecords {
   let reader: any MessageReader
 
   static func govern(_ write: RecordsWrite) -> Bool {
-    write.protocolURI == PermissionsProtocol.uri || write.protocolURI == EncryptionProtocol.uri
+    DefinitionCache.isBuiltIn(write.protocolURI)
   }
 
   func check(_ write: RecordsWrite, data: [UInt8]) throws {

@@ -11,6 +11,11 @@ struct ProtocolsConfiguring {
   func outcome(of signed: SignedMessage, definition: ProtocolDefinition, json: String) throws -> Outcome {
     let admission = try admission(of: signed, definition)
     guard try transaction.message(element: signed.element) == nil else { return .refused(409, "Conflict") }
+    for (alias, uri) in definition.uses.sorted(by: { $0.key < $1.key }) where try !isInstalled(uri) {
+      throw DWNError(
+        400, "ProtocolsConfigureComposedProtocolNotInstalled",
+        "\(uri), which the definition calls \(alias), is not here")
+    }
     var message = StoredMessage(
       kind: .configure, cid: signed.message.cid.text, element: signed.element, author: signed.author,
       timestamp: signed.message.timestamp, json: json, protocolURI: definition.uri,
@@ -22,6 +27,10 @@ struct ProtocolsConfiguring {
     }
     try transaction.insert(message, data: nil)
     return .accepted([message.hint])
+  }
+
+  private func isInstalled(_ uri: String) throws -> Bool {
+    try DefinitionCache.isBuiltIn(uri) || transaction.configure(of: uri) != nil
   }
 
   /// The tenant, and whoever has a grant for it.

@@ -71,9 +71,7 @@ struct RecordsDeleting {
     }
     let ofOthers: RecordAction = request.prune ? .coPrune : .coDelete
     let ofOwn: RecordAction = request.prune ? .prune : .delete
-    let definition = try definitions.definition(
-      of: initial.protocolURI, at: signed.message.timestamp, in: transaction)
-    try RecordRules(reader: transaction, definition: definition).authorize(
+    try definitions.rules(of: initial.protocolURI, at: signed.message.timestamp, in: transaction).authorize(
       signed.author, role: signed.payload.protocolRole,
       to: signed.author == initial.author ? [ofOwn, ofOthers] : [ofOthers],
       on: RecordRules.Subject(

@@ -86,9 +86,7 @@ struct RecordsReading {
       }
     }
     guard !place.path.isControl else { return try authorizeKey(request, write, place) }
-    let definition = try definitions.definition(
-      of: write.protocolURI, at: request.time, in: transaction, refusal: 401)
-    try RecordRules(reader: transaction, definition: definition).authorize(
+    try definitions.rules(of: write.protocolURI, at: request.time, in: transaction, refusal: 401).authorize(
       request.requester, role: request.role, to: [.read],
       on: RecordRules.Subject(
         path: place.path, contextID: place.contextID, recipient: place.recipient, chainEnd: place.contextID))

@@ -43,8 +43,7 @@ struct RecordsWriting {
       throw DWNError(400, "RecordsWriteNotAllowedAfterDelete", "the record \(write.recordID) was deleted")
     }
     if write.path.isControl {
-      let definition = try definitions.definition(of: write.protocolURI, at: write.timestamp, in: transaction)
-      admission = try ControlAdmission(tenant: tenant, reader: transaction, definition: definition)
+      admission = try ControlAdmission(tenant: tenant, reader: transaction, definitions: definitions)
         .check(write, data: arrival.readableData())
     }
     if initial == nil, !write.squash, admission?.share == .anyone { try checkRoom(at: place) }

@@ -20,6 +20,8 @@ final class DefinitionCache: Sendable {
     }
   }
 
+  static func isBuiltIn(_ uri: String) -> Bool { uri == PermissionsProtocol.uri || uri == EncryptionProtocol.uri }
+
   /// Where records of a filter's protocol, or of any, are shown only up to a number.
   func occupancy(for filter: RecordsFilter, in reader: any MessageReader) throws -> [Selection.Occupancy] {
     try reader.configures(of: filter.protocolURI, onlyPublished: false).flatMap { configure in
@@ -28,6 +30,15 @@ final class DefinitionCache: Sendable {
         return Selection.Occupancy(protocolURI: configure.protocolURI, path: rules.path, maximum: limit.maximum)
       }
     }
+  }
+
+  /// The rules for what acts on a protocol's records at a time.
+  func rules(
+    of protocolURI: String, at time: WallTime, in reader: any MessageReader, refusal: Int = 400
+  ) throws -> RecordRules {
+    RecordRules(
+      reader: reader, definition: try definition(of: protocolURI, at: time, in: reader, refusal: refusal),
+      definitions: self, time: time)
   }
 
   /// The definition that governs a protocol's messages of a time (dwn-server 6.1). Throws when none is installed: for who reads

@@ -6,6 +6,9 @@ import Wire
 struct RecordRules {
   let reader: any MessageReader
   let definition: ProtocolDefinition
+  /// Of the other protocols that this one uses, as they are at a time.
+  let definitions: DefinitionCache
+  let time: WallTime
 
   /// What is acted upon.
   struct Subject {
@@ -25,16 +28,18 @@ struct RecordRules {
   ) throws -> ActionRule {
     let role = try role.map { try verifiedRole($0, holder: requester, context: subject.contextID) }
     let rules = try ruleSet(at: subject.path)
-    var chain: [ProtocolPath: StoredMessage]?
+    var chain: [Link: StoredMessage]?
     for rule in rules where !rule.can.isDisjoint(with: actions) {
       switch rule.actor {
       case .anyone: return rule
-      case .role(let path): if path == role { return rule }
+      case .role(let named): if named == role { return rule }
       case .recipient(nil): if role == nil, let requester, subject.recipient == requester { return rule }
       case .author(let of), .recipient(let of?):
         guard role == nil, let requester else { continue }
         if chain == nil { chain = try recordChain(to: subject.chainEnd) }
-        guard let ancestor = chain?[of] else { continue }
+        guard let target = definition.target(of: of),
+          let ancestor = chain?[Link(protocolURI: target.protocolURI, path: target.path)]
+        else { continue }
         let party: DID? = if case .author = rule.actor { ancestor.author } else { ancestor.place?.recipient }
         if party == requester { return rule }
       }
@@ -64,20 +69,22 @@ struct RecordRules {
     return DWNError(401, "ProtocolAuthorizationActionNotAllowed", "no rule allows the author to \(names) at \(path)")
   }
 
-  /// The role's path, once it is proved that the holder has a live role record in this context.
-  private func verifiedRole(_ text: String, holder: DID?, context: ContextID?) throws -> ProtocolPath {
-    guard let role = ProtocolPath(text), definition.ruleSet(at: role)?.isRole == true else {
+  /// The role, once it is proved that the holder has a live role record in this context.
+  private func verifiedRole(_ text: String, holder: DID?, context: ContextID?) throws -> PathReference {
+    guard let role = PathReference(text), let uri = role.alias.map({ definition.uses[$0] }) ?? definition.uri,
+      try declares(role, in: uri)
+    else {
       throw DWNError(401, "ProtocolAuthorizationNotARole", "\(text) is not a role of \(definition.uri)")
     }
     var parent: ContextID?
-    if role.depth > 1 {
-      parent = context?.prefix(role.depth - 1)
+    if role.path.depth > 1 {
+      parent = context?.prefix(role.path.depth - 1)
       guard parent != nil else {
         throw DWNError(
           401, "ProtocolAuthorizationMissingContextId", "the role \(role) holds in a context, and none is given")
       }
     }
-    let place = SiblingPlace(protocolURI: definition.uri, path: role, parent: parent)
+    let place = SiblingPlace(protocolURI: uri, path: role.path, parent: parent)
     guard let holder, try reader.roleRecord(place, recipient: holder) != nil else {
       throw DWNError(
         401, "ProtocolAuthorizationMatchingRoleRecordNotFound", "the author does not hold the role \(role)")
@@ -85,9 +92,21 @@ struct RecordRules {
     return role
   }
 
-  /// The initial writes from the root down, by path.
-  private func recordChain(to end: ContextID?) throws -> [ProtocolPath: StoredMessage] {
-    var chain: [ProtocolPath: StoredMessage] = [:]
+  private func declares(_ role: PathReference, in uri: String) throws -> Bool {
+    let declaring =
+      uri == definition.uri ? definition : try definitions.definition(of: uri, at: time, in: reader, refusal: 401)
+    return declaring.ruleSet(at: role.path)?.isRole == true
+  }
+
+  /// Where an ancestor stands.
+  private struct Link: Hashable {
+    var protocolURI: String
+    var path: ProtocolPath
+  }
+
+  /// The initial writes from the root down, whatever protocols they are of.
+  private func recordChain(to end: ContextID?) throws -> [Link: StoredMessage] {
+    var chain: [Link: StoredMessage] = [:]
     for record in end?.segments ?? [] {
       guard let initial = try reader.messages(of: record).first(where: { $0.content?.isInitial == true }),
         let path = initial.place?.path
@@ -95,7 +114,7 @@ struct RecordRules {
         throw DWNError(
           401, "ProtocolAuthorizationParentNotFoundConstructingRecordChain", "the record \(record) is not here")
       }
-      chain[path] = initial
+      chain[Link(protocolURI: initial.protocolURI, path: path)] = initial
     }
     return chain
   }

@@ -24,8 +24,7 @@ struct RecordsVisibility {
       guard let uri = request.filter.protocolURI else {
         throw DWNError(401, "ProtocolAuthorizationProtocolNotFound", "with a role, the filter names a protocol")
       }
-      let definition = try definitions.definition(of: uri, at: moment ?? request.time, in: reader, refusal: 401)
-      try RecordRules(reader: reader, definition: definition)
+      try definitions.rules(of: uri, at: moment ?? request.time, in: reader, refusal: 401)
         .authorizeQuery(signed.author, role: role, at: path, context: request.filter.contextID)
       return .all
     }

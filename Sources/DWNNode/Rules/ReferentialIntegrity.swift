@@ -17,7 +17,7 @@ struct ReferentialIntegrity {
       try EnvelopeRules(tenant: tenant, reader: reader, definition: definition).check(write, rules)
     }
     try checkParent(write)
-    guard let rules = definition.ruleSet(at: write.path) else {
+    guard let rules = definition.ruleSet(at: write.path), rules.reference == nil else {
       throw refused("MissingRuleSet", "\(definition.uri) has no records at \(write.path)")
     }
     try checkRole(write, rules)
@@ -53,10 +53,16 @@ struct ReferentialIntegrity {
       return
     }
     let messages = try reader.messages(of: parentID)
+    let reference = write.path.parent.flatMap { definition.ruleSet(at: $0)?.reference }
+    let home = write.path.parent.flatMap { definition.target(of: PathReference($0)) }
     guard let parent = messages.max(by: { wins($1, over: $0) }), parent.kind == .write, let place = parent.place,
-      parent.protocolURI == write.protocolURI
-    else { throw refused("ParentRecordNotFound", "the parent \(parentID) is not here, or it was deleted") }
-    guard place.path == write.path.parent else {
+      parent.protocolURI == home?.protocolURI
+    else {
+      throw refused(
+        reference == nil ? "ParentRecordNotFound" : "CrossProtocolParentNotFound",
+        "the parent \(parentID) is not here, or it was deleted")
+    }
+    guard place.path == home?.path else {
       throw refused(
         "IncorrectProtocolPath", "the parent stands at \(place.path), which is not right above \(write.path)")
     }

@@ -43,8 +43,7 @@ struct WriteAuthorization {
       } else {
         initial?.author == write.author ? [.update, .coUpdate] : [.coUpdate]
       }
-    let definition = try definitions.definition(of: write.protocolURI, at: write.timestamp, in: reader)
-    return try RecordRules(reader: reader, definition: definition).authorize(
+    return try definitions.rules(of: write.protocolURI, at: write.timestamp, in: reader).authorize(
       write.author, role: write.signed.payload.protocolRole, to: actions,
       on: RecordRules.Subject(
         path: write.path, contextID: write.contextID, recipient: initial?.place?.recipient ?? write.recipient,
