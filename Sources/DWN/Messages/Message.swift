@@ -77,6 +77,7 @@ public struct Message: Hashable, Sendable {
       throw .schema("\(interface)\(method) is not a method of this node")
     }
     try Message.checkMembers(of: json, kind)
+    guard !JSONValue.object(json).hasNUL else { throw .schema("a message has no text with a NUL in it") }
     let body = try MessageBody(kind, descriptor: descriptor)
     guard let text = descriptor["messageTimestamp"]?.string, let timestamp = WallTime(timestamp: text) else {
       throw DWNError(
@@ -139,6 +140,19 @@ public struct Message: Hashable, Sendable {
     if json.contains("encryption"), json["encryption"]?.object == nil { throw .schema("encryption must be an object") }
     if let attestation = json["attestation"] {
       do { _ = try GeneralJWS(attestation) } catch { throw .schema("attestation: \(error)") }
+    }
+  }
+}
+
+extension JSONValue {
+  /// Whether some text in it, or the name of a member, has the character with which texts end in C: what compares texts there takes
+  /// two for one. Nesting is bounded by whoever parsed it.
+  fileprivate var hasNUL: Bool {
+    switch self {
+    case .string(let text): text.utf8.contains(0)
+    case .array(let items): items.contains { $0.hasNUL }
+    case .object(let object): object.members.contains { $0.name.utf8.contains(0) || $0.value.hasNUL }
+    default: false
     }
   }
 }
