@@ -100,7 +100,9 @@ public actor DWNControlPlane: ControlPlane {
     let jobs = (0..<count).flatMap { [Job.fetch($0), .publish($0)] } + [.upkeep]
     wakeups = Dictionary(uniqueKeysWithValues: jobs.map { ($0, Wakeup()) })
     translate()
-    await take(await keeper.ledger.entries(of: network.id), .partial)
+    // Without heads to say so, the ledger says that what the anchor wrote is all there is.
+    await take(
+      await keeper.ledger.entries(of: network.id), isAnchor && !network.envelope.hasHeads ? .complete : .partial)
     await keeper.listen { [weak self] change in await self?.took(change) }
   }
 
@@ -194,7 +196,8 @@ public actor DWNControlPlane: ControlPlane {
   private func took(_ change: LedgerChange) async {
     let ours = change.messages.filter { $0.network == nil || $0.network == network.id }
     guard !ours.isEmpty else { return }
-    await take(ours.map(\.entry), .partial)
+    // What is signed for this machine's own tenant is none of the network's records.
+    await take(ours.filter { $0.tenant == network.anchor }.map(\.entry), .partial)
     if isAnchor, reader.mismatch != nil {
       // Something was taken out of the ledger: what is left is all there is.
       await take(await keeper.ledger.entries(of: network.id), .complete)

@@ -6,6 +6,11 @@ public enum SHA2 {
     Array(SHA256.hash(data: Array(bytes)))
   }
 
+  /// HMAC (RFC 2104) over SHA-256: 32 bytes.
+  public static func hmac256(key: [UInt8], _ message: [UInt8]) -> [UInt8] {
+    Array(HMAC<SHA256>.authenticationCode(for: message, using: SymmetricKey(data: key)))
+  }
+
   public static func sha512(_ bytes: some Collection<UInt8>) -> [UInt8] {
     Array(SHA512.hash(data: Array(bytes)))
   }

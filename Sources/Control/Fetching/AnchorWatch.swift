@@ -1,7 +1,7 @@
 import DWN
-import Identity
+public import Identity
 import Logging
-import Mesh
+public import Mesh
 import Wire
 
 /// What the anchor reads from a node: what the others wrote of themselves, to be believed after the usual checks; and what the
@@ -15,14 +15,52 @@ extension DWNControlPlane {
       await takeOthers(
         try await queries.together(FetchPlan.ownRecords(withMembers: true).map { .path($0, since: since) }))
     case .complete:
-      let paths = [MeshProtocol.head] + FetchPlan.covered + FetchPlan.ownRecords(withMembers: true)
+      let hasHeads = network.envelope.hasHeads
+      let paths =
+        (hasHeads ? [MeshProtocol.head] : []) + FetchPlan.covered + FetchPlan.ownRecords(withMembers: true)
+      let keyPaths =
+        hasHeads ? [KeyDeliveryProtocol.contextKey] : [EncryptionControl.delivery, EncryptionControl.audience]
       let shown = try await queries.together(
-        [.network, .allDefinitions, .allDeliveries] + paths.map { .path($0, since: nil) })
+        [.network, .allDefinitions, .allDeliveries] + (hasHeads ? [] : [.audiences])
+          + paths.map { .path($0, since: nil) })
       await takeOthers(shown)
-      await audit(shown, Set(paths + [MeshProtocol.network, KeyDeliveryProtocol.contextKey]), index)
+      await audit(shown, Set(paths + keyPaths + [MeshProtocol.network]), index)
     }
+    if !network.envelope.hasHeads { try await deliverKeys(queries) }
     return .settled
   }
+
+  /// With encryption v1 a machine is given its keys when its own definition is there, which says what they are encrypted to.
+  private func deliverKeys(_ queries: NodeQueries) async throws(NodeQueries.Failure) {
+    var definitions: [DID: MeshDefinition] = [:]
+    for did in await keeper.ledger.lackingKeys(in: network.id, now: clock.wallTime()).prefix(Self.deliveryLimit) {
+      definitions[did] = try await queries.definition(installedBy: did)
+    }
+    let found = definitions.filter { $0.value.envelope == .v1 }
+    guard !found.isEmpty else { return }
+    let (network, wall, random) = (network.id, clock.wallTime(), random)
+    do {
+      try await keeper.perform {
+        try $0.deliverMissingKeys(in: network, definitions: found, now: wall, random: random)
+      }
+    } catch {
+      logger.error("cannot deliver keys", metadata: ["error": "\(error)"])
+    }
+  }
+
+  /// The mesh definition that a machine installed on its own tenant, at the first endpoint that shows one: by it keys of encryption v1
+  /// are delivered.
+  public func definitions(installedBy did: DID) async -> [DID: MeshDefinition] {
+    for index in configuration.endpoints.indices {
+      if let found = try? await queries(to: index).definition(installedBy: did), found.envelope == .v1 {
+        return [did: found]
+      }
+    }
+    return [:]
+  }
+
+  /// Machines whose definitions are asked for in one look.
+  private static let deliveryLimit = 64
 
   /// Offers the reader nothing but what others may have written: its own writing it knows from the ledger.
   private func takeOthers(_ shown: [ReplyEntry]) async {

@@ -27,26 +27,33 @@ extension FetchPlan {
 }
 
 extension NodeQueries {
-  /// Head, keys and what nodes wrote of themselves since a date. The head is asked before the rest, so that a machine that may not
-  /// read asks for nothing else; its keys are looked for in any case.
+  /// Keys, what says whether there is something new, and what nodes wrote of themselves since a date. What takes a role is asked
+  /// before the rest, so that a machine that may not read asks for nothing else; its keys are looked for in any case.
   func recent(since: WallTime, withMembers: Bool) async throws(Failure) -> (shown: [ReplyEntry], isAdmitted: Bool) {
-    let deliveries = try await deliveries()
-    let heads: [ReplyEntry]
+    let keys = try await together(network.envelope.hasHeads ? [.deliveries] : [.deliveries, .audiences])
+    let first: [ReplyEntry]
     do {
-      heads = try await records(at: MeshProtocol.head)
+      // Without heads, everything that is new has to be asked for.
+      first =
+        try await network.envelope.hasHeads
+        ? records(at: MeshProtocol.head) : records(at: MeshProtocol.node, since: since)
     } catch .notAdmitted {
-      return (deliveries, false)
+      return (keys, false)
     }
-    let own = try await together(FetchPlan.ownRecords(withMembers: withMembers).map { .path($0, since: since) })
-    return (deliveries + heads + own, true)
+    let rest = network.envelope.hasHeads ? [] : FetchPlan.covered.dropFirst()
+    let own = try await together(
+      (rest + FetchPlan.ownRecords(withMembers: withMembers)).map { .path($0, since: since) })
+    return (keys + first + own, true)
   }
 
-  /// Everything: offered together, it is one candidate for what the newest head covers.
+  /// Everything: with heads, offered together, it is one candidate for what the newest of them covers.
   func complete() async throws(Failure) -> [ReplyEntry] {
-    let heads = try await records(at: MeshProtocol.head)
-    let paths = FetchPlan.covered + FetchPlan.ownRecords(withMembers: true)
-    let rest = try await together([.network, .definitions, .deliveries] + paths.map { .path($0, since: nil) })
-    return heads + rest
+    let first = network.envelope.hasHeads ? MeshProtocol.head : MeshProtocol.node
+    let entries = try await records(at: first)
+    let paths = (FetchPlan.covered + FetchPlan.ownRecords(withMembers: true)).filter { $0 != first }
+    let keys: [Query] = network.envelope.hasHeads ? [.deliveries] : [.deliveries, .audiences]
+    let rest = try await together([.network, .definitions] + keys + paths.map { .path($0, since: nil) })
+    return entries + rest
   }
 
   enum Query: Sendable {
@@ -55,6 +62,7 @@ extension NodeQueries {
     case allDefinitions
     case deliveries
     case allDeliveries
+    case audiences
     case path(ProtocolPath, since: WallTime?)
   }
 
@@ -79,6 +87,7 @@ extension NodeQueries {
       case .network: return .success(try await networkRecord())
       case .definitions: return .success(try await definitions(of: MeshProtocol.uri))
       case .allDefinitions: return .success(try await definitions(of: nil))
+      case .audiences: return .success(try await audiences())
       case .deliveries: return .success(try await deliveries())
       case .allDeliveries: return .success(try await allDeliveries())
       case .path(let path, let since): return .success(try await records(at: path, since: since))

@@ -50,9 +50,9 @@ struct NodeQueries: Sendable {
 
   /// The keys that were delivered to this machine. No role is needed for what one receives.
   func deliveries() async throws(Failure) -> [ReplyEntry] {
-    try await all(
-      RecordsFilter(
-        protocolURI: KeyDeliveryProtocol.uri, path: KeyDeliveryProtocol.contextKey, recipient: [signer.did]), role: nil)
+    var filter = allDeliveriesFilter
+    filter.recipient = [signer.did]
+    return try await all(filter, role: nil)
   }
 
   /// The tenant's definition of a protocol, or all of them.
@@ -61,11 +61,45 @@ struct NodeQueries: Sendable {
   }
 
   /// All deliveries of keys, to whomever: for the anchor.
-  func allDeliveries() async throws(Failure) -> [ReplyEntry] {
-    try await all(
+  func allDeliveries() async throws(Failure) -> [ReplyEntry] { try await all(allDeliveriesFilter, role: nil) }
+
+  private var allDeliveriesFilter: RecordsFilter {
+    switch network.envelope {
+    case .jwe:
       RecordsFilter(
         protocolURI: KeyDeliveryProtocol.uri, path: KeyDeliveryProtocol.contextKey,
-        tags: [KeyDeliveryProtocol.Tag.contextID: .equals(.string(network.id.text))]), role: nil)
+        tags: [KeyDeliveryProtocol.Tag.contextID: .equals(.string(network.id.text))])
+    case .v1:
+      RecordsFilter(
+        protocolURI: MeshProtocol.uri, path: EncryptionControl.delivery,
+        tags: ["contextId": .equals(.string(network.id.text))])
+    }
+  }
+
+  /// The keys to which the roles of a network with encryption v1 are encrypted. Everybody may ask for those of one audience.
+  func audiences() async throws(Failure) -> [ReplyEntry] {
+    var entries: [ReplyEntry] = []
+    for role in [MeshProtocol.member, MeshProtocol.node] {
+      guard
+        let name = AudienceName(protocolURI: MeshProtocol.uri, rolePath: role, contextID: network.id.contextID)
+      else { continue }
+      entries += try await all(EncryptionControl.audiences(name), role: nil)
+    }
+    return entries
+  }
+
+  /// The mesh definition that somebody installed on their own tenant at this node, and signed; `nil` if there is none.
+  func definition(installedBy did: DID) async throws(Failure) -> MeshDefinition? {
+    let reply = try await send(signer.protocolsQuery(protocolURI: MeshProtocol.uri, at: time), to: did)
+    guard reply.status.isSuccess else { return nil }
+    let signed = reply.entries.prefix(Self.separateReads).compactMap { entry in
+      (try? Message(entry.message)).flatMap { try? SignedMessage(checking: $0, resolver: OfflineResolver()) }
+    }
+    let newest = signed.filter { $0.author == did && $0.payload.protocolRole == nil }
+      .max { $1.message.isNewer(than: $0.message) }
+    guard let definition = newest.flatMap({ try? MeshDefinition($0) }), definition.protocolURI == MeshProtocol.uri
+    else { return nil }
+    return definition
   }
 
   /// One record, or the delete that ended it. `nil` if the node knows of neither.
@@ -106,9 +140,9 @@ struct NodeQueries: Sendable {
     return reply
   }
 
-  private func send(_ message: SignedMessage) async throws(Failure) -> Reply {
+  private func send(_ message: SignedMessage, to tenant: DID? = nil) async throws(Failure) -> Reply {
     do {
-      return try await endpoint.process(tenant: network.anchor, message: message.message.value, data: nil)
+      return try await endpoint.process(tenant: tenant ?? network.anchor, message: message.message.value, data: nil)
     } catch {
       throw .unanswered(error)
     }

@@ -52,7 +52,7 @@ extension DWNControlPlane {
         }
       }
       // What is asked for in parts shows that there is something new; whole, it can be accepted.
-      if extent == .complete || reader.mismatch != nil || reader.acceptedHead == nil {
+      if extent == .complete || reader.mismatch != nil || !reader.hasAccepted {
         let expected = await ownRecords(doneAt: index)
         let shown = try await queries(to: index).complete()
         let outcome = await take(shown, .complete)
@@ -66,6 +66,7 @@ extension DWNControlPlane {
       return .nothing
     }
     if reader.mismatch != nil { return .mismatch }
+    if !network.envelope.hasHeads { return reader.hasAccepted ? .settled : .nothing }
     guard let accepted = reader.acceptedHead else { return hasKeys ? .mismatch : .nothing }
     // What it claims is enough: a head that was made up gains a node nothing but to be asked on.
     return heads.contains { $0.seq >= accepted.seq } ? .settled : .outdated

@@ -11,15 +11,19 @@ public struct Publisher: Sendable {
   let network: NetworkReference
   let clock: any ControlClock
   let logger: Logger
+  /// Whether this machine may write records of the network. Before it may, its own definitions are published alone.
+  let mayWriteRecords: Bool
 
   public init(
-    keeper: LedgerKeeper, endpoint: any DWNEndpoint, network: NetworkReference, clock: any ControlClock, logger: Logger
+    keeper: LedgerKeeper, endpoint: any DWNEndpoint, network: NetworkReference, clock: any ControlClock, logger: Logger,
+    mayWriteRecords: Bool = true
   ) {
     self.keeper = keeper
     self.endpoint = endpoint
     self.network = network
     self.clock = clock
     self.logger = logger
+    self.mayWriteRecords = mayWriteRecords
   }
 
   /// How an attempt ended.
@@ -36,7 +40,7 @@ public struct Publisher: Sendable {
   public func publish() async -> Result {
     // A decision that follows from a refusal makes new messages; there are not many of those.
     for _ in 0..<Self.rounds {
-      let due = await keeper.due(to: endpoint.name, of: network.id)
+      let due = await keeper.due(to: endpoint.name, of: network.id).filter { mayWriteRecords || $0.network == nil }
       if due.isEmpty { return .finished }
       var isListStale = false
       for message in due {
@@ -90,6 +94,10 @@ public struct Publisher: Sendable {
 
   /// The node has something else in this place: what it is decides.
   private func compare(_ message: AuthoredMessage, _ detail: String) async -> Step {
+    if message.signed.message.kind == .protocolsConfigure, await !keeper.ledger.isAnchor(of: network.id) {
+      // A member's own definition says the same whenever it was signed: its keys follow from its identity.
+      return .done
+    }
     let shown: [ReplyEntry]
     do throws(NodeQueries.Failure) {
       shown = try await shownInPlace(of: message)

@@ -7,9 +7,9 @@ extension DWNControlPlane {
   func publish(to index: Int) async {
     lines[index].began()
     let publisher = Publisher(
-      keeper: keeper, endpoint: configuration.endpoints[index], network: network, clock: clock, logger: logger)
-    // A machine that is no live node may not write; the anchor is told by its ledger.
-    let result: Publisher.Result = isAnchor || view?.own != nil ? await publisher.publish() : .finished
+      keeper: keeper, endpoint: configuration.endpoints[index], network: network, clock: clock, logger: logger,
+      mayWriteRecords: mayWriteRecords)
+    let result = await publisher.publish()
     let now = clock.now()
     switch result {
     case .finished: lines[index].finished()
@@ -21,6 +21,9 @@ extension DWNControlPlane {
     }
   }
 
+  /// A machine that is no live node may not write; the anchor is told by its ledger.
+  private var mayWriteRecords: Bool { isAnchor || view?.own != nil }
+
   /// There is something to send to an endpoint, at once.
   func resume(publishingTo index: Int) {
     lines[index].somethingNew(at: clock.now())
@@ -31,8 +34,8 @@ extension DWNControlPlane {
   func unpublished() async -> [String] {
     var result: [String] = []
     for (index, endpoint) in configuration.endpoints.enumerated() {
-      let due = await keeper.due(to: endpoint.name, of: network.id)
-      guard !due.isEmpty, isAnchor || view?.own != nil else { continue }
+      let due = await keeper.due(to: endpoint.name, of: network.id).filter { mayWriteRecords || $0.network == nil }
+      guard !due.isEmpty else { continue }
       let what = due.count == 1 ? "1 message is" : "\(due.count) messages are"
       let why = lines[index].reason.map { ": \($0)" } ?? ""
       result.append("\(what) not yet published to \(endpoint.name)\(why)")

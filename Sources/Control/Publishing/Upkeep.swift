@@ -15,7 +15,7 @@ extension DWNControlPlane {
     let wall = clock.wallTime()
     if let expiry = view?.nextExpiry, expiry <= wall { translate() }
     do {
-      if isAnchor { try await renew(at: wall) }
+      if isAnchor { try await renew(at: wall) } else { try await installDefinition(at: wall) }
       try await publishOwnRecords()
       upkeepRetry = nil
       upkeepError = nil
@@ -25,6 +25,11 @@ extension DWNControlPlane {
       upkeepError = "\(error)"
     }
     upkeepAt = clock.now()
+    if !network.envelope.hasHeads, !isAnchor {
+      // Nothing else tells of what is no longer there.
+      plans[choice.preferred].hinted(.complete, at: clock.now())
+      wake(.fetch(choice.preferred))
+    }
   }
 
   /// When `upkeep` has something to do.
@@ -44,10 +49,17 @@ extension DWNControlPlane {
     return deadline
   }
 
-  /// Heads that are due, and keys that somebody lacks.
+  /// In a network with encryption v1 a member installs the mesh protocol on its own tenant: keys are encrypted to it as it says there.
+  private func installDefinition(at wall: WallTime) async throws {
+    guard network.envelope == .v1 else { return }
+    try await keeper.perform { try $0.install(.v1, now: wall) }
+  }
+
+  /// Heads that are due, keys that somebody lacks, and keys that were replaced.
   private func renew(at wall: WallTime) async throws {
     let (network, random) = (network.id, random)
     try await keeper.perform { try $0.deliverMissingKeys(in: network, now: wall, random: random) }
+    try await keeper.perform { try $0.retireAudiences(in: network, now: wall, random: random) }
     try await keeper.perform { try $0.writeDueHeads(now: wall) }
   }
 
@@ -59,12 +71,14 @@ extension DWNControlPlane {
   /// Writes nodeInfo and endpoint where what is there says something else than what is so.
   private func publishOwnRecords() async throws {
     guard let own = view?.own, let cipher = reader.cipher else { return }
-    if own.info != configuration.nodeInfo {
+    if own.info != configuration.nodeInfo || !isCurrent(MeshProtocol.nodeInfo(under: own.path), below: own) {
       try await publish(.nodeInfo(configuration.nodeInfo), below: own, cipher)
     }
     guard let addresses = localAddresses, let record = view?.record else { return }
     let advertised = AdvertisedAddresses(addresses, meshPrefixes: NetmapTranslator.meshPrefixes(of: record))
-    let isPublished = own.endpoint.map { AdvertisedAddresses($0).says(theSameAs: advertised) } ?? false
+    let isPublished =
+      own.endpoint.map { AdvertisedAddresses($0).says(theSameAs: advertised) && !isStale($0) } ?? false
+      && isCurrent(MeshProtocol.endpoint(under: own.path), below: own)
     guard !isPublished, !advertised.isEmpty else {
       publication.settled()
       return
@@ -74,6 +88,17 @@ extension DWNControlPlane {
     if publication.deadline(at: now) == nil { publication.changed(at: now) }
     guard publication.take(at: now) else { return }
     try await publish(.endpoint(advertised.record(updatedAt: clock.wallTime())), below: own, cipher)
+  }
+
+  /// Programs that speak encryption v1 take a machine for offline five minutes after it wrote where it is.
+  private func isStale(_ endpoint: EndpointRecord) -> Bool {
+    network.envelope == .v1 && clock.wallTime() - endpoint.updatedAt >= Self.endpointRefresh
+  }
+
+  private static let endpointRefresh: Duration = .seconds(240)
+
+  private func isCurrent(_ path: ProtocolPath?, below own: MeshView.Node) -> Bool {
+    path.map { reader.isCurrent($0, below: own.contextID) } ?? true
   }
 
   private func publish(

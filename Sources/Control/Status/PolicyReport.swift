@@ -19,6 +19,10 @@ extension DWNControlPlane {
         case .notEvaluated: "This version does not evaluate the rules of this policy, and denies all traffic instead."
         }
       return PolicyReport(policy: policy.json, note: note)
+    case .missing where !network.envelope.hasHeads:
+      return PolicyReport(
+        note: "The network has no policy, which with encryption v1 means: all traffic between its machines is accepted."
+      )
     case .missing: return PolicyReport(note: "The anchor's records hold no policy: all traffic is denied.")
     case .unusable(let reason):
       return PolicyReport(note: "The policy cannot be read (\(reason)): all traffic is denied.")

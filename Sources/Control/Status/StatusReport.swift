@@ -52,11 +52,21 @@ extension DWNControlPlane {
     if let mismatch = reader.mismatch, clock.now() - mismatch.since > Mismatch.patience {
       pending.append(mismatch.description)
     }
+    if isAnchor, !network.envelope.hasHeads {
+      for did in await keeper.ledger.lackingKeys(in: network.id, now: clock.wallTime()) {
+        pending.append("the definition of \(did), to deliver its keys: 'meshd up' there installs it")
+      }
+    }
     return pending + (await unpublished())
   }
 
   private func notes(_ view: MeshView?, at wall: WallTime) -> [String] {
     var notes = view.map(NetmapTranslator.notes) ?? []
+    if !network.envelope.hasHeads {
+      notes.append(
+        "this network has encryption v1 and is replayable: nothing proves that what a node shows is all and new, so it can show a "
+          + "removed machine again to one that has not seen its removal")
+    }
     if let head = view?.head, !isAnchor, wall - head.stamp > Self.silenceLimit {
       notes.append(
         "the anchor has not been heard of since \(head.stamp.rfc3339): it is away, or a node withholds its records"

@@ -76,6 +76,9 @@ extension MeshReader {
     return MeshView.Head(seq: head.record.seq, epoch: head.record.epoch, stamp: head.stamp, acceptedAt: acceptedAt)
   }
 
+  /// Whether there is a state to believe: a head's, or in a network without heads what was shown once.
+  public var hasAccepted: Bool { acceptedAt != nil }
+
   /// What the head in force covers.
   public var acceptedSet: LiveSet? { records.accepted?.set }
 

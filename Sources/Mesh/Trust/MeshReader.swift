@@ -86,6 +86,7 @@ public struct MeshReader: Sendable {
     if network.envelope.hasHeads {
       settle(extent: extent, at: now, wall: wall, &outcome)
     } else if extent == .complete {
+      endReplacedAudiences(intake, &outcome)
       noteShown(wall: wall, &outcome)
     }
     if outcome.changed {
@@ -239,7 +240,7 @@ public struct MeshReader: Sendable {
   private func unshown(_ intake: Intake) -> Set<RecordID> {
     var result: Set<RecordID> = []
     for (_, versions) in records.slots {
-      guard let held = versions.last, isWatched(held.write.path),
+      guard let held = versions.last, LiveSet.covers(held.write.path),
         !intake.shownRecords.contains(held.write.recordID),
         !records.isEnded(held.write.contextID)
       else { continue }
@@ -248,9 +249,18 @@ public struct MeshReader: Sendable {
     return result.count <= Self.readLimit ? result : Set(result.sorted().prefix(Self.readLimit))
   }
 
-  /// Whether a complete fetch shows every live record of this path, so that one which is missing has to be asked for.
-  private func isWatched(_ path: ProtocolPath) -> Bool {
-    LiveSet.covers(path) || path == EncryptionControl.audience
+  /// A node shows the current audience of each role. One that goes before it and is not shown has been replaced by it: it does not come
+  /// back, so that nothing more is encrypted to those who had the old key.
+  private mutating func endReplacedAudiences(_ intake: Intake, _ outcome: inout OfferOutcome) {
+    for (_, audiences) in records.audiences(in: network) {
+      guard let current = audiences.firstIndex(where: { intake.shownRecords.contains($0.write.recordID) }) else {
+        continue
+      }
+      for (replaced, _) in audiences[..<current]
+      where records.end(replaced.recordID, at: audiences[current].write.timestamp) {
+        outcome.changed = true
+      }
+    }
   }
 
   /// Without heads, what a complete fetch shows is what there is: from the first on there is a view.

@@ -58,13 +58,24 @@ final class Device {
     get async { await plane!.status() }
   }
 
-  func createNetwork(_ name: String = "home") async throws -> NetworkReference {
+  func createNetwork(_ name: String = "home", envelope: Envelope = .jwe) async throws -> NetworkReference {
     let (wall, random) = (clock.wallTime(), random)
     return try await keeper.perform { ledger in
       let (network, change) = try ledger.createNetwork(
-        NetworkPlan(record: NetworkRecord(name: name), label: "anchor"), now: wall, random: random)
+        NetworkPlan(record: NetworkRecord(name: name), label: "anchor", envelope: envelope), now: wall, random: random)
       return (network, change)
     }
+  }
+
+  @discardableResult
+  func remove(_ did: DID, from network: NetworkReference) async throws -> LedgerChange {
+    let (wall, random) = (clock.wallTime(), random)
+    return try await keeper.perform { try $0.removeNode(did, from: network.id, now: wall, random: random) }
+  }
+
+  func setPolicy(_ policy: ACLPolicy, of network: NetworkReference) async throws {
+    let (wall, random) = (clock.wallTime(), random)
+    try await keeper.perform { try $0.setPolicy(policy, in: network.id, now: wall, random: random) }
   }
 
   @discardableResult

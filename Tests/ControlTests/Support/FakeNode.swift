@@ -4,8 +4,8 @@ import Mesh
 import Synchronization
 import Wire
 
-/// A node in memory for one tenant: it stores, replaces, deletes, squashes and shows records like a real one, knows just enough of
-/// authorization for a mesh, and can be told to lie.
+/// A node in memory for one tenant, and for the definitions of others: it stores, replaces, deletes, squashes and shows records like
+/// a real one, knows just enough of authorization for a mesh, and can be told to lie.
 final class FakeNode: DWNEndpoint, Sendable {
   let name: String
   let tenant: DID
@@ -30,7 +30,9 @@ final class FakeNode: DWNEndpoint, Sendable {
 
   fileprivate struct State: Sendable {
     var records: [RecordID: Held] = [:]
-    var definitions: [String: SignedMessage] = [:]
+    /// What tenants installed.
+    var definitions: [DID: [String: SignedMessage]] = [:]
+    var takesGuests = true
     var history = History()
     var lie: Lie?
     var isReachable = true
@@ -55,6 +57,12 @@ final class FakeNode: DWNEndpoint, Sendable {
 
   /// Answers some writes without looking at them.
   func refuse(_ refuses: (@Sendable (Message) -> Reply?)?) { state.withLock { $0.refuses = refuses } }
+
+  /// Whether members are tenants too, as in networks with encryption v1.
+  var takesGuests: Bool {
+    get { state.withLock { $0.takesGuests } }
+    set { state.withLock { $0.takesGuests = newValue } }
+  }
 
   func forgetEverything() {
     state.withLock {
@@ -87,7 +95,9 @@ final class FakeNode: DWNEndpoint, Sendable {
     do { parsed = try Message(message) } catch { return Reply(error) }
     let reply = state.withLock { state -> Reply in
       state.requests[parsed.kind, default: 0] += 1
-      guard tenant == self.tenant else { return Reply(.init(401, "NotATenant: not served here")) }
+      guard
+        tenant == self.tenant || (state.takesGuests && [.protocolsConfigure, .protocolsQuery].contains(parsed.kind))
+      else { return Reply(.init(401, "NotATenant: not served here")) }
       if let reply = state.refuses?(parsed) { return reply }
       do throws(DWNError) {
         return try state.answer(parsed, data: data, tenant: tenant)
@@ -115,7 +125,7 @@ extension FakeNode.State {
     let signed = try SignedMessage(checking: message, resolver: OfflineResolver())
     switch message.kind {
     case .protocolsConfigure: return try configure(signed, tenant: tenant)
-    case .protocolsQuery: return definitions(signed)
+    case .protocolsQuery: return definitions(signed, of: tenant)
     case .recordsWrite: return try write(signed, data: data, tenant: tenant)
     case .recordsDelete: return try delete(signed, tenant: tenant)
     case .recordsQuery: return try query(signed, tenant: tenant)
@@ -129,22 +139,26 @@ extension FakeNode.State {
     guard let uri = signed.message.descriptor["definition"]?["protocol"]?.string else {
       throw DWNError(400, "NoProtocol", "a definition names its protocol")
     }
-    if let held = definitions[uri], !signed.message.isNewer(than: held.message) { return Reply(.init(409, "Conflict")) }
-    definitions[uri] = signed
+    if let held = definitions[tenant, default: [:]][uri], !signed.message.isNewer(than: held.message) {
+      return Reply(.init(409, "Conflict"))
+    }
+    definitions[tenant, default: [:]][uri] = signed
     history.entries.append(ReplyEntry(message: signed.message.value))
     arrivals.append("configure \(uri)")
     return Reply(.init(202, "Accepted"))
   }
 
-  private func definitions(_ signed: SignedMessage) -> Reply {
+  private func definitions(_ signed: SignedMessage, of tenant: DID) -> Reply {
     let wanted = signed.message.descriptor["filter"]?["protocol"]?.string
-    let found = definitions.filter { wanted == nil || $0.key == wanted }.values
+    let found = definitions[tenant, default: [:]].filter { wanted == nil || $0.key == wanted }.values
     return Reply(.init(200, "OK"), members: ["entries": .array(found.map(\.message.value))])
   }
 
   private mutating func write(_ signed: SignedMessage, data: [UInt8]?, tenant: DID) throws(DWNError) -> Reply {
     let write = try RecordsWrite(signed)
-    guard definitions[write.protocolURI] != nil else { throw DWNError(400, "ProtocolNotFound", "not configured") }
+    guard definitions[tenant]?[write.protocolURI] != nil else {
+      throw DWNError(400, "ProtocolAuthorizationProtocolNotFound", "not configured")
+    }
     guard mayWrite(write, tenant: tenant) else { throw DWNError(401, "ActionNotAllowed", "no rule allows this") }
     guard let data, write.matches(data: data) else { throw DWNError(400, "DataMismatch", "the data is other data") }
     if let held = records[write.recordID] {
@@ -230,7 +244,7 @@ extension FakeNode.State {
       hasRole = true
     }
     return { write in
-      write.author == reader || write.recipient == reader
+      write.author == reader || write.recipient == reader || write.path == EncryptionControl.audience
         || (hasRole && write.protocolURI == MeshProtocol.uri && write.path != MeshProtocol.preAuthKey)
     }
   }
@@ -241,6 +255,9 @@ extension FakeNode.State {
       && (filter.contextID?.contains(write.contextID) ?? true)
       && (filter.recipient.isEmpty || write.recipient.map(filter.recipient.contains) ?? false)
       && (filter.dateUpdated?.contains(write.timestamp) ?? true)
+      && filter.tags.allSatisfy { name, wanted in
+        if case .equals(let value) = wanted { write.tags?[name] == value } else { false }
+      }
   }
 
   private func mayWrite(_ write: RecordsWrite, tenant: DID) -> Bool {

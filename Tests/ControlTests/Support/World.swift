@@ -20,11 +20,11 @@ struct World {
   var member: Device { members[0] }
 
   /// A network that was just created, with members that were added and are running; not a moment has passed.
-  init(members count: Int = 1, seed: UInt64 = 7) async throws {
+  init(members count: Int = 1, seed: UInt64 = 7, envelope: Envelope = .jwe) async throws {
     random = SeededRandom(seed)
     anchor = try await Device(.generate(random: random), clock: clock, random: random)
     node = FakeNode(name: "node", tenant: anchor.did)
-    network = try await anchor.createNetwork()
+    network = try await anchor.createNetwork(envelope: envelope)
     try await anchor.start(network, [node], addresses: [Self.address(0)])
     for index in 0..<count {
       let member = try await newMachine()
@@ -35,8 +35,8 @@ struct World {
   }
 
   /// The same after everybody had the time to see everybody.
-  static func settled(members: Int = 1, seed: UInt64 = 7) async throws -> World {
-    let world = try await World(members: members, seed: seed)
+  static func settled(members: Int = 1, seed: UInt64 = 7, envelope: Envelope = .jwe) async throws -> World {
+    let world = try await World(members: members, seed: seed, envelope: envelope)
     try await world.run(.seconds(15))
     return world
   }
