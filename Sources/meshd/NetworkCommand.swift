@@ -1,6 +1,7 @@
 import Agent
 import ArgumentParser
 import Identity
+import Mesh
 import Wire
 
 struct NetworkCommand: AsyncParsableCommand {
@@ -22,10 +23,13 @@ struct NetworkCommand: AsyncParsableCommand {
       help: ArgumentHelp("URL of the node that is to hold the records; may be repeated.", valueName: "url"))
     var endpoints: [String] = []
     @Option(help: ArgumentHelp("IPv4 block of the network.", valueName: "cidr")) var cidr: String?
+    @Flag(name: .customLong("v1"), help: "Give the network encryption v1; see 'meshd up --help'.") var usesV1 = false
     @OptionGroup var state: StateOptions
     @OptionGroup var json: JSONOption
 
-    private var request: UpRequest { UpRequest(create: name, cidr: cidr, endpoints: endpoints) }
+    private var request: UpRequest {
+      UpRequest(create: name, cidr: cidr, envelope: usesV1 ? .v1 : .jwe, endpoints: endpoints)
+    }
 
     func validate() throws { try request.checkUsage() }
 
@@ -48,19 +52,24 @@ struct NetworkCommand: AsyncParsableCommand {
   struct Join: AsyncParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Join a network that another machine made.")
 
+    @Argument(help: ArgumentHelp("An invitation to join by.", valueName: "invite")) var invite: InviteArgument?
     @OptionGroup var join: JoinOptions
     @OptionGroup var state: StateOptions
     @OptionGroup var json: JSONOption
 
     func validate() throws {
-      guard join.anchor != nil, join.network != nil, !join.endpoints.isEmpty else {
-        throw ValidationError("joining takes --endpoint, --anchor and --network")
+      if invite == nil {
+        guard join.anchor != nil, join.network != nil, !join.endpoints.isEmpty else {
+          throw ValidationError("joining takes an invitation, or --endpoint, --anchor and --network")
+        }
+      } else if join.anchor != nil || join.network != nil {
+        throw ValidationError("an invitation names the network itself: leave --anchor and --network out")
       }
       try request.checkUsage()
     }
 
     private var request: UpRequest {
-      UpRequest(endpoints: join.endpoints, anchor: join.anchor, networkID: join.network)
+      UpRequest(invite: invite?.invite, endpoints: join.endpoints, anchor: join.anchor, networkID: join.network)
     }
 
     func run() async throws {
@@ -69,6 +78,8 @@ struct NetworkCommand: AsyncParsableCommand {
       if json.isOn { return Terminal.print(json: result) }
       if result["admitted"]?.bool == true {
         print("  Found node record (owner-provisioned).")
+      } else if result["asked"]?.bool == true {
+        print("  Asked to be admitted.")
       } else {
         print("  No node record found — the anchor needs to run:")
         print("    meshd peer add \(identity.did)")
@@ -77,7 +88,7 @@ struct NetworkCommand: AsyncParsableCommand {
       print("  Name: \(result["network"]?.string ?? "")")
       print("  CIDR: \(result["meshCIDR"]?.string ?? "")")
       print("  Mesh IP: \(result["meshIP"]?.string ?? "")")
-      print("  Anchor: \(join.anchor?.text ?? "")")
+      print("  Anchor: \((join.anchor ?? invite?.invite.anchor)?.text ?? "")")
       print("")
       print("Run 'meshd up' to connect.")
     }

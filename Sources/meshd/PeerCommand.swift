@@ -5,8 +5,8 @@ import Wire
 
 struct PeerCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "peer", abstract: "Add, approve and list the machines of the network.",
-    subcommands: [Add.self, Approve.self, List.self])
+    commandName: "peer", abstract: "Add, approve, remove and list the machines of the network.",
+    subcommands: [Add.self, Approve.self, Remove.self, List.self])
 
   struct Add: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -26,7 +26,9 @@ struct PeerCommand: AsyncParsableCommand {
       print("Adding peer \(did)...")
       if !isKnown {
         print("  Node record created (IP=\(result["meshIP"]?.string ?? "?")).")
-        print("  Context key delivered.")
+        print(
+          result["delivered"]?.bool == true
+            ? "  Context key delivered." : "  Its keys are delivered as soon as 'meshd up' has run there.")
       }
       if result["published"]?.bool == false {
         print("  The node that holds the records is away: the change will be published as soon as it answers.")
@@ -60,6 +62,25 @@ struct PeerCommand: AsyncParsableCommand {
         }
       } else {
         print("Nothing to deliver: \(did) has the current key.")
+      }
+    }
+  }
+
+  struct Remove: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Take a machine out of the network, and give the others new keys.")
+
+    @Argument(help: ArgumentHelp("The machine's DID.", valueName: "did")) var did: DID
+    @OptionGroup var state: StateOptions
+    @OptionGroup var json: JSONOption
+
+    func run() async throws {
+      let directory = try state.selection.open(creating: false)
+      let result = try await MeshCommands(directory).removePeer(did)
+      if json.isOn { return Terminal.print(json: result) }
+      print("Peer removed from network \"\(result["network"]?.string ?? "")\".")
+      if result["published"]?.bool == false {
+        print("The node that holds the records is away: the change will be published as soon as it answers.")
       }
     }
   }

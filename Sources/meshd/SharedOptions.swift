@@ -3,6 +3,7 @@ public import ArgumentParser
 public import DWN
 public import Identity
 import Logging
+import Mesh
 public import Wire
 
 /// Flags that every command takes.
@@ -34,6 +35,16 @@ struct JoinOptions: ParsableArguments {
 
   @Option(help: ArgumentHelp("Id of the network.", valueName: "id"))
   var network: RecordID?
+}
+
+/// `meshd://invite/…`
+struct InviteArgument: ExpressibleByArgument {
+  let invite: Invite
+
+  init?(argument: String) {
+    guard let invite = Invite(argument) else { return nil }
+    self.invite = invite
+  }
 }
 
 extension UpRequest {

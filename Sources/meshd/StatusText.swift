@@ -20,6 +20,7 @@ enum StatusText {
       row("Anchor DID", status["anchorDID"]?.string)
       row("Anchor Endpoint", status["anchorEndpoint"]?.string)
       row("Network Record", network)
+      row("Encryption", status["replayable"]?.bool == true ? "v1 (replayable)" : nil)
       row("Mesh IP", status["meshIP"]?.string)
       row("Mesh IPv6", status["meshIPv6"]?.string)
       row("WireGuard Key", status["wireGuardKey"]?.string)

@@ -4,6 +4,7 @@ import DWN
 import Foundation
 import Identity
 import Logging
+import Mesh
 import Wire
 
 struct UpCommand: AsyncParsableCommand {
@@ -12,10 +13,16 @@ struct UpCommand: AsyncParsableCommand {
     discussion: """
       Without flags: into the network it is already in. With --create: makes a network, on a node that this daemon \
       runs itself, or on the one that --endpoint names. With --endpoint, --anchor and --network: joins; 'meshd peer \
-      add' prints these on the first machine.
+      add' prints these on the first machine. With an invitation (meshd://invite/…): asks to be admitted, and joins.
+
+      With --v1 a new network has encryption v1, for nodes that take no other and for machines that run other programs. It has no \
+      heads: a node that is asked for its records could show a removed machine again to one that has not seen its removal. \
+      Joining needs no flag.
 
       Flags for the node, port, device and MTU are kept for the next plain 'meshd up'.
       """)
+
+  @Argument(help: ArgumentHelp("An invitation to join by.", valueName: "invite")) var invite: InviteArgument?
 
   @OptionGroup var state: StateOptions
   @OptionGroup var join: JoinOptions
@@ -26,6 +33,9 @@ struct UpCommand: AsyncParsableCommand {
 
   @Option(help: ArgumentHelp("IPv4 block of a new network.", valueName: "cidr"))
   var cidr: String?
+
+  @Flag(name: .customLong("v1"), help: "Give the new network encryption v1.")
+  var usesV1 = false
 
   @Option(
     help: ArgumentHelp(
@@ -76,8 +86,12 @@ struct UpCommand: AsyncParsableCommand {
       guard join.anchor != nil, join.network != nil, !join.endpoints.isEmpty else {
         throw ValidationError("joining takes --endpoint, --anchor and --network together")
       }
-    } else if create == nil, !join.endpoints.isEmpty {
+    } else if create == nil, invite == nil, !join.endpoints.isEmpty {
       throw ValidationError("--endpoint goes with --create, or with --anchor and --network")
+    }
+    if usesV1, create == nil { throw ValidationError("--v1 goes with --create; joining finds out by itself") }
+    if invite != nil, create != nil || join.anchor != nil || join.network != nil {
+      throw ValidationError("an invitation names the network itself: leave --create, --anchor and --network out")
     }
     if cidr != nil, create == nil { throw ValidationError("--cidr goes with --create") }
     if let mtu, !(1280...9000).contains(mtu) { throw ValidationError("--mtu must be between 1280 and 9000") }
@@ -87,13 +101,23 @@ struct UpCommand: AsyncParsableCommand {
 
   private var request: UpRequest {
     UpRequest(
-      create: create, cidr: cidr, endpoints: join.endpoints, anchor: join.anchor, networkID: join.network,
+      create: create, cidr: cidr, envelope: usesV1 ? .v1 : .jwe, invite: invite?.invite, endpoints: join.endpoints,
+      anchor: join.anchor, networkID: join.network,
       listen: listen, advertise: advertise, port: port, interface: interface, mtu: mtu,
       noOffload: noOffload, didGateway: dids.gateway, allowsPrivateDIDHosts: dids.allowsPrivateHosts)
   }
 
   func run() async throws {
     let (directory, identity) = try state.selection.openWithIdentity()
+    var request = request
+    if request.invite != nil {
+      let result = try await MeshCommands(directory).joinNetwork(request, identity: identity)
+      if result["asked"]?.bool == true {
+        Terminal.progress("Asked to be admitted to \"\(result["network"]?.string ?? "")\".", json: json.isOn)
+      }
+      request.invite = nil
+      request.endpoints = []
+    }
     if foreground {
       let logger = Logger.meshd(verbose: verbose)
       let report = StartupReport(descriptor: reportsStartup ? BackgroundDaemon.reportDescriptor : nil)
@@ -104,10 +128,12 @@ struct UpCommand: AsyncParsableCommand {
       }
       return
     }
-    try runInBackground(directory, identity)
+    try runInBackground(directory, identity, request)
   }
 
-  private func runInBackground(_ directory: StateDirectory, _ identity: MachineIdentity) throws {
+  private func runInBackground(
+    _ directory: StateDirectory, _ identity: MachineIdentity, _ request: UpRequest
+  ) throws {
     if !json.isOn { Terminal.progress("Your device identity: \(identity.did)", json: false) }
     if let running = try ControlSocketClient(directory).send(.status)?.body, running["running"]?.bool == true {
       try request.checkAgainst(running: running)

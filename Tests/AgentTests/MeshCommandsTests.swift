@@ -142,4 +142,51 @@ struct MeshCommandsTests {
   func check(request: UpRequest) {
     #expect(throws: AgentError.self) { try request.check() }
   }
+
+  // MARK: Encryption v1
+
+  @Test("a network with encryption v1 says that it has it, has no head, and is read back as it was")
+  func createV1() async throws {
+    let (directory, identity) = try machine("a", 31)
+    let commands = MeshCommands(directory)
+    let created = try await commands.createNetwork(UpRequest(create: "home", envelope: .v1), identity: identity)
+    #expect(created["envelope"] == "v1")
+    let status = try await commands.status()
+    #expect(status["envelope"] == "v1" && status["replayable"] == true)
+    #expect(status["head"] == nil)
+    #expect(status["notes"]?.array?.contains { $0.string?.contains("replayable") ?? false } == true)
+    #expect(try directory.loadNetwork()?.envelope == .v1)
+    let (_, other) = try machine("b", 32)
+    let added = try await commands.addPeer(other.did, label: "b")
+    #expect(added["delivered"] == false)
+    #expect(added["command"]?.string?.contains("v1") == false)
+    #expect(try await commands.removePeer(other.did)["did"] == .string(other.did.text))
+    await #expect(throws: (any Error).self) { try await commands.removePeer(other.did) }
+  }
+
+  @Test("an identity that has a network with one envelope makes none with the other")
+  func otherEnvelope() async throws {
+    let (directory, identity) = try machine("a", 33)
+    let commands = MeshCommands(directory)
+    _ = try await commands.createNetwork(UpRequest(create: "home", envelope: .v1), identity: identity)
+    _ = try await commands.leaveNetwork()
+    await #expect(throws: LedgerError.otherEnvelope(.v1)) {
+      try await commands.createNetwork(UpRequest(create: "work"), identity: identity)
+    }
+    #expect(try directory.loadNetwork() == nil)
+  }
+
+  @Test("a file that names an envelope that nobody knows is not taken for one of the first version")
+  func unknownEnvelope() throws {
+    let (directory, identity) = try machine("a", 34)
+    let state = NetworkState(
+      networkID: try #require(RecordID("bafynet")), anchor: identity.did, name: "n", endpoints: [], embedsNode: false)
+    #expect(NetworkState(state.json)?.envelope == .jwe)
+    var json = try #require(state.json.object)
+    json["envelope"] = nil
+    #expect(NetworkState(.object(json))?.envelope == .jwe)
+    json["envelope"] = "v2"
+    #expect(NetworkState(.object(json)) == nil)
+    _ = directory
+  }
 }

@@ -26,6 +26,10 @@ public struct MeshCommands: Sendable {
     try await run("peer-approve", ["did": .string(did.text)]) { try await $0.approvePeer(did) }
   }
 
+  public func removePeer(_ did: DID) async throws -> JSONValue {
+    try await run("peer-remove", ["did": .string(did.text)]) { try await $0.removePeer(did) }
+  }
+
   public func policy() async throws -> JSONValue {
     try await run("acl-show", JSONObject()) { await $0.policy() }
   }
@@ -49,12 +53,14 @@ public struct MeshCommands: Sendable {
     let session = try await MeshSession.open(directory, identity)
     defer { session.close() }
     let remote = try endpoints(request.endpoints)
-    if !remote.isEmpty { try await Preflight.check(remote, identity: identity) }
+    if !remote.isEmpty { try await Preflight.prepare(remote, for: request.envelope, session) }
     let network = try await session.createNetwork(
-      named: request.create ?? "", cidr: request.cidr, endpoints: request.endpoints, embedsNode: remote.isEmpty)
+      named: request.create ?? "", cidr: request.cidr, envelope: request.envelope, endpoints: request.endpoints,
+      embedsNode: remote.isEmpty)
     var result: JSONObject = [
       "did": .string(identity.did.text), "networkId": .string(network.networkID.text),
       "network": .string(network.name), "meshCIDR": .string(network.meshCIDR),
+      "envelope": .string(network.envelope.rawValue),
     ]
     result["meshIP"] = network.meshIP.map { .string($0) }
     result["meshIPv6"] = .string("\(AddressPlan.ipv6(for: identity.did))")
@@ -64,7 +70,8 @@ public struct MeshCommands: Sendable {
     result["steps"] =
       isPublished
       ? [
-        "Protocol installed on DWN (with encryption keys).", "Key delivery protocol installed.",
+        "Protocol installed on DWN (with encryption keys).",
+        network.envelope == .jwe ? "Key delivery protocol installed." : "Keys of both roles made.",
         "Registered node (encrypted).",
       ]
       : ["Nothing is published yet: that happens at the first 'meshd up'."]
@@ -73,15 +80,21 @@ public struct MeshCommands: Sendable {
 
   public func joinNetwork(_ request: UpRequest, identity: MachineIdentity) async throws -> JSONValue {
     try refuseIfRunning()
-    guard let anchor = request.anchor, let id = request.networkID else { throw AgentError.noNetwork }
+    guard let anchor = request.invite?.anchor ?? request.anchor,
+      let id = request.invite?.networkID ?? request.networkID
+    else { throw AgentError.noNetwork }
+    if let invite = request.invite, invite.hasExpired(at: .now()) {
+      throw AgentError.badArgument("this invitation has expired: ask for another one")
+    }
+    let urls = (request.invite.map { [$0.endpoint] } ?? []) + request.endpoints
     let session = try await MeshSession.open(directory, identity)
     defer { session.close() }
     let (network, isAdmitted) = try await session.joinNetwork(
-      NetworkReference(id: NetworkID(id), anchor: anchor), urls: request.endpoints,
-      endpoints: try endpoints(request.endpoints))
+      NetworkID(id), of: anchor, invite: request.invite, urls: urls, endpoints: try endpoints(urls))
     var result: JSONObject = [
       "did": .string(identity.did.text), "networkId": .string(id.text), "network": .string(network.name),
       "meshCIDR": .string(network.meshCIDR), "admitted": .bool(isAdmitted),
+      "envelope": .string(network.envelope.rawValue), "asked": .bool(request.invite?.token != nil && !isAdmitted),
     ]
     result["meshIP"] = network.meshIP.map { .string($0) }
     return .object(result)

@@ -30,6 +30,8 @@ struct MeshOperations: Sendable {
     result["command"] = .string(await joinCommand())
     result["published"] = .bool(await control.waitUntilPublished(within: Self.publishPatience))
     result["known"] = .bool(!isNew)
+    result["delivered"] = .bool(
+      await session.keeper.ledger.nodes(of: id).first { $0.recordID == node.recordID }?.hasKeys ?? false)
     result["network"] = .string(network.name)
     if network.endpoints.isEmpty {
       result["warnings"] = ["this machine has no address that others reach: give one with 'meshd up --advertise URL'"]
@@ -42,12 +44,25 @@ struct MeshOperations: Sendable {
   func approvePeer(_ did: DID) async throws -> JSONValue {
     guard isAnchor else { throw AgentError.notTheAnchor("approve peers") }
     let id = network.reference.id
+    let definitions = network.envelope == .v1 ? await control.definitions(installedBy: did) : [:]
     let change = try await session.keeper.perform { ledger in
-      try ledger.approve(did, in: id, now: .now(), random: SystemRandom())
+      try ledger.approve(did, in: id, definitions: definitions, now: .now(), random: SystemRandom())
     }
     var result: JSONObject = ["did": .string(did.text), "delivered": .bool(!change.isEmpty)]
     result["published"] = .bool(await control.waitUntilPublished(within: Self.publishPatience))
     return .object(result)
+  }
+
+  func removePeer(_ did: DID) async throws -> JSONValue {
+    guard isAnchor else { throw AgentError.notTheAnchor("remove peers") }
+    let id = network.reference.id
+    _ = try await session.keeper.perform { ledger in
+      try ledger.removeNode(did, from: id, now: .now(), random: SystemRandom())
+    }
+    return [
+      "did": .string(did.text), "network": .string(network.name),
+      "published": .bool(await control.waitUntilPublished(within: Self.publishPatience)),
+    ]
   }
 
   func policy() async -> JSONValue {

@@ -46,17 +46,18 @@ struct MeshSession: Sendable {
 
   /// Makes a network and enters the directory in it: all of it, or nothing.
   func createNetwork(
-    named name: String, cidr: String?, endpoints: [String], embedsNode: Bool
+    named name: String, cidr: String?, envelope: Envelope = .jwe, endpoints: [String], embedsNode: Bool
   ) async throws -> NetworkState {
     if let existing = try directory.loadNetwork() { throw AgentError.anotherNetwork(name: existing.name) }
     let block = cidr.flatMap { IPPrefix($0) } ?? NetworkRecord.defaultCIDR
-    let plan = NetworkPlan(record: NetworkRecord(name: name, meshCIDR: block, anchorEndpoints: endpoints))
+    let plan = NetworkPlan(
+      record: NetworkRecord(name: name, meshCIDR: block, anchorEndpoints: endpoints), envelope: envelope)
     let state = try await keeper.perform { [directory, identity] ledger in
       let (network, change) = try ledger.createNetwork(plan, now: .now(), random: SystemRandom())
       let myself = ledger.nodes(of: network.id).first { $0.did == identity.did }
       let state = NetworkState(
         networkID: network.id.recordID, anchor: identity.did, name: name, endpoints: endpoints, embedsNode: embedsNode,
-        meshCIDR: "\(block)", meshIP: myself.map { "\($0.record.meshIP)" })
+        envelope: envelope, meshCIDR: "\(block)", meshIP: myself.map { "\($0.record.meshIP)" })
       // On disk before the ledger commits, and in force after it: whatever happens between, `open` takes one side.
       try directory.prepare(state)
       return (state, change)
@@ -65,25 +66,77 @@ struct MeshSession: Sendable {
     return state
   }
 
-  /// Looks for the network at the endpoints and enters the directory in it.
+  /// Who has records on the node that this machine runs: itself, and in a network with encryption v1 its members, whose definitions
+  /// keys are delivered by.
+  func tenants(of network: NetworkState) async -> Set<DID> {
+    guard network.envelope == .v1 else { return [identity.did] }
+    return Set(await keeper.ledger.nodes(of: network.reference.id).map(\.did)).union([identity.did])
+  }
+
+  /// Looks for the network at the endpoints and enters the directory in it, with the envelope that its id commits to. With an
+  /// invitation, and unless the anchor has added this machine already, the anchor is asked to.
   func joinNetwork(
-    _ reference: NetworkReference, urls: [String], endpoints: [any DWNEndpoint]
+    _ id: NetworkID, of anchor: DID, invite: Invite? = nil, urls: [String], endpoints: [any DWNEndpoint]
   ) async throws -> (NetworkState, isAdmitted: Bool) {
     if var existing = try directory.loadNetwork() {
-      guard existing.reference == reference else { throw AgentError.anotherNetwork(name: existing.name) }
+      guard existing.networkID == id.recordID, existing.anchor == anchor else {
+        throw AgentError.anotherNetwork(name: existing.name)
+      }
       if existing.endpoints != urls, !existing.embedsNode {
         existing.endpoints = urls
         try directory.save(existing)
       }
       return (existing, true)
     }
-    let finding = try await NetworkProbe(network: reference, identity: identity).find(at: endpoints, now: .now())
+    let finding = try await NetworkProbe(id: id, anchor: anchor, identity: identity).find(at: endpoints, now: .now())
     let plan = try AddressPlan(finding.record.meshCIDR)
     let state = NetworkState(
-      networkID: reference.id.recordID, anchor: reference.anchor, name: finding.record.name, endpoints: urls,
-      embedsNode: false, meshCIDR: "\(finding.record.meshCIDR)", meshIP: "\(plan.ipv4(for: identity.did))")
+      networkID: id.recordID, anchor: anchor, name: finding.record.name, endpoints: urls, embedsNode: false,
+      envelope: finding.envelope, meshCIDR: "\(finding.record.meshCIDR)",
+      meshIP: "\(plan.ipv4(for: identity.did))")
+    if state.envelope == .v1 { try await installDefinition(state.reference, at: endpoints) }
+    if let invite, !finding.isAdmitted { try await ask(state, invite, at: endpoints) }
     try directory.save(state)
     return (state, finding.isAdmitted)
+  }
+
+  /// A machine that joins a network with encryption v1 installs the protocol on its own tenant, so that keys can be delivered to it.
+  /// What a node does not take now is published again while the daemon runs, which also says so.
+  private func installDefinition(_ network: NetworkReference, at endpoints: [any DWNEndpoint]) async throws {
+    try await keeper.perform { try $0.install(.v1, now: .now()) }
+    for endpoint in endpoints {
+      let publisher = Publisher(
+        keeper: keeper, endpoint: endpoint, network: network, clock: SystemClock(),
+        logger: Logger(label: "meshd") { _ in SwiftLogNoOpLogHandler() }, mayWriteRecords: false)
+      _ = await publisher.publish()
+    }
+  }
+
+  private func ask(_ network: NetworkState, _ invite: Invite, at endpoints: [any DWNEndpoint]) async throws {
+    guard let token = invite.token else { return }
+    guard network.envelope == .v1 else {
+      throw AgentError.failed(
+        "this invitation asks for admission, which networks with the JWE envelope do not have yet: its anchor adds this machine with "
+          + "'meshd peer add \(identity.did)'")
+    }
+    let request = JoinRequest(
+      network: network.reference, networkName: invite.networkName, token: token, identity: identity,
+      label: Self.hostname, requestedAt: .now())
+    let draft = request.draft
+    let write = MessageSigner(identity).recordsWrite(draft, at: .now())
+    var failure = AgentError.failed("no endpoint was given")
+    for endpoint in endpoints {
+      do {
+        let reply = try await endpoint.process(
+          tenant: network.anchor, message: write.message.value, data: draft.data)
+        if reply.status.isSuccess || reply.status.code == 409 { return }
+        failure = .failed(
+          "\(endpoint.name) does not take the request to be admitted: \(reply.status.code) \(reply.status.detail)")
+      } catch {
+        failure = .failed(error.description)
+      }
+    }
+    throw failure
   }
 
   private static var hostname: String {
@@ -93,7 +146,9 @@ struct MeshSession: Sendable {
 }
 
 extension NetworkState {
-  var reference: NetworkReference { NetworkReference(id: NetworkID(networkID), anchor: anchor) }
+  var reference: NetworkReference {
+    NetworkReference(id: NetworkID(networkID), anchor: anchor, envelope: envelope)
+  }
 }
 
 /// The nodes of a list of URLs.

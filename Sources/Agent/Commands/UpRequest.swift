@@ -2,12 +2,17 @@ public import DWN
 import DWNClient
 import Engine
 public import Identity
+public import Mesh
 public import Wire
 
 /// What a person asked of `up`: flags that were not given are `nil` or empty.
 public struct UpRequest: Sendable, Hashable {
   public var create: String?
   public var cidr: String?
+  /// Of a network that is made.
+  public var envelope: Envelope
+  /// An invitation to join by. It holds a secret: it is used before a daemon is started, and handed to none.
+  public var invite: Invite?
   public var endpoints: [String]
   public var anchor: DID?
   public var networkID: RecordID?
@@ -23,13 +28,16 @@ public struct UpRequest: Sendable, Hashable {
   public var allowsPrivateDIDHosts: Bool?
 
   public init(
-    create: String? = nil, cidr: String? = nil, endpoints: [String] = [], anchor: DID? = nil,
+    create: String? = nil, cidr: String? = nil, envelope: Envelope = .jwe, invite: Invite? = nil,
+    endpoints: [String] = [], anchor: DID? = nil,
     networkID: RecordID? = nil, listen: [SocketAddress] = [], advertise: [String] = [], port: UInt16? = nil,
     interface: String? = nil, mtu: Int? = nil, noOffload: [String] = [], didGateway: String? = nil,
     allowsPrivateDIDHosts: Bool? = nil
   ) {
     self.create = create
     self.cidr = cidr
+    self.envelope = envelope
+    self.invite = invite
     self.endpoints = endpoints
     self.anchor = anchor
     self.networkID = networkID
@@ -81,6 +89,7 @@ public struct UpRequest: Sendable, Hashable {
     func add(_ flag: String, _ value: String?) { if let value { result.append("\(flag)=\(value)") } }
     add("--create", create)
     add("--cidr", cidr)
+    if envelope == .v1 { result.append("--v1") }
     for endpoint in endpoints { add("--endpoint", endpoint) }
     add("--anchor", anchor?.text)
     add("--network", networkID?.text)

@@ -22,6 +22,8 @@ public actor Daemon {
   private let session: MeshSession
   private let network: NetworkState
   private let node: EmbeddedNode?
+  /// Whose records the embedded node keeps.
+  private let tenants: TenantList
   private let engine: Engine
   private let control: DWNControlPlane
   private let startedAt = Instant.now()
@@ -82,10 +84,11 @@ public actor Daemon {
     var settings = try directory.loadSettings().updated(by: request)
     let embedsNode = existing?.embedsNode ?? (request.create != nil && request.endpoints.isEmpty)
 
+    let tenants = TenantList([identity.did])
     let node =
       embedsNode
       ? try await EmbeddedNode.start(
-        in: directory, tenants: [identity.did], listen: settings.listen, dids: settings.dids, logger: logger)
+        in: directory, tenants: .kept(tenants), listen: settings.listen, dids: settings.dids, logger: logger)
       : nil
     var engine: Engine?
     do {
@@ -99,6 +102,7 @@ public actor Daemon {
       }
       let network = try await Self.enter(session, request, existing, nodeURLs: urls)
       try directory.save(settings)
+      tenants.replace(with: await session.tenants(of: network))
       let all: [any DWNEndpoint] = node.map { [$0.node] } ?? []
       self.control = try await session.controlPlane(
         network, endpoints: all + (embedsNode ? [] : try endpoints(network.endpoints)), logger: logger)
@@ -112,6 +116,7 @@ public actor Daemon {
     }
     self.stop = stop
     self.node = node
+    self.tenants = tenants
     self.session = session
     self.directory = directory
     self.identity = identity
@@ -124,14 +129,15 @@ public actor Daemon {
   ) async throws -> NetworkState {
     if let name = request.create {
       if !request.endpoints.isEmpty {
-        try await Preflight.check(try endpoints(request.endpoints), identity: session.identity)
+        try await Preflight.prepare(try endpoints(request.endpoints), for: request.envelope, session)
       }
       return try await session.createNetwork(
-        named: name, cidr: request.cidr, endpoints: nodeURLs ?? request.endpoints, embedsNode: nodeURLs != nil)
+        named: name, cidr: request.cidr, envelope: request.envelope, endpoints: nodeURLs ?? request.endpoints,
+        embedsNode: nodeURLs != nil)
     }
     if let anchor = request.anchor, let id = request.networkID {
       return try await session.joinNetwork(
-        NetworkReference(id: NetworkID(id), anchor: anchor), urls: request.endpoints,
+        NetworkID(id), of: anchor, urls: request.endpoints,
         endpoints: try endpoints(request.endpoints)
       ).0
     }
@@ -290,8 +296,14 @@ public actor Daemon {
       }
       switch name {
       case "peer-add":
-        return ControlResponse(200, try await operations.addPeer(did(), label: arguments["label"]?.string ?? "peer"))
+        let result = try await operations.addPeer(did(), label: arguments["label"]?.string ?? "peer")
+        tenants.replace(with: await session.tenants(of: network))
+        return ControlResponse(200, result)
       case "peer-approve": return ControlResponse(200, try await operations.approvePeer(did()))
+      case "peer-remove":
+        let result = try await operations.removePeer(did())
+        tenants.replace(with: await session.tenants(of: network))
+        return ControlResponse(200, result)
       case "acl-show": return ControlResponse(200, await operations.policy())
       default:
         return .error(404, "this daemon does not know the command \"\(name)\": stop it and start the new version")

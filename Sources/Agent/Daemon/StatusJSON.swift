@@ -65,6 +65,8 @@ struct StatusJSON {
     object["anchorDID"] = .string(network.anchor.text)
     object["anchorEndpoint"] = network.endpoints.first.map { .string($0) }
     object["anchorEndpoints"] = .array(network.endpoints.map { .string($0) })
+    object["envelope"] = .string(network.envelope.rawValue)
+    object["replayable"] = .bool(!network.envelope.hasHeads)
     object["meshCIDR"] = .string(control?.meshCIDR?.description ?? network.meshCIDR)
     let address = control?.myself?.meshIP.description ?? network.meshIP
     object["meshIP"] = address.map { .string($0) }

@@ -1,6 +1,7 @@
 import Glibc
 public import Identity
 public import DWN
+public import Mesh
 import Wire
 
 /// `network.json`: which network this directory is in. Everything else is in the records.
@@ -12,11 +13,13 @@ public struct NetworkState: Hashable, Sendable {
   public var endpoints: [String]
   /// Whether this machine runs the node that holds the records.
   public var embedsNode: Bool
+  /// What the network's id commits its records to, found out when it was made or joined. Never another afterwards.
+  public var envelope: Envelope
   public var meshCIDR: String
   public var meshIP: String?
 
   public init(
-    networkID: RecordID, anchor: DID, name: String, endpoints: [String], embedsNode: Bool,
+    networkID: RecordID, anchor: DID, name: String, endpoints: [String], embedsNode: Bool, envelope: Envelope = .jwe,
     meshCIDR: String = "10.200.0.0/16", meshIP: String? = nil
   ) {
     self.networkID = networkID
@@ -24,6 +27,7 @@ public struct NetworkState: Hashable, Sendable {
     self.name = name
     self.endpoints = endpoints
     self.embedsNode = embedsNode
+    self.envelope = envelope
     self.meshCIDR = meshCIDR
     self.meshIP = meshIP
   }
@@ -40,6 +44,7 @@ public struct NetworkState: Hashable, Sendable {
     object["meshCidr"] = .string(meshCIDR)
     object["meshIp"] = meshIP.map { .string($0) }
     object["embedsNode"] = .bool(embedsNode)
+    object["envelope"] = .string(envelope.rawValue)
     return .object(object)
   }
 
@@ -47,11 +52,14 @@ public struct NetworkState: Hashable, Sendable {
     guard let id = json["networkRecordId"]?.string.flatMap({ RecordID($0) }),
       let anchor = json["anchorDid"]?.string.flatMap({ DID($0) })
     else { return nil }
+    // Files of the first version know one envelope.
+    guard let envelope = Envelope(rawValue: json["envelope"]?.string ?? Envelope.jwe.rawValue) else { return nil }
     var endpoints = (json["anchorEndpoints"]?.array ?? []).compactMap(\.string)
     if endpoints.isEmpty, let one = json["anchorEndpoint"]?.string, !one.isEmpty { endpoints = [one] }
     self.init(
       networkID: id, anchor: anchor, name: json["networkName"]?.string ?? "", endpoints: endpoints,
-      embedsNode: json["embedsNode"]?.bool ?? false, meshCIDR: json["meshCidr"]?.string ?? "10.200.0.0/16",
+      embedsNode: json["embedsNode"]?.bool ?? false, envelope: envelope,
+      meshCIDR: json["meshCidr"]?.string ?? "10.200.0.0/16",
       meshIP: json["meshIp"]?.string)
   }
 }

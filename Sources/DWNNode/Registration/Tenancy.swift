@@ -4,6 +4,8 @@ public import Identity
 public enum Tenancy: Hashable, Sendable, ExpressibleByArrayLiteral {
   /// These DIDs alone.
   case listed(Set<DID>)
+  /// Those that a list has at the moment.
+  case kept(TenantList)
   /// Any DID.
   case open
 
@@ -14,6 +16,7 @@ public enum Tenancy: Hashable, Sendable, ExpressibleByArrayLiteral {
   public func includes(_ did: DID) -> Bool {
     switch self {
     case .listed(let tenants): tenants.contains(did)
+    case .kept(let list): list.contains(did)
     case .open: true
     }
   }
