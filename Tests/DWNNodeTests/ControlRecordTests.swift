@@ -142,6 +142,59 @@ struct ControlRecordTests {
     #expect(try await read(tenancy.alice, published) == "200")
   }
 
+  @Test(
+    "a grant shows and makes the keys of the roles it covers; what is delivered to others, a delegate of the tenant alone sees"
+  )
+  func granted() async throws {
+    let (audience, key) = try mint()
+    #expect(try await tenancy.attempt(tenancy.alice, audience.draft) == "202")
+    _ = try await tenancy.write(tenancy.alice, "room/member", below: room, to: tenancy.bob)
+    #expect(try await tenancy.attempt(tenancy.alice, try delivery(key, to: tenancy.bob)) == "202")
+
+    let uri = TestTenancy.protocolURI
+    let all = RecordsFilter(protocolURI: uri)
+    let deliveries = RecordsFilter(protocolURI: uri, path: EncryptionControl.delivery)
+    let audiences = RecordsFilter(protocolURI: uri, path: EncryptionControl.audience)
+    let (alice, bob, carol) = (tenancy.alice, tenancy.bob, tenancy.carol)
+    func found(
+      _ filter: RecordsFilter, by reader: Person, grant: HeldGrant? = nil, delegate: (Person, HeldGrant)? = nil
+    ) async throws -> Int {
+      var counts: [Int] = []
+      for body in [
+        MessageBody.recordsQuery(RecordsQuery(filter, permissionGrantID: grant?.id)),
+        MessageBody.recordsCount(RecordsCount(filter, permissionGrantID: grant?.id)),
+      ] {
+        let signed = tenancy.request(reader, body)
+        let json = try delegate.map { try tenancy.delegating(signed, to: $0.0, by: $0.1) } ?? signed.message.value
+        let reply = try await tenancy.reply(json)
+        #expect(reply.status.code == 200, "\(reply.status)")
+        counts.append(reply.members["count"]?.integer.map { Int($0) } ?? reply.entries.count)
+      }
+      #expect(counts[0] == counts[1])
+      return counts[0]
+    }
+    let read = try await tenancy.grant(.records("Read"), to: carol)
+    // The room and the member, and the audience's key; not what is Bob's.
+    #expect(try await found(all, by: carol, grant: read) == 3)
+    #expect(try await found(audiences, by: carol, grant: read) == 1)
+    #expect(try await found(deliveries, by: carol, grant: read) == 0)
+    #expect(try await found(deliveries, by: bob) == 1)
+    let delegated = tenancy.makeGrant(.records("Read"), to: carol, delegated: true)
+    #expect(try await found(deliveries, by: alice, delegate: (carol, delegated)) == 1)
+    #expect(try await found(all, by: alice, delegate: (carol, delegated)) == 4)
+    // Whoever may create the role lists its keys, and nobody else does.
+    #expect(try await found(audiences, by: bob) == 1)
+    #expect(try await found(audiences, by: carol) == 0)
+
+    let writing = try await tenancy.grant(.records("Write", at: "room/member"), to: carol)
+    let elsewhere = try await tenancy.grant(.records("Write", at: "room/note"), to: carol)
+    var second = try mint().record.draft
+    second.permissionGrantID = elsewhere.id
+    #expect(try await tenancy.attempt(carol, second) == Self.invalid + "AudienceWriterUnauthorized")
+    second.permissionGrantID = writing.id
+    #expect(try await tenancy.attempt(carol, second) == "202")
+  }
+
   @Test("a record that must be encrypted is encrypted to its path and to every role that reads it")
   func envelopes() async throws {
     let (audience, key) = try mint()

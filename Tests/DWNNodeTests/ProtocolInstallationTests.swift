@@ -116,6 +116,22 @@ struct ProtocolInstallationTests {
     #expect(try await install(#"{"a": {\#(key), \#(read)}, "b": {\#(key), "$role": true}}"#) == "202")
   }
 
+  @Test("what a definition is called, and what stands in its structure, is what it says")
+  func names() async throws {
+    func status(_ change: (inout JSONObject) -> Void) async throws -> String {
+      var definition = try tenancy.definition(#"{"a": {}}"#).object ?? [:]
+      change(&definition)
+      return try await tenancy.status(tenancy.alice.signer.protocolsConfigure(.object(definition), at: tenancy.tick()))
+    }
+    #expect(try await status { $0["protocol"] = "Example.org/test" } == "400 UrlProtocolNotNormalized")
+    #expect(try await status { $0["structure"] = ["b": [:]] } == "400 ProtocolsConfigureInvalidRuleSetRecordType")
+    #expect(
+      try await status { $0["types"] = ["$encryption": [:]] } == "400 ProtocolsConfigureReservedEncryptionControlPath")
+    #expect(try await status { $0["published"] = nil } == "400 SchemaValidatorFailure")
+    #expect(try await status { $0["more"] = 1 } == "400 SchemaValidatorAdditionalPropertyNotAllowed")
+    #expect(try await status { _ in } == "202")
+  }
+
   @Test("only the tenant installs; the newest definition stays whatever comes first")
   func installation() async throws {
     let definition = try tenancy.definition(#"{"a": {}}"#)
