@@ -32,11 +32,14 @@ final class TestTenancy: Sendable {
 
   var databasePath: String { folder.appendingPathComponent("node.sqlite").path }
 
-  init(limits: NodeLimits = NodeLimits(), directory: any DIDDirectory = OfflineResolver()) throws {
+  /// `nodeTime` is what the node's clock shows.
+  init(
+    limits: NodeLimits = NodeLimits(), directory: any DIDDirectory = OfflineResolver(),
+    nodeTime: @escaping @Sendable () -> WallTime = { .now() }
+  ) throws {
     folder = FileManager.default.temporaryDirectory.appendingPathComponent("dwnnode-\(UUID().uuidString)")
-    node = try DWNNode(
-      databasePath: folder.appendingPathComponent("node.sqlite").path, tenants: [alice.did], limits: limits,
-      directory: directory)
+    let store = try SQLiteMessageStore(path: folder.appendingPathComponent("node.sqlite").path, limits: limits)
+    node = DWNNode(store: store, tenants: [alice.did], limits: limits, directory: directory, clock: nodeTime)
   }
 
   deinit {

@@ -136,11 +136,12 @@ struct RecordsSubscribeOverWebSocketTests {
 
   @Test("who does not acknowledge gets one window of frames, and the rest after it did")
   func window() async throws {
+    for number in 0..<40 { _ = try await write("\(number)") }
+    let beginning = try await tenancy.beginning
     let running = try await RunningServer.start(tenancy.node)
     try await RawWebSocket.with(running) { socket in
-      try await socket.send(subscribe("s"))
+      try await socket.send(subscribe("s", cursor: beginning.json))
       _ = try await socket.answer()
-      for number in 0..<40 { _ = try await write("\(number)") }
       var positions: [JSONValue?] = []
       for _ in 0..<32 {
         let event = try await socket.answer()
@@ -151,11 +152,13 @@ struct RecordsSubscribeOverWebSocketTests {
       let pong = try await socket.answer()
       #expect(pong["id"] == "p")
       try await socket.send(acknowledge("s", try #require(positions[31])))
-      for number in 32..<40 {
+      for number in 31..<40 {
         let event = try await socket.answer()
         #expect(
           event["result"]?["subscription"]?["encodedData"] == .string(Base64.encode(Array("\(number)".utf8))))
       }
+      let end = try await socket.answer()
+      #expect(end["result"]?["subscription"]?["type"] == "eose")
     }
     await running.server.shutdown()
   }
