@@ -18,6 +18,7 @@ public final class DWNNode: DWNEndpoint {
   private let store: any MessageStore
   private let directory: any DIDDirectory
   private let definitions = DefinitionCache()
+  private let signerDocuments = SignerDocuments()
   private let feed = ChangeFeed()
   private let hub: SubscriptionHub
 
@@ -33,14 +34,15 @@ public final class DWNNode: DWNEndpoint {
     self.directory = directory
   }
 
-  /// A node over the SQLite database at a path, which is made if it does not exist. `directory` knows the keys of those who sign.
+  /// A node over the SQLite database at a path, which is made if it does not exist. `directory` knows the keys of those who sign;
+  /// `repaired` is told, in words for a log, what was not as it should be in the database and was put right.
   public convenience init(
     databasePath: String, tenants: Tenancy, limits: NodeLimits = NodeLimits(),
-    directory: any DIDDirectory = OfflineResolver()
+    directory: any DIDDirectory = OfflineResolver(), repaired: (String) -> Void = { _ in }
   ) throws(NodeError) {
     self.init(
-      store: try SQLiteMessageStore(path: databasePath, limits: limits), tenants: tenants, limits: limits,
-      directory: directory)
+      store: try SQLiteMessageStore(path: databasePath, limits: limits, repaired: repaired), tenants: tenants,
+      limits: limits, directory: directory)
   }
 
   /// Waits for what is being written and closes the database. Later messages get an error.
@@ -236,7 +238,9 @@ public final class DWNNode: DWNEndpoint {
 
   /// Asks for the keys of the signers and verifies with them. No transaction waits for this. Throws status 401.
   private func authenticated(_ claimed: ClaimedMessage) async throws(DWNError) -> SignedMessage {
-    try SignedMessage(verifying: claimed, resolver: await directory.documents(of: claimed.signers))
+    let documents = await directory.documents(of: claimed.signers)
+    return try SignedMessage(
+      verifying: claimed, resolver: signerDocuments.complete(documents, for: claimed.signers))
   }
 
   private func authenticated(_ claimed: ClaimedMessage?) async throws(DWNError) -> SignedMessage? {

@@ -24,7 +24,8 @@ public struct EmbeddedNode: Sendable {
     var configuration = ServerConfiguration(listen: listen, version: Version.text)
     configure(&configuration)
     let node = try DWNNode(
-      databasePath: directory.file(file), tenants: tenants, directory: try NetworkDirectory(dids.fetching))
+      databasePath: directory.file(file), tenants: tenants, directory: try NetworkDirectory(dids.fetching),
+      repaired: { logger.warning("the records were repaired", metadata: ["what": "\($0)"]) })
     do {
       let (server, listeners) = try await serve(node, configuration, logger)
       logger.info(

@@ -95,40 +95,45 @@ final class CommitQueue: Sendable {
       return (!state.isRunning, nil)
     }
     if let closed { job.fail(closed) }
-    if start { Task { await self.drain() } }
+    if start { goOn() }
   }
 
-  private func drain() async {
-    while true {
-      let (batch, closers) = state.withLock { state -> ([Job], [CheckedContinuation<Void, Never>]) in
-        let batch = Array(state.waiting.prefix(Self.largestBatch))
-        state.waiting.removeFirst(batch.count)
-        guard batch.isEmpty else { return (batch, []) }
-        state.isRunning = false
-        defer { state.closers = [] }
-        return ([], state.closers)
-      }
-      for closer in closers { closer.resume() }
-      if batch.isEmpty { return }
-      await commit(batch)
+  /// One commit after the other on the writer's own thread, since the threads of those who wait have enough to do. Others who use
+  /// the writer have their turn in between.
+  private func goOn() {
+    pool.asyncWriteWithoutTransaction { database in
+      guard let batch = self.nextBatch() else { return }
+      self.commit(batch, database)
+      self.goOn()
     }
   }
 
-  private func commit(_ batch: [Job]) async {
+  private func nextBatch() -> [Job]? {
+    let (batch, closers) = state.withLock { state -> ([Job], [CheckedContinuation<Void, Never>]) in
+      let batch = Array(state.waiting.prefix(Self.largestBatch))
+      state.waiting.removeFirst(batch.count)
+      guard batch.isEmpty else { return (batch, []) }
+      state.isRunning = false
+      defer { state.closers = [] }
+      return ([], state.closers)
+    }
+    for closer in closers { closer.resume() }
+    return batch.isEmpty ? nil : batch
+  }
+
+  private func commit(_ batch: [Job], _ database: Database) {
     do {
-      let deliveries = try await pool.writeWithoutTransaction { database in
-        var deliveries: [@Sendable () -> Void] = []
-        try database.inTransaction(.immediate) {
-          for job in batch { deliveries.append(try job.run(database)) }
-          return .commit
-        }
-        return deliveries
+      var deliveries: [@Sendable () -> Void] = []
+      try database.inTransaction(.immediate) {
+        for job in batch { deliveries.append(try job.run(database)) }
+        return .commit
       }
       for deliver in deliveries { deliver() }
-      try? await pool.writeWithoutTransaction(afterCommit)
     } catch {
       let failure = NodeError(error, path: path)
       for job in batch { job.fail(failure) }
+      return
     }
+    try? afterCommit(database)
   }
 }
