@@ -33,8 +33,9 @@ extension MeshdLab {
 
         try await first.meshd("peer", "remove", did)
         let isOut = try await eventually(.seconds(60)) {
-          try await !first.meshd("peer", "list").contains("online")
-            && (try await second.meshd("status").contains("removed this machine"))
+          let isGone = try await !first.meshd("peer", "list").contains("online")
+          let knows = try await second.meshd("status").contains("removed this machine")
+          return isGone && knows
         }
         #expect(isOut)
       }
