@@ -22,6 +22,8 @@ struct TunnelPlace {
 /// A tunnel between the two namespaces that carries packets, with a program at each end.
 struct RunningTunnel {
   let place: TunnelPlace
+  /// The public keys of the two ends.
+  let keys: [X25519PublicKey]
   private let ends: [ChildProcess]
 
   /// Where the far end is reached through it.
@@ -68,7 +70,7 @@ struct RunningTunnel {
     for (end, process) in ends.enumerated() {
       guard try process.ask(keys[1 - end]) == "ready" else { throw BenchmarkFailure(reason: "an engine did not start") }
     }
-    let tunnel = RunningTunnel(place: place, ends: ends)
+    let tunnel = RunningTunnel(place: place, keys: keys.compactMap { X25519PublicKey(base64: $0) }, ends: ends)
     try lab.awaitAnswer(from: tunnel.farAddress)
     return tunnel
   }
@@ -104,7 +106,7 @@ struct RunningTunnel {
       try lab.run(end, ["ip", "link", "set", interface, "mtu", "\(mtu)", "up"])
       try lab.run(end, ["ip", "route", "add", place.block, "dev", interface])
     }
-    let tunnel = RunningTunnel(place: place, ends: ends)
+    let tunnel = RunningTunnel(place: place, keys: keys.map(\.publicKey), ends: ends)
     try lab.awaitAnswer(from: tunnel.farAddress)
     return tunnel
   }

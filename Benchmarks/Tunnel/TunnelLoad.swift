@@ -5,8 +5,6 @@ import Glibc
 struct TunnelRun {
   /// Delivered, in Gbit/s of TCP payload.
   var gigabits = 0.0
-  /// Delivered datagrams a second.
-  var packets = 0.0
   /// Processor seconds for each delivered gigabit.
   var machineTime = 0.0
   var programTime = 0.0
@@ -24,14 +22,6 @@ extension NamespacePair {
     return TunnelRun(
       gigabits: (sum["bits_per_second"] as? Double ?? 0) / 1e9, machineTime: used.machine / gigabits,
       programTime: used.programs / gigabits)
-  }
-
-  /// As many datagrams as one sender can make, whatever becomes of them.
-  func udp(to address: String, payload: Int, seconds: Int) throws -> TunnelRun {
-    let report = try iperf(["-u", "-c", address, "-l", "\(payload)", "-b", "0", "-t", "\(seconds)"], seconds)
-    let sum = try part(report, "sum")
-    let delivered = (sum["packets"] as? Double ?? 0) - (sum["lost_packets"] as? Double ?? 0)
-    return TunnelRun(packets: delivered / (sum["seconds"] as? Double ?? 1))
   }
 
   /// Round-trip times in milliseconds, sorted.

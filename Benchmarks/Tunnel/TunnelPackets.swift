@@ -1,3 +1,4 @@
+import Cryptography
 import Glibc
 
 /// Small datagrams, as many as one sender makes: those that arrive.
@@ -9,10 +10,11 @@ struct SmallDatagrams: TunnelBenchmark {
     let rivals = try Rival.all.enumerated().map { try RunningTunnel.foreign($1.path, lab, $0 + 1, mtu: 1420) }
     let tunnels = [ours] + rivals
     defer { for tunnel in tunnels { tunnel.stop() } }
+    let sink = try DatagramSink(lab)
     let runs = try interleaved(
       effort.rounds,
       tunnels.map { tunnel in
-        { try lab.udp(to: tunnel.farAddress, payload: 64, seconds: effort.seconds).packets }
+        { try sink.rate(to: tunnel.farAddress, payload: 64, seconds: effort.seconds) }
       })
     return Rival.all.enumerated().map { index, rival in
       Figure(
@@ -59,10 +61,40 @@ struct OutOfOrder: TunnelBenchmark {
       let ours = try RunningTunnel.ours(lab, threads, mtu: 1420, .init(threads: threads))
       defer { ours.stop() }
       _ = try lab.tcp(to: ours.farAddress, streams: 4, seconds: effort.seconds, pids: [])
-      _ = try lab.udp(to: ours.farAddress, payload: 64, seconds: effort.seconds)
+      _ = try DatagramSink(lab).rate(to: ours.farAddress, payload: 64, seconds: effort.seconds)
       for end in 0...1 { late += Int(try ours.status(end)["late"] ?? "") ?? 0 }
     }
     return [Figure("reorder", Double(late), "messages")]
+  }
+}
+
+/// TCP while strangers who know the receiver's key begin handshakes, beside the same in peace.
+struct HandshakeFlood: TunnelBenchmark {
+  let title = "flood/tcp: TCP beside 20,000 initiations a second"
+
+  func figures(_ lab: NamespacePair, _ effort: Effort) throws -> [Figure] {
+    let tunnel = try RunningTunnel.ours(lab, 0, mtu: 1420)
+    defer { tunnel.stop() }
+    let runs = try interleaved(
+      effort.rounds,
+      [false, true].map { isFlooded in
+        {
+          let flood =
+            try !isFlooded
+            ? nil
+            : ChildProcess(
+              lab.inside(
+                0,
+                [
+                  CommandLine.arguments[0], "datagrams", "--to", NamespacePair.wire[1], "--destination-port",
+                  "\(tunnel.place.port)", "--initiations-for", tunnel.keys[1].base64, "--rate", "20000", "--seconds",
+                  "\(effort.seconds + 2)",
+                ]))
+          defer { flood?.stop() }
+          return try lab.tcp(to: tunnel.farAddress, streams: 1, seconds: effort.seconds, pids: []).gigabits
+        }
+      })
+    return [Figure("flood/tcp", runs[1].median, "Gbit/s", versus: "the same in peace", of: runs[0].median)]
   }
 }
 
@@ -75,10 +107,11 @@ struct ManyPeers: TunnelBenchmark {
       try RunningTunnel.ours(lab, number, mtu: 1420, .init(peers: peers))
     }
     defer { for tunnel in tunnels { tunnel.stop() } }
+    let sink = try DatagramSink(lab)
     let runs = try interleaved(
       effort.rounds,
       tunnels.map { tunnel in
-        { try lab.udp(to: tunnel.farAddress, payload: 64, seconds: effort.seconds).packets }
+        { try sink.rate(to: tunnel.farAddress, payload: 64, seconds: effort.seconds) }
       })
     return [
       Figure("peers/10000", runs[1].median, "packets/s", versus: "the same with 1 peer", of: runs[0].median)
@@ -86,7 +119,7 @@ struct ManyPeers: TunnelBenchmark {
   }
 }
 
-/// What a program costs that has 100 peers and nothing to carry.
+/// What an engine costs that has 100 peers and nothing to carry.
 struct Idling: TunnelBenchmark {
   let title = "idle: 100 peers and no traffic, over a minute"
 
