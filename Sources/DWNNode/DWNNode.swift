@@ -20,7 +20,7 @@ public final class DWNNode: DWNEndpoint {
   private let definitions = DefinitionCache()
   private let signerDocuments = SignerDocuments()
   private let feed = ChangeFeed()
-  private let hub: SubscriptionHub
+  let hub: SubscriptionHub
 
   init(
     store: any MessageStore, tenants: Tenancy, limits: NodeLimits, directory: any DIDDirectory,

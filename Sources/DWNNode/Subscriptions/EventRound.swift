@@ -6,7 +6,7 @@ import Wire
 /// the store, so that all of it is about one state.
 final class EventRound {
   /// A message of the feed, ready to be sent.
-  struct Event {
+  struct Event: Sendable {
     let message: StoredMessage
     let initial: StoredMessage?
     let frame: SubscriptionEvent
@@ -19,18 +19,20 @@ final class EventRound {
   /// Rights are judged at this time.
   let now: WallTime
   private let tokens: FeedTokens
+  private let recent: RecentEvents
   private var events: [Int64: Event?] = [:]
   private var occupancies: [String?: [Selection.Occupancy]] = [:]
 
   init(
     tenant: DID, reader: any MessageReader, definitions: DefinitionCache, limits: NodeLimits, tokens: FeedTokens,
-    now: WallTime
+    recent: RecentEvents, now: WallTime
   ) {
     self.tenant = tenant
     self.reader = reader
     self.definitions = definitions
     self.limits = limits
     self.tokens = tokens
+    self.recent = recent
     self.now = now
   }
 
@@ -43,6 +45,13 @@ final class EventRound {
   }
 
   func event(_ message: StoredMessage) throws -> Event? {
+    if let known = recent.event(of: message, tenant: tenant) { return known }
+    let event = try make(message)
+    if let event { recent.remember(event, tenant: tenant) }
+    return event
+  }
+
+  private func make(_ message: StoredMessage) throws -> Event? {
     guard let cid = CID(message.cid) else { return nil }
     var entry = ReplyEntry(message: try message.message())
     if let content = message.content, content.dataSize <= NodeLimits.inlineData {

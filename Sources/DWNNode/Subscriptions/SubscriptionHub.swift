@@ -45,6 +45,7 @@ final class SubscriptionHub: Sendable {
   private let definitions: DefinitionCache
   private let limits: NodeLimits
   private let clock: @Sendable () -> WallTime
+  let recent = RecentEvents()
   private let state = Mutex(State())
 
   init(
@@ -116,7 +117,7 @@ final class SubscriptionHub: Sendable {
   func round(tenant: DID, _ reader: any MessageReader) -> EventRound {
     EventRound(
       tenant: tenant, reader: reader, definitions: definitions, limits: limits, tokens: tokens(of: tenant),
-      now: clock())
+      recent: recent, now: clock())
   }
 
   private func look(

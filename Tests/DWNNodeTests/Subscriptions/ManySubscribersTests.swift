@@ -58,6 +58,22 @@ struct ManySubscribersTests {
     #expect(tenancy.node.subscriptions(of: tenancy.alice.did) == 1)
   }
 
+  @Test("a message is made into an event once, however many fell behind and look for it themselves")
+  func behind() async throws {
+    let tenancy = try await tenancy()
+    var followers: [Subscriber] = []
+    for _ in 0..<40 { followers.append(try await tenancy.subscribe(tenancy.alice)) }
+    for number in 0..<100 { _ = try await tenancy.write(tenancy.alice, "box", data: "\(number)") }
+    for follower in followers {
+      for number in 0..<100 {
+        let event = try await follower.event()
+        #expect(event.entry.data == Array("\(number)".utf8))
+        if number % 16 == 15 { follower.source.acknowledge(event.cursor) }
+      }
+    }
+    #expect(tenancy.node.hub.recent.made == 100)
+  }
+
   @Test("others than the tenant have so many subscriptions and no more, whatever is left for the tenant")
   func quota() async throws {
     var limits = NodeLimits()
