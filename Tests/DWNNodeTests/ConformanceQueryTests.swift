@@ -80,6 +80,23 @@ struct ConformanceQueryTests {
     await node.close()
   }
 
+  @Test("a request, a grant and its revocation are taken in the order of their file")
+  func permissions() async throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("conformance-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let alice = try #require(DID("did:example:alice"))
+    let node = try DWNNode(
+      databasePath: folder.appendingPathComponent("node.sqlite").path, tenants: [alice], directory: Directory())
+    let cases = try #require(try Fixtures.json("dwn/dwn/protocols/permissions-protocol-records.json")["cases"]?.array)
+    #expect(cases.count == 3)
+    for item in cases {
+      let data = Array(try #require(item["data"]?["value"]?.string).utf8)
+      let reply = try await node.process(tenant: alice, message: try #require(item["message"]), data: data)
+      #expect(reply.status.code == 202, "\(item["id"]?.string ?? ""): \(reply.status)")
+    }
+    await node.close()
+  }
+
   /// A seed beneath the rules for admission: its protocol is not installed.
   private func stored(_ seed: JSONValue) async throws -> (StoredMessage, [UInt8]) {
     let value = try #require(seed["message"])
