@@ -21,6 +21,8 @@ public final class DWNNode: DWNEndpoint {
   private let signerDocuments = SignerDocuments()
   private let feed = ChangeFeed()
   let hub: SubscriptionHub
+  let gate: TenantGate
+  private let clock: @Sendable () -> WallTime
 
   init(
     store: any MessageStore, tenants: Tenancy, limits: NodeLimits, directory: any DIDDirectory,
@@ -30,6 +32,8 @@ public final class DWNNode: DWNEndpoint {
     hub = SubscriptionHub(store: store, definitions: definitions, limits: limits, clock: clock)
     store.observe { [weak hub] tenant, entries in hub?.committed(entries, tenant: tenant) }
     self.tenants = tenants
+    self.clock = clock
+    gate = TenantGate(tenants, store: store)
     self.limits = limits
     self.directory = directory
   }
@@ -114,7 +118,7 @@ public final class DWNNode: DWNEndpoint {
   }
 
   private func answer(tenant: DID, message json: JSONValue, data: ReceivedData?) async throws -> NodeReply {
-    guard tenants.includes(tenant) else { return NodeReply(.notATenant) }
+    if let refusal = try await gate.refusal(of: tenant) { return NodeReply(.notATenant(refusal)) }
     let checked = try check(json)
     let message = checked.message
     let claimed = checked.claimed
@@ -133,7 +137,7 @@ public final class DWNNode: DWNEndpoint {
       let definition = try ProtocolDefinition(.object(configure.definition), isStrict: limits.isStrict)
       let signed = try await authenticated(try signable(claimed))
       return NodeReply(
-        try await change(tenant) { transaction in
+        try await change(tenant, within: quota(of: tenant)) { transaction in
           try ProtocolsConfiguring(tenant: tenant, transaction: transaction)
             .outcome(of: signed, definition: definition, json: String(decoding: encoded, as: UTF8.self))
         })
@@ -178,7 +182,7 @@ public final class DWNNode: DWNEndpoint {
   private func subscription(
     tenant: DID, message json: JSONValue
   ) async throws -> (reply: Reply, frames: (any SubscriptionSource)?) {
-    guard tenants.includes(tenant) else { return (.notATenant, nil) }
+    if let refusal = try await gate.refusal(of: tenant) { return (.notATenant(refusal), nil) }
     let checked = try check(json)
     let opening = Subscribing(store: store, hub: hub)
     switch checked.message.body {
@@ -205,26 +209,32 @@ public final class DWNNode: DWNEndpoint {
   private func write(
     _ tenant: DID, _ claimed: ClaimedMessage, encoded: [UInt8], data: ReceivedData?
   ) async throws -> Reply {
-    let arrival = try ArrivingWrite(
+    var arrival = try ArrivingWrite(
       try RecordsWrite(unverified: claimed), json: String(decoding: encoded, as: UTF8.self), data: data, limits: limits)
+    arrival.arrived = clock()
     do throws(DWNError) {
       _ = try await authenticated(claimed)
     } catch {
       // What is stored may have another answer. It keeps no writer busy.
-      return try await store.read(tenant) { [definitions, limits] reader in
+      return try await store.read(tenant) { [definitions, limits, arrival] reader in
         try RecordStanding.refusal(of: arrival, unauthenticated: error, tenant, reader, definitions, limits)
       }
     }
-    return try await change(tenant) { [definitions, limits] transaction in
+    return try await change(tenant, within: quota(of: tenant)) { [definitions, limits, arrival] transaction in
       try RecordsWriting(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
         .outcome(of: arrival)
     }
   }
 
+  private func quota(of tenant: DID) -> TenantQuota? { tenants.names(tenant) ? nil : limits.quota }
+
   private func change(
-    _ tenant: DID, _ body: @escaping @Sendable (any MessageTransaction) throws -> Outcome
+    _ tenant: DID, within quota: TenantQuota? = nil,
+    _ body: @escaping @Sendable (any MessageTransaction) throws -> Outcome
   ) async throws -> Reply {
-    let outcome = try await store.write(tenant, body)
+    let outcome = try await store.write(tenant) { transaction in
+      try quota.within(transaction) { try body(transaction) }
+    }
     feed.emit(outcome.hints, tenant: tenant)
     return outcome.reply
   }
@@ -250,7 +260,7 @@ public final class DWNNode: DWNEndpoint {
 }
 
 extension Reply {
-  static let notATenant = Reply(.init(401, "Not a registered tenant."))
+  static func notATenant(_ refusal: String = "Not a registered tenant.") -> Reply { Reply(.init(401, refusal)) }
 }
 
 /// What processing a message that changes the store came to.

@@ -20,6 +20,10 @@ public struct NodeLimits: Hashable, Sendable {
   /// Records that others than the tenant may have at one path below one parent when the protocol lets anyone create them there.
   /// Those that the tenant deleted no longer count.
   public var recordsByAnyone: Int
+  /// When there is no room for a stranger's record, those that came longer ago than this make some.
+  public var strangersStay = Duration.seconds(30 * 86_400)
+  /// For tenants that are not named one by one.
+  public var quota: TenantQuota?
 
   /// Whether the node is as narrow as the newest upstream where it is wider by default (dwn-server 15): it refuses encryption of
   /// types that do not require it, roles that anyone creates, and the JWE envelope with its directive, and leaves `encodedData` out

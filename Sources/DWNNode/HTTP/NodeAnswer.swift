@@ -46,6 +46,8 @@ struct NodeAnswer: Sendable {
     NodeAnswer(status: status, headers: [("content-type", "application/json")], body: value.encoded)
   }
 
+  static let notFound = text("not found\n", status: .notFound)
+
   static func text(_ text: String, status: HTTPResponseStatus = .ok) -> NodeAnswer {
     NodeAnswer(status: status, headers: [("content-type", "text/plain; charset=utf-8")], body: Array(text.utf8))
   }

@@ -26,23 +26,31 @@ struct NodeRoutes: Sendable {
     case (.GET, _) where isRoot: return .text("This is a Decentralized Web Node of meshd.\n")
     case (.GET, "/health"): return .json(["ok": true])
     case (.GET, "/info"): return .json(info)
+    case (.GET, "/registration/proof-of-work"), (.GET, "/registration/terms-of-service"), (.POST, "/registration"):
+      guard let gate = service.servedNode?.gate else { return .notFound }
+      return await RegistrationRoutes(gate: gate, log: service.log).answer(request, path: String(path))
     case (.GET, "/metrics") where request.caller.network == nil:
-      guard let registry = configuration.metrics as? PrometheusRegistry else { fallthrough }
+      guard let registry = configuration.metrics as? PrometheusRegistry else { return .notFound }
       return .text(registry.text)
-    default: return .text("not found\n", status: .notFound)
+    case (.GET, _): return await PublicRoutes(service: service).answer(request)
+    default: return .notFound
     }
   }
 
   private var info: JSONValue {
-    [
+    let requirements = service.servedNode?.gate.tenancy.requirements?.names ?? []
+    var info: JSONObject = [
       "server": "meshd", "version": .string(configuration.version), "sdkVersion": .string(configuration.version),
       "maxFileSize": .integer(Int64(largestData)), "maxInFlight": 32, "webSocketSupport": true,
-      "registrationRequirements": [], "httpRpcFraming": [.string(BodyFraming.name)],
+      "registrationRequirements": .array(requirements.map { .string($0) }),
+      "httpRpcFraming": [.string(BodyFraming.name)],
     ]
+    info["url"] = configuration.publicURL.map { .string($0) }
+    return .object(info)
   }
 
   /// Of the data of one record, in bytes.
-  var largestData: Int { min(configuration.largestBody, service.largeData?.largestData ?? .max) }
+  var largestData: Int { min(configuration.largestBody, service.servedNode?.largestData ?? .max) }
 
   /// Why the data of a request need not come any further: nobody here would take it.
   func refusalOfData(for request: NodeRequest) -> NodeAnswer? {
@@ -54,8 +62,8 @@ struct NodeRoutes: Sendable {
       guard addressed.kind == "RecordsWrite" else {
         throw RPCFailure.invalidParameters("data belongs to a RecordsWrite")
       }
-      guard service.largeData?.serves(addressed.tenant) == true else {
-        return .json(call.success(["reply": Reply.notATenant.json]))
+      guard service.servedNode?.gate.mayServe(addressed.tenant) == true else {
+        return .json(call.success(["reply": Reply.notATenant().json]))
       }
       let size = addressed.message["descriptor"]?["dataSize"]?.integer ?? 0
       return size > largestData ? .tooLarge(limit: largestData) : nil

@@ -121,7 +121,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
     let isChunked = head.headers.contains(name: "transfer-encoding")
     body = BodyIntake(
       isFramed: isFramed, limit: limit,
-      storesBeyond: routes.service.largeData == nil ? .max : NodeLimits.dataInDatabase,
+      storesBeyond: routes.service.servedNode == nil ? .max : NodeLimits.dataInDatabase,
       memory: context.channel.allocator.buffer(capacity: min(length, 64 << 10)))
     bodyDeadline = .now() + .nanoseconds(timeout(for: isChunked ? limit : length).nanoseconds)
     pieceDeadline = .now() + .nanoseconds(configuration.idleTimeout.nanoseconds)
@@ -150,7 +150,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
         return refuse(.busy, .bodyBudget, context)
       }
       isLargeBody = true
-      incoming = routes.service.largeData?.receive()
+      incoming = routes.service.servedNode?.receive()
     }
     guard let incoming else { return refuse(.tooLarge(limit: routes.largestData), .bodyTooLarge, context) }
     onDisk(context) {

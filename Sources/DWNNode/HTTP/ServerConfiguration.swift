@@ -7,6 +7,8 @@ public struct ServerConfiguration: Sendable {
   public var listen: [Wire.SocketAddress]
   /// Told in `/info`.
   public var version: String
+  /// Where the node is reached from outside; told in `/info`.
+  public var publicURL: String?
   /// Largest data of a request, in bytes.
   public var largestBody: Int
   /// Bytes of bodies that are in memory at one time, for all connections together.

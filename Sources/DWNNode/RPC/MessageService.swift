@@ -19,8 +19,8 @@ struct MessageService: Sendable {
     case webSocket = "websocket"
   }
 
-  /// Where large data goes, if the endpoint can take it.
-  var largeData: (any LargeDataEndpoint)? { endpoint as? any LargeDataEndpoint }
+  /// The endpoint, if it is a node in this process.
+  var servedNode: (any ServedNode)? { endpoint as? any ServedNode }
 
   func process(
     _ addressed: AddressedMessage, data: ReceivedData?, from caller: Caller, over transport: Transport
@@ -30,18 +30,20 @@ struct MessageService: Sendable {
     }
     try admit(addressed, caller, transport)
     let begin = Instant.now()
+    let reply: NodeReply
     do {
-      let reply = try await reply(to: addressed, data)
-      report(addressed, "\(reply.reply.status.code)", caller, transport, bytes: data?.size ?? 0, since: begin)
-      return reply
+      reply = try await self.reply(to: addressed, data)
     } catch {
       throw failure(error, addressed, caller, transport, since: begin)
     }
+    report(addressed, "\(reply.reply.status.code)", caller, transport, bytes: data?.size ?? 0, since: begin)
+    if let failure = RPCFailure(refusing: reply.reply.status) { throw failure }
+    return reply
   }
 
   private func reply(to addressed: AddressedMessage, _ data: ReceivedData?) async throws(EndpointError) -> NodeReply {
-    if let largeData {
-      return try await largeData.process(tenant: addressed.tenant, message: addressed.message, received: data)
+    if let servedNode {
+      return try await servedNode.process(tenant: addressed.tenant, message: addressed.message, received: data)
     }
     guard case .bytes(let bytes)? = data?.content else {
       return NodeReply(

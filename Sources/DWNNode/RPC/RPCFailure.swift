@@ -1,3 +1,4 @@
+import DWN
 import Wire
 
 /// An error of JSON-RPC: why a request got no reply of the DWN kind (dwn-server 11.3).
@@ -27,5 +28,14 @@ struct RPCFailure: Error, Hashable, Sendable {
     var error: JSONObject = ["code": .integer(code), "message": .string(message)]
     if let retryAfter { error["data"] = ["retryAfterSec": .integer(Int64(retryAfter))] }
     return ["jsonrpc": "2.0", "id": id, "error": .object(error)]
+  }
+}
+
+extension RPCFailure {
+  /// Limits of the node are told in this way, and not as a reply (dwn-server 11.3).
+  init?(refusing status: Reply.Status) {
+    let codes = ["RecordDataSizeLimitExceeded", "TenantMessageQuotaExceeded", "TenantStorageQuotaExceeded"]
+    guard codes.contains(where: { status.detail.hasPrefix($0 + ":") }) else { return nil }
+    self = .invalidParameters(status.detail)
   }
 }

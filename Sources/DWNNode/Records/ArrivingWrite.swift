@@ -1,4 +1,5 @@
 import DWN
+import Wire
 
 /// A write that proved everything it can prove without a signature, with its data if that came along.
 struct ArrivingWrite: Sendable {
@@ -9,6 +10,8 @@ struct ArrivingWrite: Sendable {
   let content: MessageData?
   /// Why data that came is not that of the descriptor. It matters once nothing else is wrong.
   let fault: DWNError?
+  /// When the node got it.
+  var arrived: WallTime?
   /// Whether data came, of whatever content.
   var hasData: Bool { content != nil || fault != nil }
 
@@ -66,6 +69,6 @@ struct ArrivingWrite: Sendable {
       content: StoredMessage.Content(
         dataFormat: write.dataFormat, dataCID: write.dataCID, dataSize: write.dataSize, isPublished: write.published,
         datePublished: write.datePublished, isSquash: write.squash, isInitial: write.isInitial, tags: write.tags),
-      isLatest: isLatest, attester: write.attester)
+      isLatest: isLatest, attester: write.attester, arrived: arrived)
   }
 }

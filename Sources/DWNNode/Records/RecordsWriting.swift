@@ -46,19 +46,24 @@ struct RecordsWriting {
       admission = try ControlAdmission(tenant: tenant, reader: transaction, definitions: definitions)
         .check(write, data: arrival.readableData())
     }
-    if initial == nil, !write.squash, admission?.share == .anyone { try checkRoom(at: place) }
+    if initial == nil, !write.squash, admission?.share == .anyone { try makeRoom(at: place, now: arrival.arrived) }
     if let fault = arrival.fault { throw fault }
     if let admission { message.note(admission) }
     return try commit(message, arrival, standing, place)
   }
 
   /// Strangers cost nothing, so what they write must end somewhere (dwn-server 13, fair shares).
-  private func checkRoom(at place: SiblingPlace) throws {
-    guard try transaction.count(at: place, byOthersThan: tenant) < limits.recordsByAnyone else {
+  /// When there is no room, what has been waiting for very long makes some.
+  private func makeRoom(at place: SiblingPlace, now: WallTime?) throws {
+    guard try transaction.count(at: place, byOthersThan: tenant) >= limits.recordsByAnyone else { return }
+    let longAgo = now.map { $0 + (.zero - limits.strangersStay) }
+    let old = try longAgo.map { try transaction.recordsByAnyone(arrivedBefore: $0, limit: 1000) } ?? []
+    guard let oldest = old.first(where: { $0.siblingPlace == place }) else {
       throw DWNError(
         429, "RecordsWriteQuotaExceeded",
         "\(limits.recordsByAnyone) records of others wait at \(place.path): the tenant has to deal with them first")
     }
+    _ = try erase(oldest)
   }
 
   private func checkImmutable(_ write: RecordsWrite, _ initial: StoredMessage) throws {

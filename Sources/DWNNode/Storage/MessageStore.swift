@@ -160,10 +160,15 @@ public struct StoredUsage: Hashable, Sendable {
   public var messages: Int
   /// Of messages and their data.
   public var bytes: Int
+  /// What of it others than the tenant sent.
+  public var guestMessages: Int
+  public var guestBytes: Int
 
-  public init(messages: Int, bytes: Int) {
+  public init(messages: Int, bytes: Int, guestMessages: Int = 0, guestBytes: Int = 0) {
     self.messages = messages
     self.bytes = bytes
+    self.guestMessages = guestMessages
+    self.guestBytes = guestBytes
   }
 }
 

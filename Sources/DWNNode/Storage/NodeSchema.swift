@@ -16,7 +16,7 @@
 ///
 /// `size` is what a message counts for its tenant: its text, and its data if that is here. Triggers keep the sums.
 enum NodeSchema {
-  static let steps: [DurableDatabase.SchemaStep] = [.init(sql: first), .init(sql: feed)]
+  static let steps: [DurableDatabase.SchemaStep] = [.init(sql: first), .init(sql: feed), .init(sql: guests)]
 
   private static let first = """
     CREATE TABLE tenant (
@@ -174,5 +174,33 @@ enum NodeSchema {
     CREATE INDEX message_anyone ON message(tenant, protocol, path, parent_context, author)
       WHERE is_latest AND share = 2;
     CREATE INDEX message_arrived ON message(tenant, arrived) WHERE is_latest AND share = 2;
+    """
+
+  /// What others than the tenant have stored is summed up beside the whole.
+  private static let guests = """
+    ALTER TABLE tenant ADD COLUMN guest_messages INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE tenant ADD COLUMN guest_bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE tenant SET
+      guest_messages = (SELECT count(*) FROM message WHERE tenant = tenant.id AND share <> 0),
+      guest_bytes = coalesce((SELECT sum(size) FROM message WHERE tenant = tenant.id AND share <> 0), 0);
+    DROP TRIGGER message_added;
+    DROP TRIGGER message_resized;
+    DROP TRIGGER message_removed;
+    CREATE TRIGGER message_added AFTER INSERT ON message BEGIN
+      UPDATE tenant SET messages = messages + 1, bytes = bytes + new.size,
+        guest_messages = guest_messages + (new.share <> 0), guest_bytes = guest_bytes + (new.share <> 0) * new.size
+        WHERE id = new.tenant;
+    END;
+    CREATE TRIGGER message_resized AFTER UPDATE OF size, share ON message BEGIN
+      UPDATE tenant SET bytes = bytes + new.size - old.size,
+        guest_messages = guest_messages + (new.share <> 0) - (old.share <> 0),
+        guest_bytes = guest_bytes + (new.share <> 0) * new.size - (old.share <> 0) * old.size
+        WHERE id = new.tenant;
+    END;
+    CREATE TRIGGER message_removed AFTER DELETE ON message BEGIN
+      UPDATE tenant SET messages = messages - 1, bytes = bytes - old.size,
+        guest_messages = guest_messages - (old.share <> 0), guest_bytes = guest_bytes - (old.share <> 0) * old.size
+        WHERE id = old.tenant;
+    END;
     """
 }

@@ -79,10 +79,11 @@ final class SQLiteMessageStore: MessageStore {
 
   func summaries() async throws -> [TenantSummary] {
     try await reading { database in
-      try Row.fetchAll(database, sql: "SELECT did, messages, bytes, head FROM tenant ORDER BY did").compactMap { row in
-        DID(row[0] as String).map {
-          TenantSummary(tenant: $0, usage: StoredUsage(messages: row[1], bytes: row[2]), head: row[3])
-        }
+      try Row.fetchAll(
+        database, sql: "SELECT did, messages, bytes, guest_messages, guest_bytes, head FROM tenant ORDER BY did"
+      ).compactMap { row in
+        let usage = StoredUsage(messages: row[1], bytes: row[2], guestMessages: row[3], guestBytes: row[4])
+        return DID(row[0] as String).map { TenantSummary(tenant: $0, usage: usage, head: row[5]) }
       }
     }
   }

@@ -129,9 +129,10 @@ struct SQLiteMessages: MessageReader {
   }
 
   func usage() throws -> StoredUsage {
-    let statement = try database.cachedStatement(sql: "SELECT messages, bytes FROM tenant WHERE id = ?")
+    let statement = try database.cachedStatement(
+      sql: "SELECT messages, bytes, guest_messages, guest_bytes FROM tenant WHERE id = ?")
     guard let row = try Row.fetchOne(statement, arguments: [tenant]) else { return StoredUsage(messages: 0, bytes: 0) }
-    return StoredUsage(messages: row[0], bytes: row[1])
+    return StoredUsage(messages: row[0], bytes: row[1], guestMessages: row[2], guestBytes: row[3])
   }
 
   func head() throws -> Int64 {

@@ -88,7 +88,9 @@ enum StoreRepair {
           UPDATE tenant SET
             head = max(head, coalesce((SELECT max(position) FROM message WHERE tenant = tenant.id), 0)),
             messages = (SELECT count(*) FROM message WHERE tenant = tenant.id),
-            bytes = coalesce((SELECT sum(size) FROM message WHERE tenant = tenant.id), 0)
+            bytes = coalesce((SELECT sum(size) FROM message WHERE tenant = tenant.id), 0),
+            guest_messages = (SELECT count(*) FROM message WHERE tenant = tenant.id AND share <> 0),
+            guest_bytes = coalesce((SELECT sum(size) FROM message WHERE tenant = tenant.id AND share <> 0), 0)
           """)
       return .commit
     }

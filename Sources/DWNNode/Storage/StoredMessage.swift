@@ -82,6 +82,11 @@ struct StoredMessage: Sendable {
     timestamp == other.timestamp ? cid > other.cid : timestamp > other.timestamp
   }
 
+  /// Beside whom it stands.
+  var siblingPlace: SiblingPlace? {
+    place.map { SiblingPlace(protocolURI: protocolURI, path: $0.path, parent: $0.contextID.parent) }
+  }
+
   var hint: ChangeHint { ChangeHint(protocolURI: protocolURI, path: place?.path) }
 
   /// Throws if what the store kept is no JSON, which means that its file was changed by another hand.

@@ -79,8 +79,12 @@ struct ModelMessages: MessageReader, Sendable {
   func content(of message: StoredMessage) -> MessageData? { rows.first { $0.message.cid == message.cid }?.data }
 
   func usage() -> StoredUsage {
-    StoredUsage(
-      messages: rows.count, bytes: rows.reduce(0) { $0 + $1.message.json.utf8.count + ($1.data?.size ?? 0) })
+    func bytes(_ rows: [Row]) -> Int {
+      rows.reduce(0) { $0 + $1.message.json.utf8.count + ($1.data?.size ?? 0) }
+    }
+    let guests = rows.filter { $0.message.share != .tenant }
+    return StoredUsage(
+      messages: rows.count, bytes: bytes(rows), guestMessages: guests.count, guestBytes: bytes(guests))
   }
 
   func feed(_ span: FeedSpan) -> [StoredMessage] {

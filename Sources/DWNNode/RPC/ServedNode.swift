@@ -2,13 +2,12 @@ import DWN
 import Identity
 import Wire
 
-/// A node in this process that takes and gives data of any size without holding it in memory.
-protocol LargeDataEndpoint: DWNEndpoint {
+/// A node in this process, with what its server asks of it beside messages: data of any size, and who is a tenant.
+protocol ServedNode: DWNEndpoint {
   /// Of one record, in bytes.
   var largestData: Int { get }
 
-  /// Whether a DID's messages are taken at all.
-  func serves(_ tenant: DID) -> Bool
+  var gate: TenantGate { get }
 
   /// Begins to take in data for a message that is still to be processed.
   func receive() -> IncomingData
@@ -16,8 +15,6 @@ protocol LargeDataEndpoint: DWNEndpoint {
   func process(tenant: DID, message: JSONValue, received: ReceivedData?) async throws(EndpointError) -> NodeReply
 }
 
-extension DWNNode: LargeDataEndpoint {
+extension DWNNode: ServedNode {
   var largestData: Int { limits.largestData }
-
-  func serves(_ tenant: DID) -> Bool { tenants.includes(tenant) }
 }

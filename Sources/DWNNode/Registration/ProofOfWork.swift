@@ -1,0 +1,103 @@
+import Cryptography
+import Wire
+
+/// The proofs of work by which DIDs register (dwn-server 13): SHA-256 over challenge, response and what is registered must not be
+/// larger than a bound, which falls while many register and rises again to where it began.
+struct ProofOfWork: Sendable {
+  /// How long a challenge is the current one. The one before and the one after it are taken too.
+  static let challengeLife = Duration.seconds(600)
+  /// Registrations that the bound aims at, in a minute.
+  static let wanted = 10
+  private static let adjustment = Duration.seconds(10)
+  private static let window = Duration.seconds(60)
+  /// Responses that are remembered, so that none counts twice in a minute. Who cannot be remembered has to wait.
+  private static let mostResponses = 10_000
+
+  struct Challenge: Hashable, Sendable {
+    var nonce: String
+    /// 64 hexadecimal digits.
+    var largestHash: String
+  }
+
+  private let easiest: UInt128
+  private var largest: UInt128
+  private var challenges: [String]
+  private var rotatedAt: Instant
+  private var adjustedAt: Instant
+  private var registered: [Instant] = []
+  private var responses: [String: Instant] = [:]
+  private let random: any RandomSource
+
+  init(easiest: UInt128, random: any RandomSource, now: Instant) {
+    self.easiest = easiest
+    self.random = random
+    largest = easiest
+    rotatedAt = now
+    adjustedAt = now
+    // The one before, the current one, the next.
+    challenges = (0..<3).map { _ in Hex.encode(random.bytes(32)) }
+  }
+
+  /// What is to be solved now.
+  mutating func challenge(now: Instant) -> Challenge {
+    advance(now)
+    let bytes = (0..<16).map { UInt8(truncatingIfNeeded: largest >> UInt128(8 * (15 - $0))) }
+    return Challenge(nonce: challenges[1], largestHash: Hex.encode(bytes) + String(repeating: "ff", count: 16))
+  }
+
+  /// Takes a solution for a compact JSON text of what is registered. It counts once.
+  mutating func take(
+    challenge: String, response: String, registration: [UInt8], now: Instant
+  ) throws(RegistrationRefusal) {
+    advance(now)
+    guard challenge.utf8.count == 64, Hex.decode(challenge) != nil else {
+      throw .init("ProofOfWorkManagerInvalidChallengeNonce", "challengeNonce is 64 hexadecimal digits")
+    }
+    guard response.utf8.count == 64, Hex.decode(response) != nil else {
+      throw .init("ProofOfWorkManagerInvalidResponseNonceFormat", "responseNonce is 64 hexadecimal digits")
+    }
+    guard challenges.contains(challenge) else {
+      throw .init("ProofOfWorkInvalidOrExpiredChallenge", "ask for a challenge and solve that one")
+    }
+    guard responses[response] == nil, responses.count < Self.mostResponses else {
+      throw .init("ProofOfWorkManagerResponseNonceReused", "this response was used a moment ago")
+    }
+    let hash = SHA2.sha256(Array(challenge.utf8) + Array(response.utf8) + registration)
+    guard hash.prefix(16).reduce(UInt128(0), { $0 << 8 | UInt128($1) }) <= largest else {
+      throw .init("ProofOfWorkInsufficientSolutionNonce", "the hash is larger than the challenge allows")
+    }
+    responses[response] = now
+    registered.append(now)
+  }
+
+  private mutating func advance(_ now: Instant) {
+    while now - rotatedAt >= Self.challengeLife {
+      rotatedAt = rotatedAt + Self.challengeLife
+      challenges = Array(challenges[1...]) + [Hex.encode(random.bytes(32))]
+      // Whoever was away longer than all challenges live need not make each of those between.
+      if now - rotatedAt >= Self.challengeLife * 4 { rotatedAt = now }
+    }
+    guard now - adjustedAt >= Self.adjustment else { return }
+    adjustedAt = now
+    registered.removeAll { now - $0 >= Self.window }
+    responses = responses.filter { now - $0.value < Self.window }
+    if registered.count > Self.wanted {
+      largest = max(1, largest / UInt128(registered.count) * UInt128(Self.wanted))
+    } else {
+      largest = easiest - largest < largest / 4 ? easiest : largest + largest / 4
+    }
+  }
+}
+
+/// Why a registration is refused, as its answer says it.
+struct RegistrationRefusal: Error, Hashable, Sendable {
+  var code: String
+  var message: String
+
+  init(_ code: String, _ message: String) {
+    self.code = code
+    self.message = message
+  }
+
+  var json: JSONValue { ["code": .string(code), "message": .string(message)] }
+}
