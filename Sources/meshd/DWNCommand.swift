@@ -1,6 +1,7 @@
 import Agent
 import ArgumentParser
 import DWNNode
+import Foundation
 import Identity
 import Logging
 import Wire
@@ -29,7 +30,28 @@ struct DWNCommand: AsyncParsableCommand {
       name: .customLong("tenant"), parsing: .upToNextOption,
       help: ArgumentHelp("DIDs whose records are kept.", valueName: "did"))
     var tenants: [DID] = []
-    @Flag(help: "Keep records of any DID. Whoever reaches the node can fill its disk.") var open = false
+    @Flag(help: "Keep records of any DID, each within the quota.") var open = false
+    @Flag(help: "Keep records of any DID that registers with a proof of work, each within the quota.")
+    var register = false
+    @Option(
+      help: ArgumentHelp("Terms of service (text) that whoever registers agrees to.", valueName: "file"),
+      completion: .file())
+    var terms: String?
+    @Option(
+      name: .customLong("max-messages"),
+      help: ArgumentHelp("Messages of a tenant that is not named by --tenant.", valueName: "number"))
+    var quotaMessages = 10_000
+    @Option(
+      name: .customLong("max-storage"),
+      help: ArgumentHelp("Megabytes of a tenant that is not named by --tenant.", valueName: "MB"))
+    var quotaMegabytes = 100
+    @Option(
+      name: .customLong("max-data"), help: ArgumentHelp("Megabytes of the data of one record.", valueName: "MB"))
+    var largestMegabytes = 100
+    @Option(
+      name: .customLong("public-url"),
+      help: ArgumentHelp("Where the node is reached from outside; told in /info.", valueName: "url"))
+    var publicURL: String?
     @Option(
       name: .customLong("tls-cert"),
       help: ArgumentHelp("Certificate chain (PEM); TLS and plain HTTP then share the port.", valueName: "file"),
@@ -52,8 +74,16 @@ struct DWNCommand: AsyncParsableCommand {
     @Flag(name: .shortAndLong, help: "Log more.") var verbose = false
 
     func validate() throws {
-      guard open || !tenants.isEmpty else { throw ValidationError("name at least one --tenant, or --open") }
-      guard !open || tenants.isEmpty else { throw ValidationError("--open serves any DID: leave --tenant out") }
+      guard open || register || !tenants.isEmpty else {
+        throw ValidationError("name at least one --tenant, or --register, or --open")
+      }
+      guard !open || tenants.isEmpty && !register else {
+        throw ValidationError("--open serves any DID: leave --tenant and --register out")
+      }
+      guard terms == nil || register else { throw ValidationError("--terms is for those who --register") }
+      guard (1...1_000_000_000).contains(quotaMessages), (1...1_000_000).contains(quotaMegabytes),
+        (1...1_000_000).contains(largestMegabytes)
+      else { throw ValidationError("--max-messages, --max-storage and --max-data are numbers above zero") }
       guard (tlsCertificate == nil) == (tlsKey == nil) else {
         throw ValidationError("--tls-cert and --tls-key belong together")
       }
@@ -66,17 +96,35 @@ struct DWNCommand: AsyncParsableCommand {
     func run() async throws {
       var options = StandaloneNode.Options(
         listen: listen.isEmpty ? DaemonSettings.defaultListen : listen, data: dataDirectory,
-        tenants: open ? .open : .listed(Set(tenants)))
+        tenants: try tenancy())
+      options.limits.quota = TenantQuota(messages: quotaMessages, bytes: quotaMegabytes << 20)
+      options.limits.largestData = largestMegabytes << 20
+      options.limits.largestStaging = max(options.limits.largestStaging, options.limits.largestData)
+      options.publicURL = publicURL
       if let tlsCertificate, let tlsKey { options.tls = (tlsCertificate, tlsKey) }
       options.requiresTLS = tlsOnly
       options.trustedProxies = trustedProxies
       options.logsAccess = accessLog
       options.offersMetrics = metrics
       options.dids = dids.settings
-      let served = open ? "any tenant" : "\(tenants.count) tenant\(tenants.count == 1 ? "" : "s")"
+      let named = "\(tenants.count) tenant\(tenants.count == 1 ? "" : "s")"
+      let served = open ? "any tenant" : register ? "\(named) and whoever registers" : named
       try await StandaloneNode.run(options, logger: .meshd(verbose: verbose)) { bound in
         print("Serving \(served) on \(bound.map(\.description).joined(separator: ", "))")
       }
+    }
+
+    private func tenancy() throws -> Tenancy {
+      if open { return .open }
+      guard register else { return .listed(Set(tenants)) }
+      var text: String?
+      if let terms {
+        guard let bytes = FileManager.default.contents(atPath: terms), bytes.count <= 1 << 20 else {
+          throw AgentError.failed("the terms \(terms) cannot be read")
+        }
+        text = String(decoding: bytes, as: UTF8.self)
+      }
+      return .registered(RegistrationRequirements(terms: text), named: Set(tenants))
     }
   }
 }

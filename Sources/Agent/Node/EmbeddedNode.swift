@@ -18,13 +18,15 @@ public struct EmbeddedNode: Sendable {
   /// With the default addresses, a host without IPv6 gets the IPv4 one alone.
   public static func start(
     in directory: StateDirectory, tenants: Tenancy, listen: [SocketAddress], dids: DIDSettings = DIDSettings(),
-    logger: Logger,
+    limits: NodeLimits = NodeLimits(), logger: Logger,
     configure: (inout ServerConfiguration) -> Void = { _ in }
   ) async throws -> EmbeddedNode {
-    var configuration = ServerConfiguration(listen: listen, version: Version.text)
+    var configuration = ServerConfiguration(
+      listen: listen, version: Version.text, largestBody: limits.largestData)
     configure(&configuration)
     let node = try DWNNode(
-      databasePath: directory.file(file), tenants: tenants, directory: try NetworkDirectory(dids.fetching),
+      databasePath: directory.file(file), tenants: tenants, limits: limits,
+      directory: try NetworkDirectory(dids.fetching),
       repaired: { logger.warning("the records were repaired", metadata: ["what": "\($0)"]) })
     do {
       let (server, listeners) = try await serve(node, configuration, logger)

@@ -17,6 +17,9 @@ public enum StandaloneNode {
     public var logsAccess = false
     /// Whether `/metrics` answers programs on this machine.
     public var offersMetrics = false
+    /// Where the node is reached from outside.
+    public var publicURL: String?
+    public var limits = NodeLimits()
     /// How DIDs are resolved whose keys are elsewhere.
     public var dids = DIDSettings()
 
@@ -35,26 +38,41 @@ public enum StandaloneNode {
     guard let lock = try DaemonLock(directory) else { throw AgentError.daemonRunning(directory: directory.path) }
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
     let node = try await EmbeddedNode.start(
-      in: directory, tenants: options.tenants, listen: options.listen, dids: options.dids, logger: logger
+      in: directory, tenants: options.tenants, listen: options.listen, dids: options.dids, limits: options.limits,
+      logger: logger
     ) {
       $0.tls = tls
       $0.requiresTLS = options.requiresTLS
       $0.trustedProxies = options.trustedProxies
       $0.logsAccess = options.logsAccess
+      $0.publicURL = options.publicURL
       if options.offersMetrics { $0.metrics = PrometheusRegistry() }
     }
+    let renewal = tls.map { tls in Task { await watch(tls, logger) } }
+    defer { renewal?.cancel() }
     whenReady(node.listeners)
     for await signal in signals {
       guard signal == .sighup, let tls else { break }
-      do {
-        try tls.reload()
-        logger.info("the certificate was read again")
-      } catch {
-        logger.error("the certificate in use stays", metadata: ["reason": "\(error)"])
-      }
+      reload(tls, logger)
     }
     logger.info("stopping")
     await node.stop()
     withExtendedLifetime(lock) {}
+  }
+
+  /// Takes up a certificate that was renewed, without being told.
+  private static func watch(_ tls: TLSFiles, _ logger: Logger) async {
+    while (try? await Task.sleep(for: .seconds(30))) != nil {
+      if tls.haveChanged() { reload(tls, logger) }
+    }
+  }
+
+  private static func reload(_ tls: TLSFiles, _ logger: Logger) {
+    do {
+      try tls.reload()
+      logger.info("the certificate was read again")
+    } catch {
+      logger.error("the certificate in use stays", metadata: ["reason": "\(error)"])
+    }
   }
 }

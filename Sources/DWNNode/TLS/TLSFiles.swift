@@ -1,3 +1,6 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
 import NIOSSL
 import Synchronization
 
@@ -9,11 +12,23 @@ public final class TLSFiles: Sendable {
   private let certificatePath: String
   private let keyPath: String
   private let current: Mutex<NIOSSLContext>
+  /// When the files were last looked at: their times and sizes then.
+  private let seen: Mutex<[FileMark?]>
 
   public init(certificatePath: String, keyPath: String) throws(NodeError) {
     self.certificatePath = certificatePath
     self.keyPath = keyPath
+    seen = Mutex([FileMark(certificatePath), FileMark(keyPath)])
     current = Mutex(try Self.load(certificatePath, keyPath))
+  }
+
+  /// Whether the files are others than when this was asked last, or at the start.
+  public func haveChanged() -> Bool {
+    let now = [FileMark(certificatePath), FileMark(keyPath)]
+    return seen.withLock { seen in
+      defer { seen = now }
+      return seen != now && !now.contains(nil)
+    }
   }
 
   /// Reads the files again.
@@ -48,5 +63,23 @@ public final class TLSFiles: Sendable {
     } catch {
       throw .badTLSFile(path: keyPath, reason: "the key does not belong to the certificate in \(certificatePath)")
     }
+  }
+}
+
+/// What tells one state of a file from another.
+private struct FileMark: Hashable {
+  var inode: UInt64
+  var size: Int64
+  var seconds: Int
+  var nanoseconds: Int
+
+  /// `nil` when there is no such file.
+  init?(_ path: String) {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return nil }
+    inode = UInt64(status.st_ino)
+    size = Int64(status.st_size)
+    seconds = Int(status.st_mtim.tv_sec)
+    nanoseconds = Int(status.st_mtim.tv_nsec)
   }
 }
