@@ -70,6 +70,7 @@ struct DWNCommand: AsyncParsableCommand {
     @Flag(name: .customLong("access-log"), help: "Log a line for each message, without what it says.")
     var accessLog = false
     @Flag(help: "Answer /metrics to programs on this machine, for Prometheus.") var metrics = false
+    @Flag(help: "Be as narrow as the newest SDK, and refuse what older clients send.") var strict = false
     @OptionGroup var dids: DIDOptions
     @Flag(name: .shortAndLong, help: "Log more.") var verbose = false
 
@@ -100,6 +101,7 @@ struct DWNCommand: AsyncParsableCommand {
       options.limits.quota = TenantQuota(messages: quotaMessages, bytes: quotaMegabytes << 20)
       options.limits.largestData = largestMegabytes << 20
       options.limits.largestStaging = max(options.limits.largestStaging, options.limits.largestData)
+      options.limits.isStrict = strict
       options.publicURL = publicURL
       if let tlsCertificate, let tlsKey { options.tls = (tlsCertificate, tlsKey) }
       options.requiresTLS = tlsOnly

@@ -72,9 +72,24 @@ public enum NodeRestore {
   /// Checks what was copied, brings it up to date, and lets the feed begin anew.
   private static func begin(_ path: String, backup: String) throws -> Summary {
     let folder = DataFolder(path: DataFolder.path(of: path), largestStaging: 0, random: SystemRandom())
+    let dataFiles = try countFiles(path, folder, backup: backup)
     let pool = try StoreRepair.open(path: path, folder: folder)
     defer { try? DurableDatabase.close(pool) }
     return try pool.write { database in
+      try database.execute(sql: "UPDATE node SET epoch = lower(hex(randomblob(16))), closed_in_order = 1")
+      return Summary(
+        tenants: try Int.fetchOne(database, sql: "SELECT count(*) FROM tenant") ?? 0,
+        messages: try Int.fetchOne(database, sql: "SELECT count(*) FROM message") ?? 0, dataFiles: dataFiles,
+        epoch: try String.fetchOne(database, sql: "SELECT epoch FROM node") ?? "")
+    }
+  }
+
+  /// Every file that a message names has to be there, and whole.
+  private static func countFiles(_ path: String, _ folder: DataFolder, backup: String) throws -> Int {
+    let queue = try DatabaseQueue(path: path)
+    defer { try? queue.close() }
+    return try queue.read { database in
+      guard try database.tableExists("data_file") else { return 0 }
       let files = try Row.fetchCursor(
         database, sql: "SELECT name, data_size FROM data_file JOIN message ON message.id = data_file.message")
       var count = 0
@@ -85,11 +100,7 @@ public enum NodeRestore {
         }
         count += 1
       }
-      try database.execute(sql: "UPDATE node SET epoch = lower(hex(randomblob(16))), closed_in_order = 1")
-      return Summary(
-        tenants: try Int.fetchOne(database, sql: "SELECT count(*) FROM tenant") ?? 0,
-        messages: try Int.fetchOne(database, sql: "SELECT count(*) FROM message") ?? 0, dataFiles: count,
-        epoch: try String.fetchOne(database, sql: "SELECT epoch FROM node") ?? "")
+      return count
     }
   }
 }
