@@ -88,6 +88,13 @@ struct NodeQueries: Sendable {
     return entries
   }
 
+  /// The revocations of a grant. Everybody may read them.
+  func revocations(of grant: RecordID) async throws(Failure) -> [ReplyEntry] {
+    try await all(
+      RecordsFilter(
+        protocolURI: PermissionsProtocol.uri, path: PermissionsProtocol.revocation, parentID: grant), role: nil)
+  }
+
   /// The mesh definition that somebody installed on their own tenant at this node, and signed; `nil` if there is none.
   func definition(installedBy did: DID) async throws(Failure) -> MeshDefinition? {
     let reply = try await send(signer.protocolsQuery(protocolURI: MeshProtocol.uri, at: time), to: did)

@@ -56,6 +56,9 @@ extension DWNControlPlane {
         let expected = await ownRecords(doneAt: index)
         let shown = try await queries(to: index).complete()
         let outcome = await take(shown, .complete)
+        for grant in reader.grants.sorted() {
+          await take(try await queries(to: index).revocations(of: grant), .partial)
+        }
         heads += FetchPlan.heads(in: shown)
         hasKeys = shown.contains { $0.message["descriptor"]?["protocol"]?.string == KeyDeliveryProtocol.uri }
         await republish(expected, unlessIn: shown, at: index)

@@ -34,7 +34,9 @@ extension Ledger {
     for entry in entries {
       guard let element = SignedMessage.element(of: entry.message) else { continue }
       if known[element]?.signed.message.value != entry.message {
-        guard let signed = try? checks.verified(entry.message), signed.author == identity.did else { continue }
+        guard let signed = try? checks.verified(entry.message), signed.author == identity.did,
+          signed.authorGrant == nil
+        else { continue }
         if !log.elements.contains(element) {
           guard Self.concerns(signed, network) else { continue }
           result.foreign = StoredMessage(signed, data: entry.data)

@@ -5,13 +5,16 @@ public import Identity
 /// and 2.7). No other code compares an author with the anchor, so that succession or several owners can be added here.
 public struct Authority: Hashable, Sendable {
   public let anchor: DID
+  /// Whether the owner, or who acts for it by a grant, may write what machines write of themselves (`trust.md` section 8).
+  public let writesForMachines: Bool
 
-  public init(anchor: DID) {
+  public init(anchor: DID, writesForMachines: Bool = false) {
     self.anchor = anchor
+    self.writesForMachines = writesForMachines
   }
 
   public init(_ network: NetworkReference) {
-    self.init(anchor: network.anchor)
+    self.init(anchor: network.anchor, writesForMachines: network.envelope == .v1)
   }
 
   /// Who writes a path.
@@ -38,7 +41,7 @@ public struct Authority: Hashable, Sendable {
   public func mayWrite(_ author: DID, path: ProtocolPath, parentRecipient: DID?) -> Bool {
     switch Authority.writer(of: path) {
     case .owner: isOwner(author)
-    case .recipientOfParent: parentRecipient == author
+    case .recipientOfParent: parentRecipient == author || (writesForMachines && isOwner(author))
     case .nobody: false
     }
   }

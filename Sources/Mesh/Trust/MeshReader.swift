@@ -62,14 +62,15 @@ public struct MeshReader: Sendable {
     for entry in entries { sort(entry, into: &intake, &outcome) }
     for (signed, definition) in intake.definitions {
       judge(signed.message.value, &outcome) { reader throws(Rejection) in
+        try reader.checkGrant(of: signed)
         let isNew = try reader.insert(signed, definition)
         intake.noteShown(signed.element)
         return isNew
       }
     }
     for write in intake.writes.sorted(by: Self.precedes) { place(write, &intake, &outcome, wall: wall) }
-    for (signed, record) in intake.deletes where records.end(record, at: signed.message.timestamp) {
-      outcome.changed = true
+    for (signed, record) in intake.deletes {
+      judge(signed.message.value, &outcome) { reader throws(Rejection) in try reader.end(record, by: signed) }
     }
     while !waiting.isEmpty {
       let changedBefore = intake.placed
@@ -123,6 +124,9 @@ public struct MeshReader: Sendable {
       case .write(let write): intake.writes.append(write)
       case .delete(let signed, let record): intake.deletes.append((signed, record))
       case .definition(let signed, let definition): intake.definitions.append((signed, definition))
+      case .revocation(let signed, let grant):
+        // Kept with what was ended: its id is that of no record of the mesh.
+        if records.end(grant, at: signed.message.timestamp) { outcome.changed = true }
       case .irrelevant: break
       }
     } catch {
@@ -140,6 +144,29 @@ public struct MeshReader: Sendable {
   private mutating func insert(_ signed: SignedMessage, _ definition: MeshDefinition) throws(Rejection) -> Bool {
     guard definition.envelope == network.envelope else { throw Rejection(.envelopeChanged(network.envelope)) }
     return try records.insert(signed, definition)
+  }
+
+  private mutating func end(_ record: RecordID, by signed: SignedMessage) throws(Rejection) -> Bool {
+    if signed.authorGrant != nil {
+      try checkGrant(of: signed)
+      // Whether a delegate may end a record follows from where it stands.
+      guard let initial = records.initials[record] else { throw Rejection(.initialWriteMissing) }
+      try GrantUse(signed, checks.authority).checkDelete(of: initial)
+    }
+    return records.end(record, at: signed.message.timestamp)
+  }
+
+  /// Whether the grant that a delegate's message carries was revoked before the message, as far as is known.
+  private func checkGrant(of signed: SignedMessage) throws(Rejection) {
+    guard let grant = signed.authorGrant?.grant else { return }
+    if let revoked = records.ended[grant.id], revoked <= signed.message.timestamp { throw Rejection(.grantRevoked) }
+  }
+
+  /// The grants by which delegates wrote what is held: whoever fetches asks whether they were revoked.
+  public var grants: Set<RecordID> {
+    var result = Set(records.slots.values.compactMap { $0.last?.write.signed.authorGrant?.grant.id })
+    result.formUnion(records.definitions.compactMap { $0.signed.authorGrant?.grant.id })
+    return result.count <= Self.readLimit ? result : Set(result.sorted().prefix(Self.readLimit))
   }
 
   private mutating func place(
@@ -179,6 +206,7 @@ public struct MeshReader: Sendable {
     let write = checked.write
     let carriesKeys = write.carriesMeshKeys
     if write.deliversMeshKeys, write.recipient != identity.did { return .placed(isNew: false) }
+    try checkGrant(of: write.signed)
     guard let initial = initialWrite(of: checked) else { throw Rejection(.initialWriteMissing) }
     if let member = write.immutableMemberChanged(from: initial) { throw Rejection(.immutableMember(member)) }
     guard let size = sizeLimit(for: write) else { return .waiting }

@@ -16,7 +16,7 @@ extension MeshReader {
       case .write(let write):
         if write.write.isInitial { initials[write.write.recordID] = write.write }
         if write.data != nil { writes.append(write) }
-      case .delete, .irrelevant: continue
+      case .delete, .revocation, .irrelevant: continue
       }
     }
     writes.sort { ($0.write.path.depth, $0.write.timestamp) < ($1.write.path.depth, $1.write.timestamp) }

@@ -17,6 +17,8 @@ struct RecordChecks: Sendable {
     case write(CheckedWrite)
     case delete(SignedMessage, RecordID)
     case definition(SignedMessage, MeshDefinition)
+    /// The anchor took back a grant.
+    case revocation(SignedMessage, of: RecordID)
     /// In order, and of no concern to a reader of this network: a request, an invite, somebody else's key.
     case irrelevant
   }
@@ -51,14 +53,28 @@ struct RecordChecks: Sendable {
       throw Rejection(.beyondBounds)
     }
     do {
-      return try SignedMessage(checking: try Message(json), resolver: OfflineResolver())
-    } catch {
+      let message = try Message(json)
+      guard network.envelope == .v1 else {
+        return try SignedMessage(checking: message, resolver: OfflineResolver())
+      }
+      let claimed = try ClaimedMessage(message, admitting: .everyForm)
+      guard claimed.owner == nil, claimed.attester == nil,
+        claimed.payload.encryptionCID != nil || message.json["encryption"] == nil
+      else { throw Rejection(.notOfTheMesh) }
+      return try SignedMessage(verifying: claimed, resolver: OfflineResolver())
+    } catch let rejection as Rejection {
+      throw rejection
+    } catch let error as DWNError {
       throw Rejection(.malformed(error))
+    } catch {
+      throw Rejection(.notOfTheMesh)
     }
   }
 
   private func checkWrite(_ signed: SignedMessage, _ entry: ReplyEntry) throws(Rejection) -> Checked {
     let write = try self.write(signed)
+    if write.protocolURI == PermissionsProtocol.uri, network.envelope == .v1 { return try checkRevocation(write) }
+    try GrantUse(signed, authority).check(write)
     if write.protocolURI == KeyDeliveryProtocol.uri, network.envelope == .jwe {
       guard try checkDelivery(write) else { return .irrelevant }
     } else if write.path.isControl, network.envelope == .v1 {
@@ -138,8 +154,16 @@ struct RecordChecks: Sendable {
     return EncryptionControl.audience(of: write)?.name.isAudience(of: network.id) ?? false
   }
 
+  /// By it what a delegate signs later counts no more (`trust.md` section 8).
+  private func checkRevocation(_ write: RecordsWrite) throws(Rejection) -> Checked {
+    guard write.path == PermissionsProtocol.revocation, let grant = write.parentID else { return .irrelevant }
+    guard authority.isOwner(write.author), write.signed.authorGrant == nil else { throw Rejection(.onlyOwnerEnds) }
+    return .revocation(write.signed, of: grant)
+  }
+
   private func checkDefinition(_ signed: SignedMessage) throws(Rejection) -> Checked {
     guard authority.mayConfigure(signed.author) else { throw Rejection(.onlyOwnerConfigures) }
+    try GrantUse(signed, authority).checkConfigure()
     guard signed.payload.protocolRole == nil else { throw Rejection(.roleInSignature) }
     let json = signed.message.descriptor["definition"]
     switch json?["protocol"]?.string {

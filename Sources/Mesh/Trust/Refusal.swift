@@ -18,6 +18,9 @@ public enum RefusalReason: Hashable, Sendable, CustomStringConvertible {
   case wrongPlace
   case notTheAuthor(Authority.Writer)
   case onlyOwnerEnds
+  /// The grant by which a delegate signed it does not cover it.
+  case grantRefused(DWNError)
+  case grantRevoked
   case onlyOwnerConfigures
   case onlyOwnerDelivers
   /// A later write without its initial write.
@@ -60,6 +63,8 @@ public enum RefusalReason: Hashable, Sendable, CustomStringConvertible {
     case .notTheAuthor(.owner): "only the anchor may write it"
     case .notTheAuthor(.recipientOfParent): "only the recipient of the node record above may write it"
     case .notTheAuthor(.nobody): "nothing is taken from this path"
+    case .grantRefused(let error): error.description
+    case .grantRevoked: "the grant by which a delegate signed it was revoked before"
     case .onlyOwnerEnds: "only the anchor may end it"
     case .onlyOwnerConfigures: "only the tenant configures its protocols"
     case .onlyOwnerDelivers: "keys come from the anchor alone"
