@@ -143,7 +143,7 @@ let package = Package(
         .nioSSL, .log,
       ]),
     tests("MeshTests", ["Mesh", "DWN", "Identity", "Cryptography", "Wire"]),
-    tests("ControlTests", ["Control", "Mesh", "Netmap", "DWN", "Identity", "Cryptography", "Wire", .log]),
+    tests("ControlTests", ["Control", "Mesh", "Netmap", "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .log]),
     tests("WireGuardTests", ["WireGuard", "Cryptography", "Wire"]),
     tests("TraversalTests", ["Traversal", "Cryptography", "Wire"]),
     tests(

@@ -1,8 +1,10 @@
 public import DWN
+public import DWNClient
 public import Identity
 public import Logging
 public import Mesh
 public import Netmap
+import Synchronization
 public import Wire
 
 /// The control plane of a mesh whose records lie on nodes of the DWN kind: it watches them, believes what `MeshReader` accepts,
@@ -16,10 +18,12 @@ public actor DWNControlPlane: ControlPlane {
     public var network: NetworkReference
     public var identity: MachineIdentity
     /// Nodes that have the anchor's tenant, best first; the embedded one before all others. Everything is published to all of
-    /// them. A member polls the first that answers, the anchor polls all.
+    /// them. A member follows the first that answers, the anchor follows all.
     public var endpoints: [any DWNEndpoint]
     /// What this machine tells the others of itself.
     public var nodeInfo: NodeInfoRecord
+    /// Makes an endpoint of a URL that the network's record names. `nil`: the endpoints above are all there are.
+    public var dial: (@Sendable (EndpointURL) -> any DWNEndpoint)?
 
     public init(
       network: NetworkReference, identity: MachineIdentity, endpoints: [any DWNEndpoint], nodeInfo: NodeInfoRecord
@@ -37,11 +41,15 @@ public actor DWNControlPlane: ControlPlane {
     case fetch(Int)
     /// Publishing to one endpoint.
     case publish(Int)
+    /// Being told by one endpoint.
+    case follow(Int, LiveTopic)
     /// What follows from the passing of time: expiries, own records, and what the anchor has to renew.
     case upkeep
   }
 
   public nonisolated let netmaps: AsyncStream<Netmap>
+  /// The URLs of the endpoints in use, best first, whenever they become others: to be kept for the next start. For one reader.
+  public nonisolated let endpointURLs: AsyncStream<[String]>
 
   nonisolated let configuration: Configuration
   nonisolated let keeper: LedgerKeeper
@@ -49,12 +57,24 @@ public actor DWNControlPlane: ControlPlane {
   nonisolated let random: any RandomSource
   nonisolated let logger: Logger
   private nonisolated let netmapSink: AsyncStream<Netmap>.Continuation
-  private nonisolated let wakeups: [Job: Wakeup]
+  nonisolated let endpointSink: AsyncStream<[String]>.Continuation
+  private nonisolated let wakeups = Mutex<[Job: Wakeup]>([:])
+  private nonisolated let newJobs: AsyncStream<Job>
+  private nonisolated let jobSink: AsyncStream<Job>.Continuation
+
+  private(set) var endpoints: [any DWNEndpoint] = []
+  /// The newest of `endpointURLs`.
+  var told: [String] = []
 
   // Reading
   var reader: MeshReader
-  var plans: [PollPlan]
+  var plans: [PollPlan] = []
   var choice: EndpointChoice
+  var live: [LiveLines] = []
+  /// The subscriptions that are open.
+  var sources: [Job: any SubscriptionSource] = [:]
+  /// Rises with everything that is taken: what was asked for before that may have been overtaken.
+  var taken: UInt64 = 0
   /// By which right records are read: that of a node, or of a member.
   var role: ProtocolPath = MeshProtocol.node
   private(set) var view: MeshView?
@@ -62,7 +82,7 @@ public actor DWNControlPlane: ControlPlane {
   private(set) var lastNetmap: Netmap?
 
   // Writing
-  var lines: [PublicationLine]
+  var lines: [PublicationLine] = []
   var publication: PublicationSchedule
   var localAddresses: [SocketAddress]?
 
@@ -89,16 +109,13 @@ public actor DWNControlPlane: ControlPlane {
     self.random = random
     self.logger = logger
     (netmaps, netmapSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
-    let now = clock.now()
-    let count = configuration.endpoints.count
-    let isAnchor = configuration.identity.did == configuration.network.anchor
+    (endpointURLs, endpointSink) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+    (newJobs, jobSink) = AsyncStream.makeStream()
     reader = MeshReader(network: configuration.network, identity: configuration.identity, stored: stored)
-    plans = (0..<count).map { PollPlan(startedAt: now, isStandby: !isAnchor && $0 > 0) }
-    choice = EndpointChoice(count: count)
-    lines = Array(repeating: PublicationLine(), count: count)
-    publication = PublicationSchedule(now: now)
-    let jobs = (0..<count).flatMap { [Job.fetch($0), .publish($0)] } + [.upkeep]
-    wakeups = Dictionary(uniqueKeysWithValues: jobs.map { ($0, Wakeup()) })
+    choice = EndpointChoice(count: 0)
+    publication = PublicationSchedule(now: clock.now())
+    begin(.upkeep)
+    for endpoint in configuration.endpoints { add(endpoint, cursors: stored.cursors) }
     translate()
     // Without heads to say so, the ledger says that what the anchor wrote is all there is.
     await take(
@@ -110,19 +127,41 @@ public actor DWNControlPlane: ControlPlane {
 
   /// Works until the task is cancelled. To be called once.
   public func run() async {
-    await withTaskGroup(of: Void.self) { group in
-      for job in jobs {
+    await withDiscardingTaskGroup { group in
+      for await job in newJobs {
         group.addTask { await self.repeatedly(job) }
       }
-      for index in configuration.endpoints.indices {
-        group.addTask { await self.followHints(from: index) }
-      }
-      await group.waitForAll()
     }
     netmapSink.finish()
+    endpointSink.finish()
   }
 
-  nonisolated var jobs: [Job] { Array(wakeups.keys) }
+  private func begin(_ job: Job) {
+    wakeups.withLock { $0[job] = Wakeup() }
+    jobSink.yield(job)
+  }
+
+  /// Takes up work with one more endpoint.
+  func add(_ endpoint: any DWNEndpoint, cursors: [SubscriptionPlace: ProgressToken] = [:]) {
+    let now = clock.now()
+    let index = endpoints.count
+    let isFirst = isAnchor || index == 0
+    let topics = LiveTopic.all(isAnchor: isAnchor, envelope: network.envelope)
+    var remembered: [LiveTopic: ProgressToken] = [:]
+    for topic in topics {
+      remembered[topic] = cursors[SubscriptionPlace(endpoint: endpoint.name, topic: topic.name)]
+    }
+    endpoints.append(endpoint)
+    choice.add()
+    plans.append(PollPlan(startedAt: now, isStandby: !isFirst))
+    lines.append(PublicationLine())
+    live.append(
+      LiveLines(
+        topics, first: .first(isAnchor: isAnchor), remembered: remembered, isWanted: isFirst, at: now))
+    begin(.fetch(index))
+    begin(.publish(index))
+    for topic in topics { begin(.follow(index, topic)) }
+  }
 
   private nonisolated func repeatedly(_ job: Job) async {
     while !Task.isCancelled {
@@ -130,22 +169,17 @@ public actor DWNControlPlane: ControlPlane {
       if let deadline, deadline <= clock.now() {
         await perform(job)
       } else {
-        await wakeups[job]?.wait(until: deadline, on: clock)
+        await wakeups.withLock { $0[job] }?.wait(until: deadline, on: clock)
       }
-    }
-  }
-
-  private nonisolated func followHints(from index: Int) async {
-    for await hint in configuration.endpoints[index].changes(tenant: network.anchor) {
-      await follow(hint, from: index)
     }
   }
 
   /// When a job has to be performed; `nil`: not before it is woken.
   func deadline(of job: Job) async -> Instant? {
     switch job {
-    case .fetch(let index): plans[index].deadline
-    case .publish(let index): lines[index].deadline
+    case .fetch(let index): choice.retired.contains(index) ? nil : plans[index].deadline
+    case .publish(let index): choice.retired.contains(index) ? nil : lines[index].deadline
+    case .follow(let index, let topic): live[index].deadline(of: topic)
     case .upkeep: await upkeepDeadline()
     }
   }
@@ -154,19 +188,20 @@ public actor DWNControlPlane: ControlPlane {
     switch job {
     case .fetch(let index): await fetch(index)
     case .publish(let index): await publish(to: index)
+    case .follow(let index, let topic): await follow(index, topic)
     case .upkeep: await upkeep()
     }
   }
 
   /// Ends a job's wait, so that its deadline is looked at again.
-  nonisolated func wake(_ job: Job) { wakeups[job]?.signal() }
+  nonisolated func wake(_ job: Job) { wakeups.withLock { $0[job] }?.signal() }
 
   // MARK: - What others tell
 
   public func setLocalEndpoints(_ addresses: [SocketAddress]) {
     guard addresses != localAddresses else { return }
     if let before = localAddresses, Set(before.map(\.ip)) != Set(addresses.map(\.ip)) {
-      for endpoint in configuration.endpoints { endpoint.hostAddressesChanged() }
+      for endpoint in endpoints { endpoint.hostAddressesChanged() }
     }
     localAddresses = addresses
     publication.changed(at: clock.now())
@@ -181,15 +216,6 @@ public actor DWNControlPlane: ControlPlane {
       wake(.fetch(index))
       resume(publishingTo: index)
     }
-  }
-
-  private func follow(_ hint: ChangeHint, from index: Int) {
-    guard hint.protocolURI == MeshProtocol.uri || hint.protocolURI == KeyDeliveryProtocol.uri else { return }
-    // What nodes write of themselves, and keys, come with a poll; all else is worth a look at everything, except for the anchor,
-    // who wrote it.
-    let isPartial = isAnchor || hint.path.map { MeshProtocol.nodePaths.contains($0.parent ?? $0) } ?? false
-    plans[index].hinted(isPartial ? .recent : .complete, at: clock.now())
-    wake(.fetch(index))
   }
 
   /// The ledger has something new: it counts here at once, and goes out at once.
@@ -212,6 +238,7 @@ public actor DWNControlPlane: ControlPlane {
   func translate() {
     view = reader.view(at: clock.wallTime())
     guard let view else { return }
+    reviseEndpoints()
     if let netmap = NetmapTranslator.netmap(of: view) {
       emit(netmap)
     } else if var last = lastNetmap {

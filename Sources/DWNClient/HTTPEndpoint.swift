@@ -3,10 +3,12 @@ public import DWN
 public import Identity
 import NIOCore
 import NIOHTTP1
+import Synchronization
 public import Wire
 
 /// A node that is reached over HTTP: each message is one request with the message in the header `dwn-request` and its data as
-/// the body. Subscriptions go over one WebSocket beside it.
+/// the body, or with both in the body where the message is long and the node says that it takes that. Subscriptions go over one
+/// WebSocket beside it.
 ///
 /// A request that found a dead connection, or a node that is busy for a moment, is sent again with the same bytes (`Resending` says
 /// when). What comes back is bounded, and read as what a stranger says.
@@ -37,7 +39,8 @@ public final class HTTPEndpoint: DWNEndpoint {
   private let connections: ConnectionPool
   private let socket: SharedSocket
   private let limits: Limits
-  private let random: any RandomSource
+  private let takesBodies = Mutex<Bool?>(nil)
+  let random: any RandomSource
 
   public var name: String { url.text }
 
@@ -64,10 +67,17 @@ public final class HTTPEndpoint: DWNEndpoint {
     let call = JSONRPCCall(id: Hex.encode(random.bytes(8)), tenant: tenant, message: message)
     var request = HTTPClientRequest(url: url.text + "/")
     request.method = .POST
-    request.headers.add(name: "content-type", value: "application/octet-stream")
     request.headers.add(name: "accept", value: "application/json, application/octet-stream")
-    request.headers.add(name: "dwn-request", value: call.json.asciiText)
-    if let data, !data.isEmpty { request.body = .bytes(data, length: .known(Int64(data.count))) }
+    let header = call.json.asciiText
+    if header.utf8.count > Self.longHeader, await takesWholeBodies() {
+      let body = call.wholeBody(with: data)
+      request.headers.add(name: "content-type", value: JSONRPCCall.wholeBodyType)
+      request.body = .bytes(body, length: .known(Int64(body.count)))
+    } else {
+      request.headers.add(name: "content-type", value: "application/octet-stream")
+      request.headers.add(name: "dwn-request", value: header)
+      if let data, !data.isEmpty { request.body = .bytes(data, length: .known(Int64(data.count))) }
+    }
     return try await answered(request) { answer throws(EndpointError) in
       try answer.reply(to: call, from: name, now: WallTime.now())
     }
@@ -83,6 +93,17 @@ public final class HTTPEndpoint: DWNEndpoint {
   /// No hints come over plain HTTP: the stream stays silent until it is cancelled.
   public func changes(tenant: DID) -> AsyncStream<ChangeHint> {
     AsyncStream { _ in }
+  }
+
+  /// Servers stop reading headers somewhere after this many bytes.
+  private static let longHeader = 12 << 10
+
+  /// What the node said of itself, asked once. A node that says nothing takes headers.
+  private func takesWholeBodies() async -> Bool {
+    if let known = takesBodies.withLock({ $0 }) { return known }
+    guard let information = try? await information() else { return false }
+    takesBodies.withLock { $0 = information.takesWholeBodies }
+    return information.takesWholeBodies
   }
 
   /// What the node says of itself.
@@ -102,7 +123,7 @@ public final class HTTPEndpoint: DWNEndpoint {
   // MARK: - Requests
 
   /// Sends a request, again where that helps, and reads the answer.
-  private func answered<Value: Sendable>(
+  func answered<Value: Sendable>(
     _ request: HTTPClientRequest, _ read: (JSONRPCAnswer) throws(EndpointError) -> Value
   ) async throws(EndpointError) -> Value {
     let start = Instant.now()

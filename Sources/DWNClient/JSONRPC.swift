@@ -16,6 +16,25 @@ struct JSONRPCCall {
   }
 }
 
+extension JSONRPCCall {
+  static let wholeBodyType = "application/vnd.enbox.dwn-rpc; version=1"
+
+  /// Call and data in one body (`dwn-server.md` 11.1).
+  ///
+  /// | bytes | |
+  /// |---|---|
+  /// | 1 | 1: data follows; else 0 |
+  /// | 4 | length of the call, most significant first |
+  /// | … | the call, JSON in UTF-8 |
+  /// | … | the data |
+  func wholeBody(with data: [UInt8]?) -> [UInt8] {
+    let text = json.encoded
+    let length = UInt32(text.count)
+    let head = [data == nil ? 0 : 1] + (0..<4).map { UInt8(truncatingIfNeeded: length >> (24 - 8 * $0)) }
+    return head + text + (data ?? [])
+  }
+}
+
 /// What came back over HTTP for one call. The reply is in the header `dwn-response`, and then the body is data; or it is the
 /// body.
 struct JSONRPCAnswer {

@@ -99,6 +99,11 @@ struct SQLiteMeshStoreTests {
       if pick(3) == 0 {
         verified.accepted = StoredAcceptance(head: name(5), acceptedAt: WallTime(microseconds: Int64(pick(1000))))
       }
+      if pick(3) == 0 {
+        let place = SubscriptionPlace(endpoint: name(2), topic: name(3))
+        let token = ProgressToken(streamID: "s", epoch: name(2), position: FeedPosition(UInt64(pick(1000))))
+        verified.cursors[place] = token
+      }
       change.verified[network] = verified
       return change
     }

@@ -12,7 +12,7 @@ import Wire
 @Suite("A node that lies")
 struct LyingNodeTests {
   /// A member's netmap must never hold anything that was not so, and never again what has ended.
-  private final class Witness {
+  final class Witness {
     let world: World
     var addresses: [X25519PublicKey: [IPPrefix]] = [:]
     var endpoints: [X25519PublicKey: Set<SocketAddress>] = [:]

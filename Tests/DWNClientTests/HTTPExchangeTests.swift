@@ -22,6 +22,33 @@ struct HTTPExchangeTests {
     try await node.stop()
   }
 
+  @Test(
+    "a message that is too long for a header goes into the body, where the node takes that; else it stays in the header"
+  )
+  func longMessages() async throws {
+    let message: JSONValue = ["text": .string(String(repeating: "x", count: 20_000))]
+    for takesBodies in [true, false] {
+      let node = try await ScriptedNode.start([
+        .body(200, takesBodies ? #"{"httpRpcFraming":["body-v1"]}"# : "{}"), .reply(202), .reply(202), .reply(202),
+      ])
+      let endpoint = HTTPEndpoint(try node.url)
+      for _ in 0..<2 { _ = try? await endpoint.process(tenant: Self.tenant, message: message, data: [7, 8]) }
+      _ = try? await endpoint.process(tenant: Self.tenant, message: ["a": 1], data: nil)
+      let requests = node.requests
+      #expect(requests.count == 4)
+      #expect(requests.map(\.message.isEmpty) == [true, takesBodies, takesBodies, false])
+      if takesBodies {
+        let body = requests[1].body
+        #expect(body[0] == 1 && body.suffix(2) == [7, 8])
+        let length = body[1..<5].reduce(0) { $0 << 8 | Int($1) }
+        #expect(try JSONValue(parsing: Array(body[5..<5 + length]))["params"]?["message"] == message)
+        #expect(body.count == 5 + length + 2)
+      }
+      await endpoint.shutdown()
+      try await node.stop()
+    }
+  }
+
   @Test("a gateway's 503 is asked again; a node that stays busy is unreachable after four attempts")
   func busy() async throws {
     let node = try await ScriptedNode.start([.status(503), .reply(200)])

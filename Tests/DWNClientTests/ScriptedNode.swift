@@ -18,6 +18,8 @@ final class ScriptedNode: Sendable {
   }
 
   struct Request: Sendable {
+    /// Method and path.
+    var line: String
     var message: String
     var body: [UInt8]
   }
@@ -70,7 +72,7 @@ final class ScriptedNode: Sendable {
     typealias OutboundOut = HTTPServerResponsePart
 
     private let node: ScriptedNode
-    private var request = Request(message: "", body: [])
+    private var request = Request(line: "", message: "", body: [])
 
     init(_ node: ScriptedNode) {
       self.node = node
@@ -78,7 +80,9 @@ final class ScriptedNode: Sendable {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
       switch unwrapInboundIn(data) {
-      case .head(let head): request = Request(message: head.headers.first(name: "dwn-request") ?? "", body: [])
+      case .head(let head):
+        request = Request(
+          line: "\(head.method) \(head.uri)", message: head.headers.first(name: "dwn-request") ?? "", body: [])
       case .body(let bytes): request.body += Array(bytes.readableBytesView)
       case .end:
         // A call has an id of its own, and its repetitions have the same one.

@@ -37,9 +37,11 @@ struct MeshSession: Sendable {
   func controlPlane(
     _ network: NetworkState, endpoints: [any DWNEndpoint], logger: Logger
   ) async throws -> DWNControlPlane {
-    let configuration = DWNControlPlane.Configuration(
+    var configuration = DWNControlPlane.Configuration(
       network: network.reference, identity: identity, endpoints: endpoints,
       nodeInfo: NodeInfoRecord(hostname: Self.hostname, os: "linux"))
+    // A machine whose own node holds the records needs no other.
+    if !network.embedsNode { configuration.dial = { url in HTTPEndpoint(url) } }
     let stored = try await store.load().networks[NetworkID(network.networkID)] ?? StoredNetwork()
     return await DWNControlPlane(configuration, stored: stored, keeper: keeper, logger: logger)
   }

@@ -20,7 +20,7 @@ public actor Daemon {
   private let identity: MachineIdentity
   private let logger: Logger
   private let session: MeshSession
-  private let network: NetworkState
+  private var network: NetworkState
   private let node: EmbeddedNode?
   /// Whose records the embedded node keeps.
   private let tenants: TenantList
@@ -177,6 +177,7 @@ public actor Daemon {
       group.addTask { await control.run() }
       group.addTask { await self.applyNetmaps() }
       group.addTask { await self.followEngine() }
+      group.addTask { await self.followEndpoints() }
       group.addTask { await self.announceReadiness(isCreated: isCreated, report, onEvent) }
       await stop.wait()
       onEvent(.stopping)
@@ -200,6 +201,16 @@ public actor Daemon {
       } catch {
         routingError = "\(error)"
         logger.error("the netmap cannot be applied", metadata: ["reason": "\(error)"])
+      }
+    }
+  }
+
+  /// Keeps what the anchor's record says about where its nodes are, so that the next start finds them.
+  private func followEndpoints() async {
+    for await urls in control.endpointURLs where urls != network.endpoints {
+      network.endpoints = urls
+      do { try directory.save(network) } catch {
+        logger.warning("the endpoints cannot be kept", metadata: ["reason": "\(error)"])
       }
     }
   }

@@ -136,6 +136,7 @@ struct StatusJSON {
     object["lastError"] = snapshot.lastError.map { .string($0) }
     object["consecutiveFailures"] = .integer(Int64(snapshot.consecutiveFailures))
     object["state"] = .string(snapshot.state.rawValue)
+    object["updates"] = .string(snapshot.isFollowing ? "live" : "polled")
     return .object(object)
   }
 

@@ -43,6 +43,12 @@ final class SQLiteMeshStore: MeshStore {
         guard let record = RecordID(row["record"] as String) else { throw Self.corrupt("ended") }
         mesh.networks[try Self.network(row), default: StoredNetwork()].ended[record] = Self.time(row["stamp"])
       }
+      for row in try Row.fetchAll(db, sql: "SELECT * FROM cursor") {
+        let json = try? JSONValue(parsing: row["token"] as String)
+        guard let token = json.flatMap({ ProgressToken($0) }) else { throw Self.corrupt("cursor") }
+        let place = SubscriptionPlace(endpoint: row["endpoint"], topic: row["topic"])
+        mesh.networks[try Self.network(row), default: StoredNetwork()].cursors[place] = token
+      }
       for row in try Row.fetchAll(db, sql: "SELECT * FROM accepted") {
         mesh.networks[try Self.network(row), default: StoredNetwork()].accepted = StoredAcceptance(
           head: row["head"], acceptedAt: Self.time(row["acceptedAt"]))
@@ -103,6 +109,11 @@ final class SQLiteMeshStore: MeshStore {
         sql: "INSERT OR REPLACE INTO accepted (network, head, acceptedAt) VALUES (?, ?, ?)",
         arguments: [network.text, accepted.head, accepted.acceptedAt.microseconds])
     }
+    for (place, cursor) in change.cursors {
+      try db.execute(
+        sql: "INSERT OR REPLACE INTO cursor (network, endpoint, topic, token) VALUES (?, ?, ?, ?)",
+        arguments: [network.text, place.endpoint, place.topic, String(decoding: cursor.json.encoded, as: UTF8.self)])
+    }
   }
 
   private static let schema = [
@@ -120,7 +131,13 @@ final class SQLiteMeshStore: MeshStore {
         CREATE TABLE ended (
           network TEXT NOT NULL, record TEXT NOT NULL, stamp INTEGER NOT NULL, PRIMARY KEY (network, record));
         CREATE TABLE accepted (network TEXT PRIMARY KEY, head TEXT NOT NULL, acceptedAt INTEGER NOT NULL);
-        """)
+        """),
+    DurableDatabase.SchemaStep(
+      sql: """
+        CREATE TABLE cursor (
+          network TEXT NOT NULL, endpoint TEXT NOT NULL, topic TEXT NOT NULL, token TEXT NOT NULL,
+          PRIMARY KEY (network, endpoint, topic));
+        """),
   ]
 
   // MARK: Rows

@@ -9,11 +9,13 @@ import Wire
 extension DWNControlPlane {
   func watch(_ index: Int, _ extent: PollPlan.Extent) async throws(NodeQueries.Failure) -> PollPlan.Outcome {
     let queries = queries(to: index)
+    let before = taken
     switch extent {
+    case .definition: break
     case .recent:
       let since = WallTime.recentlyUpdated(newestSeen: view?.newestStamp, now: clock.wallTime())
-      await takeOthers(
-        try await queries.together(FetchPlan.ownRecords(withMembers: true).map { .path($0, since: since) }))
+      let shown = try await queries.together(FetchPlan.ownRecords(withMembers: true).map { .path($0, since: since) })
+      await take(others(among: shown), .partial, isOvertaken: taken != before)
     case .complete:
       let hasHeads = network.envelope.hasHeads
       let paths =
@@ -23,7 +25,7 @@ extension DWNControlPlane {
       let shown = try await queries.together(
         [.network, .allDefinitions, .allDeliveries] + (hasHeads ? [] : [.audiences])
           + paths.map { .path($0, since: nil) })
-      await takeOthers(shown)
+      await take(others(among: shown), .partial, isOvertaken: taken != before)
       await audit(shown, Set(paths + keyPaths + [MeshProtocol.network]), index)
     }
     if !network.envelope.hasHeads { try await deliverKeys(queries) }
@@ -51,7 +53,7 @@ extension DWNControlPlane {
   /// The mesh definition that a machine installed on its own tenant, at the first endpoint that shows one: by it keys of encryption v1
   /// are delivered.
   public func definitions(installedBy did: DID) async -> [DID: MeshDefinition] {
-    for index in configuration.endpoints.indices {
+    for index in endpoints.indices {
       if let found = try? await queries(to: index).definition(installedBy: did), found.envelope == .v1 {
         return [did: found]
       }
@@ -62,15 +64,14 @@ extension DWNControlPlane {
   /// Machines whose definitions are asked for in one look.
   private static let deliveryLimit = 64
 
-  /// Offers the reader nothing but what others may have written: its own writing it knows from the ledger.
-  private func takeOthers(_ shown: [ReplyEntry]) async {
+  /// Nothing but what others may have written is offered to the reader: its own writing the anchor knows from the ledger.
+  func others(among shown: [ReplyEntry]) -> [ReplyEntry] {
     let own = configuration.identity.did
     let paths = Set(FetchPlan.ownRecords(withMembers: true).map(\.text))
-    let others = shown.filter { entry in
+    return shown.filter { entry in
       let path = entry.message["descriptor"]?["protocolPath"]?.string
       return path.map(paths.contains) ?? false && !isOwn(entry, own)
     }
-    if !others.isEmpty { await take(others, .partial) }
   }
 
   /// Whether the record stands below this machine's own node record.
@@ -80,7 +81,7 @@ extension DWNControlPlane {
   }
 
   private func audit(_ shown: [ReplyEntry], _ paths: Set<ProtocolPath>, _ index: Int) async {
-    let name = configuration.endpoints[index].name
+    let name = endpoints[index].name
     do {
       let audit = try await keeper.audit(
         shown, of: network.id, complete: paths, includesDefinitions: true, at: name)

@@ -1,17 +1,29 @@
-/// Which of several endpoints is polled: the first, unless it fails or is behind the others. They are often one node under several addresses, so that
-/// polling all of them would ask it the same several times.
+/// Which of several endpoints is followed: the first, unless it fails or is behind the others. They are often one node under several
+/// addresses, so that following all of them would ask it the same several times.
 struct EndpointChoice: Hashable, Sendable {
-  let count: Int
+  private(set) var count: Int
   private(set) var preferred = 0
   /// Whether all have failed since one of them answered: time to wait before the next attempt.
   private(set) var hasStartedOver = false
   private var failed: Set<Int> = []
+  /// Those that are not to be asked.
+  private(set) var retired: Set<Int> = []
 
   init(count: Int) {
     self.count = count
   }
 
+  /// There is one more, behind the others.
+  mutating func add() { count += 1 }
+
+  /// One is not to be asked any more, or again after all. The preferred one stays.
+  mutating func retire(_ index: Int, _ isRetired: Bool) {
+    guard index != preferred else { return }
+    if isRetired { retired.insert(index) } else { retired.remove(index) }
+  }
+
   mutating func succeeded(_ index: Int) {
+    guard !retired.contains(index) else { return }
     failed.remove(index)
     hasStartedOver = false
     if index < preferred || failed.contains(preferred) { preferred = index }
@@ -19,10 +31,10 @@ struct EndpointChoice: Hashable, Sendable {
 
   mutating func failed(_ index: Int) {
     failed.insert(index)
-    hasStartedOver = failed.count == count
+    hasStartedOver = failed.union(retired).count == count
     if hasStartedOver { failed = [] }
     if index == preferred || hasStartedOver {
-      preferred = (0..<count).first { !failed.contains($0) } ?? 0
+      preferred = (0..<count).first { !failed.contains($0) && !retired.contains($0) } ?? 0
     }
   }
 }

@@ -3,12 +3,15 @@ import Wire
 /// When one endpoint is asked again, and for how much: a value without I/O.
 ///
 /// Every 2 s in a daemon's first minute and for a minute after each change, every 10 s otherwise; everything at least every five
-/// minutes, and in steps that double from 0.2 s to 10 s as long as what is shown does not match its head.
+/// minutes, and in steps that double from 0.2 s to 10 s as long as what is shown does not match its head. While the endpoint tells
+/// every change by itself, it is asked once a minute for safety.
 struct PollPlan: Hashable, Sendable {
   /// How much is asked for.
   enum Extent: Hashable, Sendable {
     /// Head, context key, and the nodes' own records by the date of their update.
     case recent
+    /// The definition, of whose change nobody is told: a head was told that covers something else than what is held.
+    case definition
     /// Everything the head covers, and everything beside it.
     case complete
   }
@@ -29,6 +32,9 @@ struct PollPlan: Hashable, Sendable {
 
   static let quickInterval: Duration = .seconds(2)
   static let calmInterval: Duration = .seconds(10)
+  static let followedInterval: Duration = .seconds(60)
+  /// A head and what it covers are told side by side: how long the one waits for the other.
+  static let reunion: Duration = .milliseconds(100)
   static let quickPeriod: Duration = .seconds(60)
   static let completeInterval: Duration = .seconds(300)
   static let firstRetry: Duration = .milliseconds(200)
@@ -38,6 +44,9 @@ struct PollPlan: Hashable, Sendable {
 
   /// Whether this endpoint is polled, or only asked now and then since another one answers.
   private(set) var isStandby: Bool
+  /// Whether it tells every change by itself.
+  private(set) var isFollowed = false
+  private var definitionAt: Instant?
   private var quickUntil: Instant
   private var nextAt: Instant
   private var completeAt: Instant
@@ -52,15 +61,40 @@ struct PollPlan: Hashable, Sendable {
   }
 
   /// When to ask next.
-  var deadline: Instant { min(nextAt, completeAt) }
+  var deadline: Instant { min(nextAt, completeAt, definitionAt ?? nextAt) }
 
   /// What to ask for when the deadline has come.
-  func extent(at now: Instant) -> Extent { completeAt <= now ? .complete : .recent }
+  func extent(at now: Instant) -> Extent {
+    if completeAt <= now { return .complete }
+    return definitionAt.map { $0 <= now } ?? false ? .definition : .recent
+  }
 
   /// Something of the mesh changed, here or there: others are likely to change too.
   mutating func changed(at now: Instant) {
     quickUntil = now + Self.quickPeriod
-    if !isStandby { nextAt = min(nextAt, now + Self.quickInterval) }
+    if !isStandby, !isFollowed { nextAt = min(nextAt, now + Self.quickInterval) }
+  }
+
+  /// From now on the endpoint tells every change by itself.
+  mutating func followed(at now: Instant) {
+    isFollowed = true
+    nextAt = now + Self.followedInterval
+  }
+
+  /// It does so no longer.
+  mutating func unfollowed(at now: Instant) {
+    guard isFollowed else { return }
+    isFollowed = false
+    if !isStandby { nextAt = min(nextAt, now + interval(at: now)) }
+  }
+
+  /// A head was told, and what is held is not what it covers.
+  mutating func headDiffers(at now: Instant) {
+    definitionAt = definitionAt ?? now + Self.reunion
+  }
+
+  private func interval(at now: Instant) -> Duration {
+    isFollowed ? Self.followedInterval : now < quickUntil ? Self.quickInterval : Self.calmInterval
   }
 
   /// Somebody has reason to believe that there is something new: ask at once.
@@ -87,8 +121,10 @@ struct PollPlan: Hashable, Sendable {
 
   /// A fetch of this extent has come to its end. `jitter` spreads many daemons: 0 to 1, half of it being none.
   mutating func finished(_ extent: Extent, _ outcome: Outcome, at now: Instant, jitter: Double = 0.5) {
-    let usual = (now < quickUntil ? Self.quickInterval : Self.calmInterval) * (0.9 + 0.2 * jitter)
+    let usual = interval(at: now) * (0.9 + 0.2 * jitter)
+    definitionAt = nil
     switch outcome {
+    case .settled where extent == .definition, .outdated where extent == .definition: retry = nil
     case .settled, .outdated:
       retry = nil
       if extent == .complete { completeAt = now + Self.completeInterval }

@@ -18,7 +18,9 @@ extension DWNControlPlane {
       result = .failed(retryAfter: noteFailure(error, from: index))
     }
     let now = clock.now()
-    plans[index].finished(extent, result, at: now, jitter: Double(random.uint32()) / Double(UInt32.max))
+    plans[index].finished(extent, result, at: now, jitter: jitter)
+    // Where this machine may read it may be told by now, too.
+    if extent == .complete, result == .settled { restartFollowing(index) }
     if !isAnchor { choose(after: result, of: index, at: now) }
     if case .mismatch = result, reader.mismatch?.attempts == 1 {
       for other in plans.indices where other != index {
@@ -30,7 +32,7 @@ extension DWNControlPlane {
 
   func queries(to index: Int) -> NodeQueries {
     NodeQueries(
-      endpoint: configuration.endpoints[index], network: network, signer: MessageSigner(configuration.identity),
+      endpoint: endpoints[index], network: network, signer: MessageSigner(configuration.identity),
       role: isAnchor ? nil : role, time: clock.wallTime())
   }
 
@@ -40,11 +42,13 @@ extension DWNControlPlane {
     // Keys come before the head that admits: who has been handed some asks again soon.
     var hasKeys = false
     var heads: [HeadRecord] = []
+    var before = taken
     do {
+      if extent == .definition { return try await askForDefinition(index) }
       if extent == .recent {
         let since = WallTime.recentlyUpdated(newestSeen: view?.newestStamp, now: clock.wallTime())
         let recent = try await queries(to: index).recent(since: since, withMembers: hasMembers)
-        await take(recent.shown, .partial)
+        await take(recent.shown, .partial, isOvertaken: taken != before)
         heads += FetchPlan.heads(in: recent.shown)
         if !recent.isAdmitted {
           try await askWithoutRole(index)
@@ -54,8 +58,9 @@ extension DWNControlPlane {
       // What is asked for in parts shows that there is something new; whole, it can be accepted.
       if extent == .complete || reader.mismatch != nil || !reader.hasAccepted {
         let expected = await ownRecords(doneAt: index)
+        before = taken
         let shown = try await queries(to: index).complete()
-        let outcome = await take(shown, .complete)
+        let outcome = await take(shown, .complete, isOvertaken: taken != before)
         for grant in reader.grants.sorted() {
           await take(try await queries(to: index).revocations(of: grant), .partial)
         }
@@ -73,6 +78,16 @@ extension DWNControlPlane {
     guard let accepted = reader.acceptedHead else { return hasKeys ? .mismatch : .nothing }
     // What it claims is enough: a head that was made up gains a node nothing but to be asked on.
     return heads.contains { $0.seq >= accepted.seq } ? .settled : .outdated
+  }
+
+  /// A head was told that covers something else than what is held. Of a changed definition nobody is told; if it is not that,
+  /// everything is asked for.
+  private func askForDefinition(_ index: Int) async throws(NodeQueries.Failure) -> PollPlan.Outcome {
+    guard reader.mismatch != nil else { return .settled }
+    let before = taken
+    let shown = try await queries(to: index).definitions(of: MeshProtocol.uri)
+    await take(shown, .partial, isOvertaken: taken != before)
+    return reader.mismatch == nil ? .settled : .mismatch
   }
 
   /// The mesh does not let this machine read, as a node or as a member: it may have been removed, which its own node record
@@ -117,20 +132,33 @@ extension DWNControlPlane {
     case .outdated:
       choice.failed(index)
       pause = PollPlan.calmInterval
-      logger.info("an endpoint is behind", metadata: ["endpoint": "\(configuration.endpoints[index].name)"])
+      logger.info("an endpoint is behind", metadata: ["endpoint": "\(endpoints[index].name)"])
     case .settled, .mismatch, .nothing: choice.succeeded(index)
     }
     for other in plans.indices where other != choice.preferred { plans[other].demote(at: now) }
     plans[choice.preferred].promote(at: choice.hasStartedOver ? now + pause : now)
+    for endpoint in plans.indices { want(endpoint, endpoint == choice.preferred) }
     wake(.fetch(choice.preferred))
+    reviseEndpoints()
   }
 
   // MARK: - What was shown
 
   /// Offers records to the reader, keeps what is new about them, and lets a changed view take effect.
+  ///
+  /// `isOvertaken`: something newer may have been taken since the endpoint was asked. `place`: how far a subscription has come with
+  /// this, to be kept together with it.
   @discardableResult
-  func take(_ entries: [ReplyEntry], _ extent: FetchExtent) async -> OfferOutcome {
-    let outcome = reader.offer(entries, extent: extent, at: clock.now(), wall: clock.wallTime())
+  func take(
+    _ entries: [ReplyEntry], _ extent: FetchExtent, isOvertaken: Bool = false,
+    upTo place: (SubscriptionPlace, ProgressToken)? = nil
+  ) async -> OfferOutcome {
+    var outcome = reader.offer(
+      entries, extent: extent, isOvertaken: isOvertaken, at: clock.now(), wall: clock.wallTime())
+    if outcome.changed { taken &+= 1 }
+    if let (place, cursor) = place {
+      outcome.store.verified[network.id, default: VerifiedChange()].cursors[place] = cursor
+    }
     for refusal in outcome.refusals {
       logger.warning(
         "refused a record",
@@ -154,7 +182,10 @@ extension DWNControlPlane {
     }
     if outcome.changed {
       let now = clock.now()
-      for index in plans.indices { plans[index].changed(at: now) }
+      for index in plans.indices {
+        plans[index].changed(at: now)
+        restartFollowing(index)
+      }
       translate()
       wake(.upkeep)
     }
@@ -170,7 +201,7 @@ extension DWNControlPlane {
 
   /// Returns how long to leave the endpoint alone at least.
   private func noteFailure(_ failure: NodeQueries.Failure, from index: Int) -> Duration {
-    let name = configuration.endpoints[index].name
+    let name = endpoints[index].name
     var pause: Duration = .zero
     let text: String
     switch failure {

@@ -11,8 +11,8 @@ extension DWNControlPlane {
     let deadline = clock.now() + limit
     while true {
       if await !keeper.ledger.owesHead(for: network.id) {
-        if configuration.endpoints.isEmpty { return false }
-        for endpoint in configuration.endpoints where await keeper.due(to: endpoint.name, of: network.id).isEmpty {
+        if endpoints.isEmpty { return false }
+        for (_, endpoint) in activeEndpoints where await keeper.due(to: endpoint.name, of: network.id).isEmpty {
           return true
         }
       }

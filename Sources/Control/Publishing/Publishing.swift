@@ -7,14 +7,14 @@ extension DWNControlPlane {
   func publish(to index: Int) async {
     lines[index].began()
     let publisher = Publisher(
-      keeper: keeper, endpoint: configuration.endpoints[index], network: network, clock: clock, logger: logger,
+      keeper: keeper, endpoint: endpoints[index], network: network, clock: clock, logger: logger,
       mayWriteRecords: mayWriteRecords)
     let result = await publisher.publish()
     let now = clock.now()
     switch result {
     case .finished: lines[index].finished()
     case .left(let reason, let retryAfter):
-      lines[index].left(reason, retryAfter: retryAfter, at: now, jitter: Double(random.uint32()) / Double(UInt32.max))
+      lines[index].left(reason, retryAfter: retryAfter, at: now, jitter: jitter)
     case .superseded(let message, let above):
       lines[index].left("it shows a newer record of this machine", retryAfter: .zero, at: now, jitter: 0)
       await writeAnew(message, above: above)
@@ -33,7 +33,7 @@ extension DWNControlPlane {
   /// How much is still on its way, and why, for people.
   func unpublished() async -> [String] {
     var result: [String] = []
-    for (index, endpoint) in configuration.endpoints.enumerated() {
+    for (index, endpoint) in activeEndpoints {
       let due = await keeper.due(to: endpoint.name, of: network.id).filter { mayWriteRecords || $0.network == nil }
       guard !due.isEmpty else { continue }
       let what = due.count == 1 ? "1 message is" : "\(due.count) messages are"

@@ -127,7 +127,7 @@ extension DWNControlPlane {
   /// Own records that an endpoint took: a fetch that begins now has to show them.
   func ownRecords(doneAt index: Int) async -> [AuthoredMessage] {
     guard let own = view?.own else { return [] }
-    let name = configuration.endpoints[index].name
+    let name = endpoints[index].name
     var result: [AuthoredMessage] = []
     for path in [MeshProtocol.nodeInfo(under: own.path), MeshProtocol.endpoint(under: own.path)].compactMap({ $0 }) {
       guard let message = await keeper.ledger.newest(at: path, below: own.contextID),
@@ -142,7 +142,7 @@ extension DWNControlPlane {
   func republish(_ expected: [AuthoredMessage], unlessIn shown: [ReplyEntry], at index: Int) async {
     let lacking = expected.filter { message in !shown.contains { $0.message == message.signed.message.value } }
     guard !lacking.isEmpty else { return }
-    await keeper.reopen(lacking, at: configuration.endpoints[index].name)
+    await keeper.reopen(lacking, at: endpoints[index].name)
     resume(publishingTo: index)
   }
 }

@@ -94,6 +94,8 @@ public struct ControlStatus: Hashable, Sendable {
     public var lastError: String?
     public var consecutiveFailures = 0
     public var state: State = .starting
+    /// Whether changes are told as they happen; else they are asked for.
+    public var isFollowing = false
 
     public init() {}
   }

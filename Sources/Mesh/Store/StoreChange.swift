@@ -30,7 +30,7 @@ public struct StoreChange: Hashable, Sendable {
   }
 }
 
-/// What changes in the verified store of one network, in this order: `kept`, `dropped`, `ended`, `accepted`.
+/// What changes in the verified store of one network, in this order: `kept`, `dropped`, `ended`, `accepted`, `cursors`.
 public struct VerifiedChange: Hashable, Sendable {
   /// Inserted, or replaced by `element`.
   public var kept: [StoredMessage] = []
@@ -41,11 +41,13 @@ public struct VerifiedChange: Hashable, Sendable {
   public var forgotten: [RecordID] = []
   /// `nil`: as before.
   public var accepted: StoredAcceptance?
+  /// Inserted, or replaced by place. Everything up to there is in the store with this change, or was before.
+  public var cursors: [SubscriptionPlace: ProgressToken] = [:]
 
   public init() {}
 
   public var isEmpty: Bool {
-    kept.isEmpty && dropped.isEmpty && ended.isEmpty && forgotten.isEmpty && accepted == nil
+    kept.isEmpty && dropped.isEmpty && ended.isEmpty && forgotten.isEmpty && accepted == nil && cursors.isEmpty
   }
 
   mutating func merge(_ later: VerifiedChange) {
@@ -58,6 +60,7 @@ public struct VerifiedChange: Hashable, Sendable {
     forgotten = forgotten.filter { !endedLater.contains($0) } + later.forgotten
     ended.merge(later.ended) { $1 }
     accepted = later.accepted ?? accepted
+    cursors.merge(later.cursors) { $1 }
   }
 }
 
@@ -92,5 +95,6 @@ extension StoredNetwork {
     for (record, stamp) in change.ended { ended[record] = stamp }
     for record in change.forgotten { ended[record] = nil }
     accepted = change.accepted ?? accepted
+    for (place, cursor) in change.cursors { cursors[place] = cursor }
   }
 }

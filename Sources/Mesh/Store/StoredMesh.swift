@@ -66,11 +66,30 @@ public struct StoredNetwork: Hashable, Sendable {
   /// Records whose verified delete was seen, and its stamp.
   public var ended: [RecordID: WallTime]
   public var accepted: StoredAcceptance?
+  /// How far each subscription has come.
+  public var cursors: [SubscriptionPlace: ProgressToken]
 
-  public init(messages: [StoredMessage] = [], ended: [RecordID: WallTime] = [:], accepted: StoredAcceptance? = nil) {
+  public init(
+    messages: [StoredMessage] = [], ended: [RecordID: WallTime] = [:], accepted: StoredAcceptance? = nil,
+    cursors: [SubscriptionPlace: ProgressToken] = [:]
+  ) {
     self.messages = messages
     self.ended = ended
     self.accepted = accepted
+    self.cursors = cursors
+  }
+}
+
+/// A subscription to a network's records: at which endpoint, and to what. Every endpoint numbers its events by itself.
+public struct SubscriptionPlace: Hashable, Sendable {
+  /// `DWNEndpoint.name`
+  public var endpoint: String
+  /// What it is to, in a spelling of the subscriber's.
+  public var topic: String
+
+  public init(endpoint: String, topic: String) {
+    self.endpoint = endpoint
+    self.topic = topic
   }
 }
 

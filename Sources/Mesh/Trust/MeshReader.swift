@@ -32,6 +32,8 @@ public struct MeshReader: Sendable {
   var lastComplete: Set<String>?
   var newestMismatch: Mismatch?
   var lastCompleteAt: Instant?
+  /// Whether what is offered now may have been overtaken.
+  private var isOvertaken = false
 
   /// Signers whose newest verified stamp lies ahead of this device's clock by more than `clockTolerance`, and by how much.
   public internal(set) var clocksAhead: [DID: Duration] = [:]
@@ -54,9 +56,13 @@ public struct MeshReader: Sendable {
   ///
   /// A complete fetch is offered in one call, so that its entries can stand for each other. `now` serves retries and patience,
   /// `wall` the times in records.
+  ///
+  /// `isOvertaken`: something newer may have come on another way since the node showed this. What is merely old is then left out
+  /// without a word.
   public mutating func offer(
-    _ entries: [ReplyEntry], extent: FetchExtent = .partial, at now: Instant, wall: WallTime
+    _ entries: [ReplyEntry], extent: FetchExtent = .partial, isOvertaken: Bool = false, at now: Instant, wall: WallTime
   ) -> OfferOutcome {
+    self.isOvertaken = isOvertaken
     var outcome = OfferOutcome()
     var intake = Intake()
     for entry in entries { sort(entry, into: &intake, &outcome) }
@@ -311,6 +317,7 @@ public struct MeshReader: Sendable {
   }
 
   private mutating func refuse(_ message: JSONValue, _ reason: RefusalReason, _ outcome: inout OfferOutcome) {
+    if isOvertaken, reason.isAge { return }
     if let first = log.note(message, reason) { outcome.refusals.append(first) }
   }
 

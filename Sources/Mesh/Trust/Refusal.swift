@@ -47,6 +47,14 @@ public enum RefusalReason: Hashable, Sendable, CustomStringConvertible {
   case keyUnusable(String)
   case tooManyRecords
 
+  /// Whether it was good once.
+  var isAge: Bool {
+    switch self {
+    case .olderThanSlot, .ended, .notInHead, .headNotRising: true
+    default: false
+    }
+  }
+
   public var description: String {
     switch self {
     case .malformed(let error): error.description

@@ -96,6 +96,8 @@ final class Device {
 /// Performs the jobs of all devices in the order of their deadlines on one virtual clock.
 struct Simulation {
   let clock: VirtualClock
+  /// Whether subscriptions are opened; if not, everything is asked for.
+  var isLive = false
 
   /// Returns the number of jobs that were performed.
   @discardableResult
@@ -103,11 +105,12 @@ struct Simulation {
     _ duration: Duration, _ devices: [Device], afterEachJob: ((Device) async throws -> Void)? = nil
   ) async throws -> Int {
     let end = clock.now() + duration
+    _ = try await deliver(to: devices)
     for step in 0..<100_000 {
       var next: (deadline: Instant, device: Device, job: DWNControlPlane.Job)?
       for device in devices {
         guard let plane = device.plane else { continue }
-        for job in plane.orderedJobs {
+        for job in await plane.orderedJobs(isLive: isLive) {
           guard let deadline = await plane.deadline(of: job), deadline < (next?.deadline ?? (end + .nanoseconds(1)))
           else { continue }
           next = (deadline, device, job)
@@ -118,8 +121,39 @@ struct Simulation {
         return step
       }
       clock.advance(to: next.deadline)
-      await next.device.plane?.perform(next.job)
+      if case .follow(let index, let topic) = next.job {
+        _ = await next.device.plane?.subscribe(index, topic)
+      } else {
+        await next.device.plane?.perform(next.job)
+      }
       try await afterEachJob?(next.device)
+      for device in try await deliver(to: devices) { try await afterEachJob?(device) }
+    }
+    throw Endless()
+  }
+
+  /// Hands everybody what nodes have told, until nothing is left. Returns to whom something was told.
+  private func deliver(to devices: [Device]) async throws -> [Device] {
+    var told: [Device] = []
+    for _ in 0..<10_000 {
+      var isSilent = true
+      for device in devices {
+        guard let plane = device.plane else { continue }
+        let open = await plane.sources
+        if open.isEmpty { continue }
+        for job in await plane.orderedJobs(isLive: true) {
+          guard case .follow(let index, let topic) = job, let source = open[job] as? FakeSubscription else { continue }
+          while let frame = source.poll() {
+            isSilent = false
+            told.append(device)
+            if await plane.receive(frame, of: topic, from: index, source) { continue }
+            source.close()
+            break
+          }
+          if let failure = source.failure { await plane.lost(topic, at: index, failure) }
+        }
+      }
+      if isSilent { return told }
     }
     throw Endless()
   }
@@ -129,8 +163,10 @@ struct Simulation {
 
 extension DWNControlPlane {
   /// Publishing first, then reading: a fixed order, so that a run can be repeated.
-  nonisolated var orderedJobs: [Job] {
-    let indices = configuration.endpoints.indices
+  func orderedJobs(isLive: Bool) -> [Job] {
+    let indices = endpoints.indices
+    let topics = isLive ? LiveTopic.all(isAnchor: isAnchor) : []
     return [.upkeep] + indices.map { .publish($0) } + indices.map { .fetch($0) }
+      + indices.flatMap { index in topics.map { .follow(index, $0) } }
   }
 }

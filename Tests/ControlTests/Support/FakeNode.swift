@@ -10,7 +10,6 @@ final class FakeNode: DWNEndpoint, Sendable {
   let name: String
   let tenant: DID
   private let state = Mutex(State())
-  private let hints = Mutex<[AsyncStream<ChangeHint>.Continuation]>([])
 
   /// Sees a request and the honest answer, and gives another.
   typealias Lie = @Sendable (Message, Reply, History) -> Reply
@@ -39,6 +38,11 @@ final class FakeNode: DWNEndpoint, Sendable {
     var refuses: (@Sendable (Message) -> Reply?)?
     var requests: [Message.Kind: Int] = [:]
     var arrivals: [String] = []
+    var subscriptions: [FakeSubscription] = []
+    /// What was stored, in order, with the write by which subscribers know it.
+    var feed: [(position: UInt64, entry: ReplyEntry, write: RecordsWrite)] = []
+    var epoch = "1"
+    var isMute = false
   }
 
   init(name: String, tenant: DID) {
@@ -87,6 +91,27 @@ final class FakeNode: DWNEndpoint, Sendable {
 
   func count(_ kind: Message.Kind) -> Int { state.withLock { $0.requests[kind] ?? 0 } }
 
+  /// How often anything was asked for, but for subscriptions.
+  var questions: Int {
+    state.withLock { state in
+      [.recordsQuery, .recordsRead, .protocolsQuery].reduce(0) { $0 + (state.requests[$1] ?? 0) }
+    }
+  }
+
+  /// The subscriptions that are open.
+  var subscriptions: [FakeSubscription] { state.withLock { $0.subscriptions.filter(\.isOpen) } }
+
+  /// All connections break.
+  func disconnect() {
+    for subscription in subscriptions { subscription.fail(.unreachable(name: name, reason: "it broke")) }
+  }
+
+  /// It stores, and tells nobody.
+  func mute(_ isMute: Bool) { state.withLock { $0.isMute = isMute } }
+
+  /// Its feed is made anew: no cursor counts any more.
+  func beginEpoch(_ epoch: String) { state.withLock { $0.epoch = epoch } }
+
   // MARK: - DWNEndpoint
 
   func process(tenant: DID, message: JSONValue, data: [UInt8]?) async throws(EndpointError) -> Reply {
@@ -95,6 +120,7 @@ final class FakeNode: DWNEndpoint, Sendable {
     do { parsed = try Message(message) } catch { return Reply(error) }
     let reply = state.withLock { state -> Reply in
       state.requests[parsed.kind, default: 0] += 1
+      state.subscriptions.removeAll { !$0.isOpen }
       guard
         tenant == self.tenant || (state.takesGuests && [.protocolsConfigure, .protocolsQuery].contains(parsed.kind))
       else { return Reply(.init(401, "NotATenant: not served here")) }
@@ -105,18 +131,68 @@ final class FakeNode: DWNEndpoint, Sendable {
         return Reply(error)
       }
     }
-    if reply.status.isSuccess, [.recordsWrite, .recordsDelete, .protocolsConfigure].contains(parsed.kind) {
-      let hint = ChangeHint(
-        protocolURI: parsed.descriptor["protocol"]?.string ?? MeshProtocol.uri,
-        path: parsed.descriptor["protocolPath"]?.string.flatMap { ProtocolPath($0) })
-      for continuation in hints.withLock({ $0 }) { continuation.yield(hint) }
-    }
     guard let lie = state.withLock({ $0.lie }) else { return reply }
     return lie(parsed, reply, history)
   }
 
-  func changes(tenant: DID) -> AsyncStream<ChangeHint> {
-    AsyncStream { continuation in hints.withLock { $0.append(continuation) } }
+  func subscribe(
+    tenant: DID, message: JSONValue
+  ) async throws(EndpointError) -> (reply: Reply, frames: (any SubscriptionSource)?) {
+    guard isReachable else { throw .unreachable(name: name, reason: "it is switched off") }
+    return state.withLock { state in
+      state.requests[.recordsSubscribe, default: 0] += 1
+      do throws(DWNError) {
+        let parsed = try Message(message)
+        if let reply = state.refuses?(parsed) { return (reply, nil) }
+        return try state.subscribe(parsed, tenant: self.tenant)
+      } catch {
+        return (Reply(error), nil)
+      }
+    }
+  }
+
+  func changes(tenant: DID) -> AsyncStream<ChangeHint> { AsyncStream { $0.finish() } }
+}
+
+extension FakeNode.State {
+  private func token(_ position: UInt64) -> ProgressToken {
+    ProgressToken(streamID: "stream", epoch: epoch, position: FeedPosition(position))
+  }
+
+  fileprivate mutating func subscribe(
+    _ message: Message, tenant: DID
+  ) throws(DWNError) -> (Reply, (any SubscriptionSource)?) {
+    let signed = try SignedMessage(checking: message, resolver: OfflineResolver())
+    guard case .recordsSubscribe(let body) = message.body else { throw DWNError(400, "NotASubscribe", "") }
+    let sees = try visibility(signed, filter: body.filter, tenant: tenant)
+    let filter = body.filter
+    let source = FakeSubscription(path: filter.path?.text) { FakeNode.matches($0, filter) && sees($0) }
+    if let cursor = body.cursor {
+      guard cursor.epoch == epoch else { return (Reply(.init(410, "ProgressGap: epoch_mismatch")), nil) }
+      for stored in feed where FeedPosition(stored.position) > cursor.position && source.matches(stored.write) {
+        source.put(event(stored.entry, at: stored.position))
+      }
+      source.put(.endOfStored(token(feed.last?.position ?? 0)))
+    }
+    subscriptions.append(source)
+    return (Reply(.init(200, "OK")), source)
+  }
+
+  private func event(_ entry: ReplyEntry, at position: UInt64) -> SubscriptionFrame {
+    .event(
+      SubscriptionEvent(
+        cursor: token(position), entry: entry, messageCID: CID(of: entry.message), protocolURI: MeshProtocol.uri))
+  }
+
+  /// Stores an event in the feed, where what it replaces is gone, and tells it.
+  fileprivate mutating func publish(_ entry: ReplyEntry, of write: RecordsWrite) {
+    let position = (feed.last?.position ?? 0) + 1
+    feed.removeAll { records[$0.write.recordID] == nil || $0.write.recordID == write.recordID }
+    feed.append((position, entry, write))
+    if isMute { return }
+    for subscription in subscriptions where subscription.isOpen && subscription.matches(write) {
+      subscription.put(event(entry, at: position))
+    }
   }
 }
 
@@ -182,8 +258,10 @@ extension FakeNode.State {
       }
       records[write.recordID] = FakeNode.Held(initial: write, latest: write, data: data)
     }
-    history.entries.append(entry(records[write.recordID]!))
+    let stored = entry(records[write.recordID]!)
+    history.entries.append(stored)
     arrivals.append("write \(write.path)")
+    publish(stored, of: write)
     return Reply(.init(202, "Accepted"))
   }
 
@@ -201,6 +279,7 @@ extension FakeNode.State {
       }
     }
     arrivals.append("delete \(held.latest.path)")
+    publish(ReplyEntry(message: signed.message.value, initialWrite: held.initial.message.value), of: held.latest)
     return Reply(.init(202, "Accepted"))
   }
 
@@ -233,7 +312,7 @@ extension FakeNode.State {
 
   private func visibility(
     _ signed: SignedMessage, filter: RecordsFilter, tenant: DID
-  ) throws(DWNError) -> (RecordsWrite) -> Bool {
+  ) throws(DWNError) -> @Sendable (RecordsWrite) -> Bool {
     let reader = signed.author
     if reader == tenant { return { _ in true } }
     var hasRole = false
@@ -243,13 +322,17 @@ extension FakeNode.State {
       else { throw DWNError(401, "ProtocolAuthorizationMatchingRoleRecordNotFound", "no such role record") }
       hasRole = true
     }
-    return { write in
+    return { [hasRole] write in
       write.author == reader || write.recipient == reader || write.path == EncryptionControl.audience
         || (hasRole && write.protocolURI == MeshProtocol.uri && write.path != MeshProtocol.preAuthKey)
     }
   }
 
-  private func matches(_ write: RecordsWrite, _ filter: RecordsFilter) -> Bool {
+  private func matches(_ write: RecordsWrite, _ filter: RecordsFilter) -> Bool { FakeNode.matches(write, filter) }
+}
+
+extension FakeNode {
+  fileprivate static func matches(_ write: RecordsWrite, _ filter: RecordsFilter) -> Bool {
     (filter.protocolURI ?? write.protocolURI) == write.protocolURI && (filter.path ?? write.path) == write.path
       && (filter.recordID ?? write.recordID) == write.recordID && (filter.parentID ?? write.parentID) == write.parentID
       && (filter.contextID?.contains(write.contextID) ?? true)
@@ -260,6 +343,9 @@ extension FakeNode.State {
       }
   }
 
+}
+
+extension FakeNode.State {
   private func mayWrite(_ write: RecordsWrite, tenant: DID) -> Bool {
     if write.author == tenant { return true }
     guard [MeshProtocol.nodeInfo, MeshProtocol.endpoint].contains(write.path), let parent = write.parentID,

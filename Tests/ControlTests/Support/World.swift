@@ -14,13 +14,17 @@ struct World {
   let anchor: Device
   private(set) var members: [Device] = []
   let network: NetworkReference
+  var isLive = false
 
-  var simulation: Simulation { Simulation(clock: clock) }
+  var simulation: Simulation { Simulation(clock: clock, isLive: isLive) }
   var devices: [Device] { [anchor] + members }
   var member: Device { members[0] }
 
   /// A network that was just created, with members that were added and are running; not a moment has passed.
-  init(members count: Int = 1, seed: UInt64 = 7, envelope: Envelope = .jwe) async throws {
+  init(
+    members count: Int = 1, seed: UInt64 = 7, envelope: Envelope = .jwe, isLive: Bool = false
+  ) async throws {
+    self.isLive = isLive
     random = SeededRandom(seed)
     anchor = try await Device(.generate(random: random), clock: clock, random: random)
     node = FakeNode(name: "node", tenant: anchor.did)
@@ -35,8 +39,10 @@ struct World {
   }
 
   /// The same after everybody had the time to see everybody.
-  static func settled(members: Int = 1, seed: UInt64 = 7, envelope: Envelope = .jwe) async throws -> World {
-    let world = try await World(members: members, seed: seed, envelope: envelope)
+  static func settled(
+    members: Int = 1, seed: UInt64 = 7, envelope: Envelope = .jwe, isLive: Bool = false
+  ) async throws -> World {
+    let world = try await World(members: members, seed: seed, envelope: envelope, isLive: isLive)
     try await world.run(.seconds(15))
     return world
   }
