@@ -145,7 +145,7 @@ let package = Package(
     tests("MeshTests", ["Mesh", "DWN", "Identity", "Cryptography", "Wire"]),
     tests("ControlTests", ["Control", "Mesh", "Netmap", "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .log]),
     tests("WireGuardTests", ["WireGuard", "Cryptography", "Wire"]),
-    tests("TraversalTests", ["Traversal", "Cryptography", "Wire"]),
+    tests("TraversalTests", ["Traversal", "Netmap", "Cryptography", "Wire"]),
     tests(
       "EngineTests",
       ["Engine", "DataPath", "WireGuard", "Netmap", "CLinux", "CAllocationCount", "Cryptography", "Wire"]),

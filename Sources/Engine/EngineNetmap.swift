@@ -10,6 +10,8 @@ import WireGuard
 extension Engine {
   /// The first initiations after a start are spread over this time.
   private static let initiationSpread: Duration = .seconds(1)
+  /// Addresses of one peer that are tried.
+  private static let maximumCandidates = 20
 
   func adopt(_ wanted: Netmap) throws(EngineError) {
     guard let io else { throw .stopped }
@@ -34,11 +36,10 @@ extension Engine {
   // MARK: Peers
 
   private func settings(of peer: Peer) -> PeerConfiguration {
-    PeerConfiguration(
-      publicKey: peer.key, allowedIPs: peer.allowedIPs,
-      candidates: EndpointHygiene.candidates(
-        peer.endpoints, meshPrefixes: netmap?.node.meshPrefixes ?? [],
-        has: { [io] in io?.sockets.has($0) ?? false }))
+    let usable = EndpointHygiene(meshPrefixes: netmap?.node.meshPrefixes ?? []).filter(peer.endpoints, limit: .max)
+    let reachable = usable.filter { io?.sockets.has($0.ip.family) ?? false }
+    return PeerConfiguration(
+      publicKey: peer.key, allowedIPs: peer.allowedIPs, candidates: Array(reachable.prefix(Engine.maximumCandidates)))
   }
 
   private func addPeer(_ peer: Peer, spread: Bool) {

@@ -1,3 +1,4 @@
+import Netmap
 import Wire
 
 /// Where this machine can be reached, as far as it can see by itself.
@@ -18,11 +19,12 @@ enum LocalEndpoints {
       if address.ip.family == .v4 { return 0 }
       return address.isTemporary ? 2 : 1
     }
+    let hygiene = EndpointHygiene(meshPrefixes: meshPrefixes)
     let candidates = host.addresses.filter { address in
       guard let link = host.links[address.link], link.isUp, !link.isLoopback, !link.isTunnel, !address.isUnsettled
       else { return false }
       return (address.ip.family == .v4 ? hasIPv4 : hasIPv6)
-        && EndpointHygiene.isUsable(SocketAddress(address.ip, port: port), meshPrefixes: meshPrefixes)
+        && hygiene.checked(SocketAddress(address.ip, port: port)) != nil
     }
     var seen: Set<IPAddress> = []
     var room = (public: maximumPublic, private: maximumPrivate)
@@ -37,31 +39,5 @@ enum LocalEndpoints {
       }
       return SocketAddress(address.ip, port: port)
     }
-  }
-}
-
-/// Which addresses are never published and never sent to.
-enum EndpointHygiene {
-  /// Candidates of one peer that are tried.
-  static let maximumCandidates = 20
-
-  /// Not loopback, unspecified, multicast, broadcast, link-local, port 0, nor anything inside a mesh: a packet to the mesh
-  /// would enter the tunnel that it is to carry.
-  static func isUsable(_ address: SocketAddress, meshPrefixes: [IPPrefix]) -> Bool {
-    let ip = address.ip.unmapped
-    return address.port != 0 && !ip.isLoopback && !ip.isUnspecified && !ip.isMulticast && !ip.isLinkLocal
-      && !(ip.family == .v4 && (ip.value == 0xffff_ffff || ip.value >> 24 == 0))
-      && !meshPrefixes.contains { $0.contains(ip) }
-  }
-
-  /// The usable ones of a peer's addresses, each once, in their order, IPv4-mapped ones as IPv4.
-  static func candidates(
-    _ endpoints: [SocketAddress], meshPrefixes: [IPPrefix], has: (IPAddress.Family) -> Bool
-  ) -> [SocketAddress] {
-    var seen: Set<SocketAddress> = []
-    let usable = endpoints.map { SocketAddress($0.ip.unmapped, port: $0.port) }.filter {
-      isUsable($0, meshPrefixes: meshPrefixes) && has($0.ip.family) && seen.insert($0).inserted
-    }
-    return Array(usable.prefix(maximumCandidates))
   }
 }

@@ -1,6 +1,8 @@
 /// Reads fields from a bounded run of bytes. Running out of bytes is an error, never a trap.
 public struct ByteReader {
-  public struct Truncated: Error, Equatable {}
+  public struct Truncated: Error, Equatable {
+    public init() {}
+  }
 
   private let bytes: ArraySlice<UInt8>
   private var position: Int

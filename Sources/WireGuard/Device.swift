@@ -54,7 +54,7 @@ public final class Device {
   var actions: [Action] = []
   private var peers: [PeerID: Peer] = [:]
   private var peersByKey: [X25519PublicKey: Peer] = [:]
-  private var deadlines = DeadlineQueue()
+  private var deadlines = DeadlineQueue<PeerID>()
   private var lastPeerNumber: UInt32 = 0
   private var lastSessionNumber: UInt64 = 0
 
@@ -200,7 +200,7 @@ public final class Device {
   public func advance(now: Instant, wallTime: WallTime, traffic: (PeerID) -> Traffic) -> [Action] {
     while let entry = deadlines.first, entry.deadline <= now {
       deadlines.removeFirst()
-      guard let peer = peers[entry.peer], peer.queuedDeadline == entry.deadline else { continue }
+      guard let peer = peers[entry.element], peer.queuedDeadline == entry.deadline else { continue }
       peer.queuedDeadline = nil
       runTimers(peer, now, wallTime, traffic)
       schedule(peer)
@@ -211,7 +211,7 @@ public final class Device {
   /// When to call `advance` next. Sometimes there is nothing to do then.
   public var nextDeadline: Instant? {
     while let entry = deadlines.first {
-      if let peer = peers[entry.peer], peer.queuedDeadline == entry.deadline {
+      if let peer = peers[entry.element], peer.queuedDeadline == entry.deadline {
         guard peer.timers.next == entry.deadline else {
           deadlines.removeFirst()
           peer.queuedDeadline = nil

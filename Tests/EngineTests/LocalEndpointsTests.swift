@@ -1,3 +1,4 @@
+import Netmap
 import Testing
 import Wire
 
@@ -62,18 +63,17 @@ struct LocalEndpointsTests {
       "[::ffff:127.0.0.1]:1", "[::ffff:10.200.1.1]:1", "0.1.2.3:1",
     ])
   func unusable(text: String) throws {
-    #expect(!EndpointHygiene.isUsable(try #require(SocketAddress(text)), meshPrefixes: mesh))
+    #expect(EndpointHygiene(meshPrefixes: mesh).checked(try #require(SocketAddress(text))) == nil)
   }
 
   @Test("a peer's candidates keep their order, each once, and are bounded")
   func candidates() {
     let endpoints = ["192.0.2.1:1", "127.0.0.1:1", "[2001:db8::1]:1", "[::ffff:192.0.2.1]:1", "192.0.2.2:1"]
       .compactMap { SocketAddress($0) }
-    let all = EndpointHygiene.candidates(endpoints, meshPrefixes: mesh) { _ in true }
-    #expect(all.map(\.description) == ["192.0.2.1:1", "[2001:db8::1]:1", "192.0.2.2:1"])
-    let only4 = EndpointHygiene.candidates(endpoints, meshPrefixes: mesh) { $0 == .v4 }
-    #expect(only4.map(\.description) == ["192.0.2.1:1", "192.0.2.2:1"])
+    let hygiene = EndpointHygiene(meshPrefixes: mesh)
+    #expect(
+      hygiene.filter(endpoints, limit: .max).map(\.description) == ["192.0.2.1:1", "[2001:db8::1]:1", "192.0.2.2:1"])
     let many = (1...100).map { SocketAddress(IPAddress(v4: 0xc000_0200 + UInt32($0)), port: 1) }
-    #expect(EndpointHygiene.candidates(many, meshPrefixes: mesh) { _ in true }.count == 20)
+    #expect(hygiene.filter(many, limit: 20).count == 20)
   }
 }

@@ -179,7 +179,7 @@ import Wire
   @Test("the deadlines come out in order")
   func deadlineQueue() {
     let random = SeededRandom(5)
-    var queue = DeadlineQueue()
+    var queue = DeadlineQueue<PeerID>()
     let times = (0..<500).map { _ in Instant(nanoseconds: random.uniform(below: 200)) }
     for (number, time) in times.enumerated() { queue.insert(time, PeerID(UInt32(number))) }
     var taken: [Instant] = []

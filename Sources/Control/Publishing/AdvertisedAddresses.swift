@@ -1,4 +1,5 @@
 import Mesh
+import Netmap
 import Wire
 
 /// The addresses of this machine as its endpoint record tells them to the others.

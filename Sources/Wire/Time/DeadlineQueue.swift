@@ -1,19 +1,18 @@
-import Wire
-
-/// The peers in the order of their next deadlines: a binary heap. An entry may be too early, never too late; whoever takes it
-/// looks at the peer.
-struct DeadlineQueue: Sendable {
-  struct Entry: Sendable {
-    let deadline: Instant
-    let peer: PeerID
+/// Who is due next, of many: a binary heap. An entry may be too early, never too late; whoever takes it looks at what it names.
+public struct DeadlineQueue<Element: Sendable>: Sendable {
+  public struct Entry: Sendable {
+    public let deadline: Instant
+    public let element: Element
   }
 
   private var heap: [Entry] = []
 
-  var first: Entry? { heap.first }
+  public init() {}
 
-  mutating func insert(_ deadline: Instant, _ peer: PeerID) {
-    heap.append(Entry(deadline: deadline, peer: peer))
+  public var first: Entry? { heap.first }
+
+  public mutating func insert(_ deadline: Instant, _ element: Element) {
+    heap.append(Entry(deadline: deadline, element: element))
     var child = heap.count - 1
     while child > 0, heap[child].deadline < heap[(child - 1) / 2].deadline {
       heap.swapAt(child, (child - 1) / 2)
@@ -21,8 +20,9 @@ struct DeadlineQueue: Sendable {
     }
   }
 
+  /// - Precondition: the queue is not empty.
   @discardableResult
-  mutating func removeFirst() -> Entry {
+  public mutating func removeFirst() -> Entry {
     heap.swapAt(0, heap.count - 1)
     let first = heap.removeLast()
     var parent = 0

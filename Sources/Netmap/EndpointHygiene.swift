@@ -1,12 +1,17 @@
-import Wire
+public import Wire
 
-/// Which addresses may be an endpoint at all: never one at which only this host, its link, or the mesh itself answers.
-struct EndpointHygiene: Hashable, Sendable {
+/// Which addresses may be an endpoint at all: never one at which only this host, its link, or the mesh itself answers. Nothing else
+/// is published, probed, or sent to.
+public struct EndpointHygiene: Hashable, Sendable {
   /// The blocks of the mesh: an endpoint inside them would carry the tunnel through itself.
-  var meshPrefixes: [IPPrefix]
+  public var meshPrefixes: [IPPrefix]
+
+  public init(meshPrefixes: [IPPrefix]) {
+    self.meshPrefixes = meshPrefixes
+  }
 
   /// The address with an IPv4-mapped one unmapped; `nil` if nothing may be sent there.
-  func checked(_ address: SocketAddress) -> SocketAddress? {
+  public func checked(_ address: SocketAddress) -> SocketAddress? {
     let ip = address.ip.unmapped
     guard address.port != 0, !ip.isUnspecified, !ip.isLoopback, !ip.isLinkLocal, !ip.isMulticast,
       ip != IPAddress(v4: .max), !(ip.family == .v4 && ip.value >> 24 == 0),
@@ -16,7 +21,7 @@ struct EndpointHygiene: Hashable, Sendable {
   }
 
   /// Those that pass, each once, in their order.
-  func filter(_ addresses: some Sequence<SocketAddress>, limit: Int) -> [SocketAddress] {
+  public func filter(_ addresses: some Sequence<SocketAddress>, limit: Int) -> [SocketAddress] {
     var seen: Set<SocketAddress> = []
     var result: [SocketAddress] = []
     for case let address? in addresses.lazy.map({ checked($0) }) where seen.insert(address).inserted {

@@ -1,14 +1,12 @@
-import Wire
-
 /// Limits how often something is done: so many times in a row, and one more for every interval that passes.
-struct TokenBucket: Hashable, Sendable {
-  let capacity: Int
-  let interval: Duration
+public struct TokenBucket: Hashable, Sendable {
+  public let capacity: Int
+  public let interval: Duration
   private var tokens: Int
   private var countedAt: Instant
 
   /// Full at first.
-  init(capacity: Int, interval: Duration, now: Instant) {
+  public init(capacity: Int, interval: Duration, now: Instant) {
     self.capacity = capacity
     self.interval = interval
     tokens = capacity
@@ -16,7 +14,7 @@ struct TokenBucket: Hashable, Sendable {
   }
 
   /// Takes one, if there is one.
-  mutating func take(at now: Instant) -> Bool {
+  public mutating func take(at now: Instant) -> Bool {
     refill(at: now)
     guard tokens > 0 else { return false }
     tokens -= 1
@@ -24,7 +22,7 @@ struct TokenBucket: Hashable, Sendable {
   }
 
   /// When the next one can be taken.
-  func available(at now: Instant) -> Instant {
+  public func available(at now: Instant) -> Instant {
     var copy = self
     copy.refill(at: now)
     return copy.tokens > 0 ? now : copy.countedAt + interval

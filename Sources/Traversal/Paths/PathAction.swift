@@ -1,0 +1,30 @@
+public import Cryptography
+public import Wire
+
+/// What a `PathFinder` asks its owner to do. Actions are performed in their order.
+public enum PathAction: Hashable, Sendable {
+  /// A disco datagram, from the socket that carries WireGuard.
+  case send([UInt8], to: SocketAddress)
+  /// A disco message through the relay.
+  case sendRelayed([UInt8], to: X25519PublicKey)
+  /// Packets to the peer travel like this from now on. Of direct ones none may be longer than `wireMTU`, counted with its IP header.
+  case setRoute(X25519PublicKey, Route, wireMTU: Int)
+  /// Own addresses are out of date, and a peer shall be told them: find them out again and call `setOwnEndpoints`.
+  case refreshOwnEndpoints
+  /// A peer saw this machine's datagrams come from here.
+  case observed(SocketAddress, by: X25519PublicKey)
+  /// The answer to `PathFinder.ping`: the first of its pings that was answered. `via` is `nil` for the relay.
+  case answered(PingToken, via: SocketAddress?, latency: Duration)
+}
+
+/// Names one call of `PathFinder.ping`.
+public struct PingToken: Hashable, Sendable {
+  public let number: UInt64
+}
+
+/// How a disco message came.
+public enum DiscoArrival: Hashable, Sendable {
+  case datagram(from: SocketAddress)
+  /// From the connection that proved to hold this node key to the relay. The relay itself is not trusted.
+  case relayed(from: X25519PublicKey)
+}

@@ -1,0 +1,48 @@
+/// Times and bounds of path selection (`traversal.md`, 17; `reach.md`, 5).
+public enum PathConstants {
+  /// A path is pinged this often while packets are sent.
+  static let heartbeat: Duration = .seconds(3)
+  /// A pong proves its path for so long: a little more than two heartbeats.
+  static let trust: Duration = .milliseconds(6500)
+  /// Without a packet sent for so long, a path is left to go cold.
+  static let activity: Duration = .seconds(45)
+  static let pingTimeout: Duration = .seconds(5)
+  /// A path that was silent for so long is none; until then packets go there too, beside the relay.
+  static let givingUp: Duration = .seconds(15)
+  /// A candidate that has not answered is not pinged again before.
+  static let pingInterval: Duration = .seconds(5)
+  /// Better ways than a slow one are looked for this often.
+  static let upgradeInterval: Duration = .seconds(60)
+  /// A path as fast as this needs no better one.
+  static let goodLatency: Duration = .milliseconds(5)
+  /// Own addresses that are older are found out again before a peer is told them.
+  static let endpointFreshness: Duration = .seconds(27)
+  /// An address learnt from a ping is forgotten after so long without another one.
+  static let learntLifetime: Duration = .seconds(45)
+  /// While packets are sent and nothing comes back for so long, the path is doubted.
+  static let silence: Duration = .seconds(1)
+  /// How long a doubted path has for its answer, at least; else three times its latency.
+  static let doubt: Duration = .milliseconds(300)
+  /// Between two messages that ask a peer for its pings, and between two that are heeded.
+  static let callInterval: Duration = .seconds(1)
+
+  static let recordCandidates = 20
+  static let calledCandidates = 20
+  static let learntCandidates = 16
+  static let pingsPerSecondAndPeer = 40
+  static let pingsPerSecond = 400
+  static let pongsPerSecondAndPeer = 40
+  static let outstandingPings = 128
+
+  /// What every path carries: less is no path.
+  static let smallestMTU = 1280
+  /// The lengths that are tried, with IP header.
+  static let probedMTUs = [1280, 1360, 1400, 1500]
+  static let probeTries = 3
+  static let probeInterval: Duration = .seconds(1)
+  static let probeAgain: Duration = .seconds(600)
+
+  /// Without a relay nobody carries a call: so many peers are pinged when their records change, and at random within these times.
+  static let peersPingedUnasked = 64
+  static let unaskedInterval: ClosedRange<Duration> = .seconds(20)...(.seconds(26))
+}

@@ -1,0 +1,222 @@
+public import Cryptography
+public import Netmap
+public import Wire
+
+/// Finds and keeps the ways to this machine's peers, without I/O: `reach.md`, 5, on top of `traversal.md`, 7 to 9.
+///
+/// It is handed disco messages, what the data path notices, and the time, and gives back actions in order. Only a pong makes an
+/// address a path: no packet of a peer with a disco key goes to an address that did not answer. Peers without a disco key are not
+/// its business. Not to be used from two tasks at once.
+public final class PathFinder {
+  public struct Statistics: Hashable, Sendable {
+    /// Messages of nobody who is known, forged ones, and malformed ones.
+    public var refused: UInt64 = 0
+    /// Pings, pongs and calls that were over a rate.
+    public var limited: UInt64 = 0
+  }
+
+  public internal(set) var statistics = Statistics()
+
+  let nodeKey: X25519PublicKey
+  let discoKey: X25519PrivateKey
+  let random: any RandomSource
+  var hygiene = EndpointHygiene(meshPrefixes: [])
+  var peers: [X25519PublicKey: PeerPath] = [:]
+  var peersByDiscoKey: [X25519PublicKey: [X25519PublicKey]] = [:]
+  var ownEndpoints: [SocketAddress] = []
+  var ownEndpointsAt: Instant?
+  public internal(set) var hasRelay = false
+  var actions: [PathAction] = []
+  var pingBudget: TokenBucket
+  /// Without a relay: when all who were not asked are pinged again.
+  var unaskedAt: Instant?
+  private var deadlines = DeadlineQueue<X25519PublicKey>()
+  private var lastToken: UInt64 = 0
+
+  public init(nodeKey: X25519PublicKey, discoKey: X25519PrivateKey, random: any RandomSource, now: Instant) {
+    self.nodeKey = nodeKey
+    self.discoKey = discoKey
+    self.random = random
+    pingBudget = TokenBucket(
+      capacity: PathConstants.pingsPerSecond, interval: .seconds(1) / PathConstants.pingsPerSecond, now: now)
+  }
+
+  // MARK: What is known from elsewhere
+
+  /// Peers and their addresses. Ways that are known stay, unless what they rest on is gone.
+  public func apply(_ netmap: Netmap, now: Instant) -> [PathAction] {
+    hygiene = EndpointHygiene(meshPrefixes: netmap.node.meshPrefixes)
+    var wanted: Set<X25519PublicKey> = []
+    var unasked = 0
+    for peer in netmap.peers {
+      guard let discoKey = peer.discoKey, let box = box(for: peer, discoKey) else { continue }
+      wanted.insert(peer.key)
+      let path = peers[peer.key] ?? PeerPath(key: peer.key, discoKey: discoKey, box: box, now: now)
+      path.discoKey = discoKey
+      path.box = box
+      let isNew = peers.updateValue(path, forKey: peer.key) == nil
+      let endpoints = hygiene.filter(peer.endpoints, limit: PathConstants.recordCandidates)
+      let hasNews = endpoints.contains { path.candidates[$0]?.recordIndex == nil }
+      path.candidates.setRecord(endpoints)
+      dropVanishedBest(path)
+      if hasNews, path.heartbeatAt != nil, !path.isTrusted(at: now) {
+        search(path, isForced: false, asksBack: true, now)
+      } else if hasNews, !hasRelay, unasked < PathConstants.peersPingedUnasked {
+        // Nobody carries a call, so that new addresses are one.
+        unasked += 1
+        search(path, isForced: false, asksBack: false, now)
+      }
+      if isNew || hasNews { tell(path, now) }
+      schedule(path)
+    }
+    for key in peers.keys where !wanted.contains(key) { peers[key] = nil }
+    peersByDiscoKey = Dictionary(grouping: peers.keys.sorted()) { [peers] in peers[$0]?.discoKey ?? $0 }
+    planUnasked(now)
+    return takeActions()
+  }
+
+  /// Whether a relay is connected.
+  public func setHasRelay(_ hasRelay: Bool, now: Instant) -> [PathAction] {
+    guard hasRelay != self.hasRelay else { return [] }
+    self.hasRelay = hasRelay
+    planUnasked(now)
+    for path in sortedPeers {
+      tell(path, now)
+      if hasRelay, path.heartbeatAt != nil, !path.isTrusted(at: now) {
+        search(path, isForced: false, asksBack: true, now)
+      }
+      schedule(path)
+    }
+    return takeActions()
+  }
+
+  /// Where this machine can be reached, just found out. What calls wait for it are sent.
+  public func setOwnEndpoints(_ endpoints: [SocketAddress], now: Instant) -> [PathAction] {
+    ownEndpoints = hygiene.filter(endpoints, limit: PathConstants.calledCandidates)
+    ownEndpointsAt = now
+    for path in sortedPeers where path.owesCall {
+      path.owesCall = false
+      sendCall(path, now)
+      schedule(path)
+    }
+    return takeActions()
+  }
+
+  /// The host's addresses changed, or it slept: no way of before counts, and the peers are told at once.
+  public func networkChanged(now: Instant) -> [PathAction] {
+    ownEndpointsAt = nil
+    for path in sortedPeers {
+      let isInUse = path.heartbeatAt != nil || path.best != nil
+      path.clearBest()
+      path.candidates.forgetResults()
+      path.pings = [:]
+      if isInUse {
+        path.calledAt = nil
+        search(path, isForced: true, asksBack: true, now)
+      }
+      tell(path, now)
+      schedule(path)
+    }
+    return takeActions()
+  }
+
+  // MARK: What the data path notices
+
+  /// Something is sent to the peer, or has to be: the first time, and whenever `traffic` had been looked at before.
+  public func wantsToSend(to key: X25519PublicKey, now: Instant) -> [PathAction] {
+    guard let path = peers[key] else { return [] }
+    activate(path, now)
+    schedule(path)
+    return takeActions()
+  }
+
+  /// A packet of the peer authenticated that came from another address than the one in use.
+  public func heard(_ key: X25519PublicKey, from source: SocketAddress, now: Instant) -> [PathAction] {
+    guard let path = peers[key], let source = hygiene.checked(source), source != path.best?.address else { return [] }
+    path.candidates.learn(source, at: now)
+    let wasJustPinged = path.candidates[source]?.lastPing.map { now - $0 < PathConstants.callInterval } ?? false
+    if !wasJustPinged { ping(path, source, .discovery, now) }
+    schedule(path)
+    return takeActions()
+  }
+
+  /// Sending to the address failed as it does when there is no way there.
+  public func sendingFailed(to key: X25519PublicKey, at address: SocketAddress, now: Instant) -> [PathAction] {
+    guard let path = peers[key], path.best?.address == address else { return [] }
+    path.clearBest()
+    search(path, isForced: false, asksBack: true, now)
+    tell(path, now)
+    schedule(path)
+    return takeActions()
+  }
+
+  // MARK: For people
+
+  /// Pings the peer over the best path, and over all others and the relay while there is no trusted one. The first answer is
+  /// told; without one within five seconds, nothing is.
+  public func ping(_ key: X25519PublicKey, now: Instant) -> (PingToken, [PathAction])? {
+    guard let path = peers[key] else { return nil }
+    lastToken += 1
+    let token = PingToken(number: lastToken)
+    activate(path, now)
+    if let best = path.best { ping(path, best.address, .asked(token), now) }
+    if !path.isTrusted(at: now) {
+      for address in path.candidates.due(at: now, isForced: true) where address != path.best?.address {
+        ping(path, address, .asked(token), now)
+      }
+      if hasRelay { pingThroughRelay(path, .asked(token), now) }
+    }
+    schedule(path)
+    return (token, takeActions())
+  }
+
+  /// The way to the peer as it is used now; `nil` for a peer that is not known here.
+  public func route(to key: X25519PublicKey) -> Route? { peers[key]?.route }
+
+  /// Latency of the best path, if there is one.
+  public func latency(to key: X25519PublicKey) -> Duration? { peers[key]?.best?.latency }
+
+  // MARK: Time
+
+  /// Does what is due. `traffic` gives when a packet was last sent to a peer, and when one last came; asking for it makes the next
+  /// packet sent call `wantsToSend`.
+  public func advance(
+    now: Instant, traffic: (X25519PublicKey) -> (lastSent: Instant?, lastReceived: Instant?)
+  ) -> [PathAction] {
+    while let entry = deadlines.first, entry.deadline <= now {
+      deadlines.removeFirst()
+      guard let path = peers[entry.element], path.queuedDeadline == entry.deadline else { continue }
+      path.queuedDeadline = nil
+      runTimers(path, now, traffic)
+      schedule(path)
+    }
+    if let due = unaskedAt, due <= now { pingUnasked(now) }
+    return takeActions()
+  }
+
+  /// When to call `advance` next. Sometimes there is nothing to do then.
+  public var nextDeadline: Instant? {
+    [deadlines.first?.deadline, unaskedAt].compactMap { $0 }.min()
+  }
+
+  // MARK: For the rest of the finder
+
+  /// In one order, whatever the hash seed: a seed reproduces a run.
+  var sortedPeers: [PeerPath] { peers.values.sorted { $0.key < $1.key } }
+
+  func schedule(_ path: PeerPath) {
+    guard let next = path.nextDeadline, path.queuedDeadline.map({ next < $0 }) ?? true else { return }
+    path.queuedDeadline = next
+    deadlines.insert(next, path.key)
+  }
+
+  func takeActions() -> [PathAction] {
+    defer { actions = [] }
+    return actions
+  }
+
+  private func box(for peer: Peer, _ discoKey: X25519PublicKey) -> NaClBox? {
+    if let path = peers[peer.key], path.discoKey == discoKey { return path.box }
+    return NaClBox(self.discoKey, discoKey)
+  }
+}

@@ -1,0 +1,151 @@
+import Netmap
+public import Wire
+
+/// What comes from peers.
+extension PathFinder {
+  /// A disco message, from whoever. Whatever it is, at worst nothing happens.
+  public func receive(_ message: [UInt8], _ arrival: DiscoArrival, now: Instant) -> [PathAction] {
+    guard let sender = DiscoEnvelope.sender(of: message), let keys = peersByDiscoKey[sender],
+      let first = keys.first.flatMap({ peers[$0] }), let opened = DiscoEnvelope.open(message, in: first.box)
+    else {
+      statistics.refused += 1
+      return []
+    }
+    switch (opened, arrival) {
+    case (.ping(let id, let nodeKey, _), .datagram(let source)):
+      // Several nodes may share a disco key; the one that is meant says so.
+      let named = nodeKey.flatMap { keys.contains($0) ? peers[$0] : nil } ?? (keys.count == 1 ? first : nil)
+      guard let path = named, let source = hygiene.checked(source) else {
+        statistics.refused += 1
+        return []
+      }
+      receivePing(id, path, from: source, now)
+      schedule(path)
+    case (.ping(let id, _, _), .relayed(let key)):
+      guard keys.contains(key), let path = peers[key] else { return refuse() }
+      guard path.pongBudget.take(at: now) else { return limit() }
+      actions.append(.sendRelayed(seal(.pong(id, source: PathFinder.relayAddress), path), to: key))
+    case (.pong(let id, let observed), .datagram(let source)):
+      guard let path = keys.lazy.compactMap({ self.peers[$0] }).first(where: { $0.pings[id] != nil }) else {
+        return refuse()
+      }
+      receivePong(id, path, from: SocketAddress(source.ip.unmapped, port: source.port), observed: observed, now)
+      schedule(path)
+    case (.pong(let id, _), .relayed(let key)):
+      guard keys.contains(key), let path = peers[key], let ping = path.pings[id], ping.address == nil else {
+        return refuse()
+      }
+      path.pings[id] = nil
+      answer(ping, path, via: nil, now)
+      schedule(path)
+    case (.callMeMaybe(let endpoints), .relayed(let key)):
+      guard keys.contains(key), let path = peers[key] else { return refuse() }
+      receiveCall(endpoints, path, now)
+      schedule(path)
+    case (.callMeMaybe, .datagram), (.unknown, _):
+      // A call that does not come over the relay could send this machine's pings wherever somebody likes.
+      return refuse()
+    }
+    return takeActions()
+  }
+
+  /// What a pong says that answers a ping which came over the relay: no address at all.
+  static let relayAddress = SocketAddress(IPAddress(v4: 0x7f03_0328), port: 0)
+
+  private func receivePing(_ id: TransactionID, _ path: PeerPath, from source: SocketAddress, _ now: Instant) {
+    path.candidates.learn(source, at: now)
+    guard path.pongBudget.take(at: now) else {
+      statistics.limited += 1
+      return
+    }
+    actions.append(.send(seal(.pong(id, source: source), path), to: source))
+    // The peer's packets come through from there, so this machine's may get through to there.
+    if !path.isTrusted(at: now),
+      !path.pings.values.contains(where: { $0.address == source && now - $0.sentAt < .milliseconds(250) })
+    {
+      ping(path, source, .discovery, now)
+    }
+  }
+
+  private func receivePong(
+    _ id: TransactionID, _ path: PeerPath, from source: SocketAddress, observed: SocketAddress, _ now: Instant
+  ) {
+    // An address is a way only if it answers itself.
+    guard let ping = path.pings[id], ping.address == source else {
+      statistics.refused += 1
+      return
+    }
+    path.pings[id] = nil
+    let latency = now - ping.sentAt
+    var size = 0
+    if case .probe(let probed) = ping.purpose { size = probed }
+    path.candidates.notePong(source, latency: latency, wireMTU: size)
+    if let observed = hygiene.checked(observed) { actions.append(.observed(observed, by: path.key)) }
+    consider(
+      PathQuality(address: source, latency: latency, wireMTU: path.candidates[source]?.wireMTU ?? size), path, now)
+    if size > 0 { path.probing?.note(size, at: source) }
+    answer(ping, path, via: source, now)
+    tell(path, now)
+  }
+
+  private func consider(_ quality: PathQuality, _ path: PeerPath, _ now: Instant) {
+    if let until = path.candidates[quality.address]?.tooNarrowUntil, now < until { return }
+    let isBest = path.best?.address == quality.address
+    // While the best is in doubt the first that answers is taken, without further comparison.
+    guard isBest || !path.isTrusted(at: now) || quality.isBetter(than: path.best) else { return }
+    path.best = quality
+    path.isSuspect = false
+    path.trustedUntil = now + PathConstants.trust
+    path.lastPong = now
+    if path.probing?.address != quality.address {
+      path.probing = MTUProbing(address: quality.address, nextAt: now)
+    }
+  }
+
+  /// Tells whoever asked for the ping, once: its other pings are nobody's then.
+  private func answer(_ ping: SentPing, _ path: PeerPath, via address: SocketAddress?, _ now: Instant) {
+    guard case .asked(let token) = ping.purpose else { return }
+    actions.append(.answered(token, via: address, latency: now - ping.sentAt))
+    for (id, other) in path.pings where other.purpose == .asked(token) {
+      path.pings[id] = SentPing(
+        address: other.address, sentAt: other.sentAt, deadline: other.deadline, purpose: .discovery)
+    }
+  }
+
+  private func receiveCall(_ endpoints: [SocketAddress], _ path: PeerPath, _ now: Instant) {
+    guard path.heededCallAt.map({ now - $0 >= PathConstants.callInterval }) ?? true else {
+      statistics.limited += 1
+      return
+    }
+    path.heededCallAt = now
+    let usable = hygiene.filter(endpoints, limit: PathConstants.calledCandidates)
+    path.candidates.setCalled(usable)
+    dropVanishedBest(path)
+    // Its old address is not one of its new ones: whether it still gets there has to show.
+    if let best = path.best, !usable.isEmpty, !usable.contains(best.address) { suspect(path, now) }
+    search(path, isForced: true, asksBack: false, now)
+    tell(path, now)
+  }
+
+  /// The best path is not relied on until something answers.
+  func suspect(_ path: PeerPath, _ now: Instant) {
+    path.isSuspect = true
+    tell(path, now)
+  }
+
+  private func refuse() -> [PathAction] {
+    statistics.refused += 1
+    return takeActions()
+  }
+
+  private func limit() -> [PathAction] {
+    statistics.limited += 1
+    return takeActions()
+  }
+}
+
+extension MTUProbing {
+  mutating func note(_ size: Int, at address: SocketAddress) {
+    if address == self.address { answered.insert(size) }
+  }
+}

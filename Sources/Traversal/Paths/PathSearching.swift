@@ -1,0 +1,137 @@
+import Cryptography
+import Netmap
+import Wire
+
+/// Looking for ways, and telling of them.
+extension PathFinder {
+  /// Packets are sent from now on: the way is kept, or looked for.
+  func activate(_ path: PeerPath, _ now: Instant) {
+    if path.heartbeatAt == nil {
+      path.heartbeatAt = now + PathConstants.heartbeat
+      if path.wantsSearch(at: now) {
+        search(path, isForced: false, asksBack: true, now)
+      } else if let best = path.best {
+        ping(path, best.address, .discovery, now)
+      }
+    }
+    if path.watchAt == nil { path.watchAt = now + PathConstants.silence }
+    tell(path, now)
+  }
+
+  /// Pings every candidate, and asks the peer to do the same.
+  ///
+  /// - Parameter isForced: also those that were pinged a moment ago.
+  func search(_ path: PeerPath, isForced: Bool, asksBack: Bool, _ now: Instant) {
+    path.lastSearch = now
+    path.searchAgainAt = nil
+    path.candidates.forgetLearnt(before: now - PathConstants.learntLifetime)
+    dropVanishedBest(path)
+    for address in path.candidates.due(at: now, isForced: isForced) {
+      guard ping(path, address, .discovery, now) else {
+        path.searchAgainAt = now + .seconds(1)
+        break
+      }
+    }
+    if asksBack, hasRelay { call(path, now) }
+  }
+
+  /// Asks the peer over the relay to ping this machine, as soon as it can be told where.
+  private func call(_ path: PeerPath, _ now: Instant) {
+    if let at = ownEndpointsAt, now - at <= PathConstants.endpointFreshness {
+      sendCall(path, now)
+    } else {
+      if !sortedPeers.contains(where: \.owesCall) { actions.append(.refreshOwnEndpoints) }
+      path.owesCall = true
+    }
+  }
+
+  func sendCall(_ path: PeerPath, _ now: Instant) {
+    guard hasRelay, path.calledAt.map({ now - $0 >= PathConstants.callInterval }) ?? true else { return }
+    path.calledAt = now
+    actions.append(.sendRelayed(seal(.callMeMaybe(ownEndpoints), path), to: path.key))
+  }
+
+  /// `false` if a rate forbids it.
+  @discardableResult
+  func ping(_ path: PeerPath, _ address: SocketAddress, _ purpose: SentPing.Purpose, _ now: Instant) -> Bool {
+    guard path.pings.count < PathConstants.outstandingPings, path.pingBudget.available(at: now) <= now,
+      pingBudget.available(at: now) <= now
+    else {
+      statistics.limited += 1
+      return false
+    }
+    _ = path.pingBudget.take(at: now)
+    _ = pingBudget.take(at: now)
+    path.candidates.notePing(address, at: now)
+    actions.append(.send(sealedPing(path, address, purpose, now), to: address))
+    return true
+  }
+
+  func pingThroughRelay(_ path: PeerPath, _ purpose: SentPing.Purpose, _ now: Instant) {
+    guard path.pingBudget.take(at: now) else {
+      statistics.limited += 1
+      return
+    }
+    actions.append(.sendRelayed(sealedPing(path, nil, purpose, now), to: path.key))
+  }
+
+  private func sealedPing(
+    _ path: PeerPath, _ address: SocketAddress?, _ purpose: SentPing.Purpose, _ now: Instant
+  ) -> [UInt8] {
+    let id = TransactionID(random: random)
+    var patience = PathConstants.pingTimeout
+    var padding = 0
+    switch purpose {
+    case .doubt: patience = max(PathConstants.doubt, (path.best?.latency ?? .zero) * 3)
+    case .probe(let size):
+      patience = PathConstants.probeInterval * 2
+      let headers = (address?.ip.family == .v6 ? 40 : 20) + 8
+      padding = max(0, size - headers - DiscoEnvelope.overhead - DiscoMessage.pingLength)
+    case .discovery, .asked: break
+    }
+    path.pings[id] = SentPing(address: address, sentAt: now, deadline: now + patience, purpose: purpose)
+    return seal(.ping(id, nodeKey: nodeKey, padding: padding), path)
+  }
+
+  func seal(_ message: DiscoMessage, _ path: PeerPath) -> [UInt8] {
+    DiscoEnvelope.seal(message, from: discoKey.publicKey, in: path.box, random: random)
+  }
+
+  /// Tells of the peer's route if it is another now.
+  func tell(_ path: PeerPath, _ now: Instant) {
+    let route = path.route(hasRelay: hasRelay, at: now)
+    let mtu = max(path.best?.wireMTU ?? 0, PathConstants.smallestMTU)
+    guard route != path.route || (mtu != path.routeMTU && route.address != nil) else { return }
+    path.route = route
+    path.routeMTU = mtu
+    actions.append(.setRoute(path.key, route, wireMTU: mtu))
+  }
+
+  /// A way whose address nobody names any more is none.
+  func dropVanishedBest(_ path: PeerPath) {
+    if let best = path.best, path.candidates[best.address] == nil { path.clearBest() }
+  }
+
+  // MARK: Without a relay
+
+  func planUnasked(_ now: Instant) {
+    guard !hasRelay, !peers.isEmpty else {
+      unaskedAt = nil
+      return
+    }
+    guard unaskedAt == nil else { return }
+    let range = PathConstants.unaskedInterval
+    let spread = UInt64((range.upperBound - range.lowerBound).nanoseconds)
+    unaskedAt = now + range.lowerBound + .nanoseconds(Int64(random.uniform(below: spread)))
+  }
+
+  /// Holes in both NATs stay open, and one in the peer's finds its match.
+  func pingUnasked(_ now: Instant) {
+    unaskedAt = nil
+    for path in sortedPeers.prefix(PathConstants.peersPingedUnasked) where !path.isTrusted(at: now) {
+      search(path, isForced: false, asksBack: false, now)
+      schedule(path)
+    }
+    planUnasked(now)
+  }
+}

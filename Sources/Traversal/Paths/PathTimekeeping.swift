@@ -1,0 +1,95 @@
+import Cryptography
+import Wire
+
+/// What time brings to one peer.
+extension PathFinder {
+  func runTimers(
+    _ path: PeerPath, _ now: Instant, _ traffic: (X25519PublicKey) -> (lastSent: Instant?, lastReceived: Instant?)
+  ) {
+    expirePings(path, now)
+    if let due = path.heartbeatAt, due <= now { beat(path, now, traffic(path.key).lastSent) }
+    if let due = path.watchAt, due <= now { watch(path, now, traffic(path.key)) }
+    if let due = path.searchAgainAt, due <= now { search(path, isForced: false, asksBack: false, now) }
+    if let due = path.probing?.nextAt, due <= now { probe(path, now) }
+    tell(path, now)
+  }
+
+  private func expirePings(_ path: PeerPath, _ now: Instant) {
+    for (id, ping) in path.pings where ping.deadline <= now {
+      path.pings[id] = nil
+      guard let best = path.best, ping.address == best.address else { continue }
+      let hasAnsweredSince = path.lastPong.map { $0 >= ping.sentAt } ?? false
+      switch ping.purpose {
+      case .doubt where !hasAnsweredSince:
+        suspect(path, now)
+        search(path, isForced: true, asksBack: true, now)
+      case .discovery where now - (path.lastPong ?? ping.sentAt) >= PathConstants.givingUp:
+        path.clearBest()
+      default: break
+      }
+    }
+  }
+
+  /// Keeps the way open while packets are sent, and looks for a better one now and then.
+  private func beat(_ path: PeerPath, _ now: Instant, _ lastSent: Instant?) {
+    guard let lastSent, now - lastSent <= PathConstants.activity else {
+      path.heartbeatAt = nil
+      return
+    }
+    path.heartbeatAt = now + PathConstants.heartbeat
+    if path.wantsSearch(at: now) { search(path, isForced: false, asksBack: true, now) }
+    let wasPinged = path.pings.values.contains { $0.address == path.best?.address && $0.sentAt == now }
+    if let best = path.best, !wasPinged { ping(path, best.address, .discovery, now) }
+  }
+
+  /// Doubts a path on which only this side is heard.
+  private func watch(
+    _ path: PeerPath, _ now: Instant, _ traffic: (lastSent: Instant?, lastReceived: Instant?)
+  ) {
+    guard let lastSent = traffic.lastSent, now - lastSent <= PathConstants.silence else {
+      // The next packet sent starts this again.
+      path.watchAt = nil
+      return
+    }
+    let lastHeard = [traffic.lastReceived, path.lastPong].compactMap { $0 }.max()
+    let quietAt = lastHeard.map { $0 + PathConstants.silence }
+    if let quietAt, now < quietAt {
+      path.watchAt = quietAt
+      return
+    }
+    path.watchAt = now + PathConstants.silence
+    guard let best = path.best, !path.isSuspect, !path.pings.values.contains(where: { $0.purpose == .doubt }) else {
+      return
+    }
+    ping(path, best.address, .doubt, now)
+  }
+
+  /// Sends what shows how long packets may be; after the last try judges by what was answered.
+  private func probe(_ path: PeerPath, _ now: Instant) {
+    guard var probing = path.probing, probing.address == path.best?.address else {
+      path.probing = nil
+      return
+    }
+    guard path.heartbeatAt != nil else {
+      // Nobody uses it: the next pong of an active path begins anew.
+      path.probing = nil
+      return
+    }
+    if probing.triesLeft > 0, !probing.open.isEmpty {
+      probing.triesLeft -= 1
+      probing.nextAt = now + PathConstants.probeInterval
+      path.probing = probing
+      for size in probing.open { ping(path, probing.address, .probe(size: size), now) }
+      return
+    }
+    if probing.answered.isEmpty {
+      // It carries pings and nothing else.
+      path.candidates.noteTooNarrow(probing.address, until: now + PathConstants.probeAgain)
+      path.clearBest()
+      return
+    }
+    // What carried more before, and does not now, is believed now.
+    path.best?.wireMTU = probing.answered.max() ?? 0
+    path.probing = MTUProbing(address: probing.address, nextAt: now + PathConstants.probeAgain)
+  }
+}

@@ -1,0 +1,117 @@
+import Cryptography
+import Wire
+
+/// A ping whose pong has not come.
+struct SentPing: Sendable {
+  enum Purpose: Hashable, Sendable {
+    /// To find a way, or to keep it.
+    case discovery
+    /// Nothing came for a while: is the best path still one?
+    case doubt
+    /// How long packets may be.
+    case probe(size: Int)
+    /// Somebody asked for it.
+    case asked(PingToken)
+  }
+
+  /// `nil`: through the relay.
+  let address: SocketAddress?
+  let sentAt: Instant
+  let deadline: Instant
+  let purpose: Purpose
+}
+
+/// All that is known of the ways to one peer.
+final class PeerPath {
+  let key: X25519PublicKey
+  var discoKey: X25519PublicKey
+  var box: NaClBox
+  var candidates = CandidateTable()
+  /// The way that is used, while there is one.
+  var best: PathQuality?
+  /// Until when the best is believed without the relay beside it.
+  var trustedUntil: Instant?
+  /// The best failed a test, and nothing has answered since.
+  var isSuspect = false
+  var pings: [TransactionID: SentPing] = [:]
+  /// Set while packets are sent.
+  var heartbeatAt: Instant?
+  /// When to look whether anything comes back.
+  var watchAt: Instant?
+  /// When the last pong came on the best path.
+  var lastPong: Instant?
+  /// What the last answered ping, or data, told; for a peer that only answers.
+  var lastSearch: Instant?
+  /// The rest of a search for which there was no ping left.
+  var searchAgainAt: Instant?
+  /// A call waits for own addresses.
+  var owesCall = false
+  var calledAt: Instant?
+  var heededCallAt: Instant?
+  var probing: MTUProbing?
+  var pingBudget: TokenBucket
+  var pongBudget: TokenBucket
+  /// As it was last told.
+  var route = Route.none
+  var routeMTU = PathConstants.smallestMTU
+  /// The deadline that is in the queue.
+  var queuedDeadline: Instant?
+
+  init(key: X25519PublicKey, discoKey: X25519PublicKey, box: NaClBox, now: Instant) {
+    self.key = key
+    self.discoKey = discoKey
+    self.box = box
+    pingBudget = TokenBucket(
+      capacity: PathConstants.pingsPerSecondAndPeer,
+      interval: .seconds(1) / PathConstants.pingsPerSecondAndPeer, now: now)
+    pongBudget = TokenBucket(
+      capacity: PathConstants.pongsPerSecondAndPeer,
+      interval: .seconds(1) / PathConstants.pongsPerSecondAndPeer, now: now)
+  }
+
+  func isTrusted(at now: Instant) -> Bool {
+    guard best != nil, !isSuspect, let trustedUntil else { return false }
+    return now < trustedUntil
+  }
+
+  func route(hasRelay: Bool, at now: Instant) -> Route {
+    guard let best else { return hasRelay ? .relayed : .none }
+    return isTrusted(at: now) || !hasRelay ? .direct(best.address) : .both(best.address)
+  }
+
+  func clearBest() {
+    best = nil
+    trustedUntil = nil
+    isSuspect = false
+    probing = nil
+    lastPong = nil
+  }
+
+  /// Whether to ping every candidate.
+  func wantsSearch(at now: Instant) -> Bool {
+    guard let best, isTrusted(at: now), let lastSearch else { return true }
+    return best.latency > PathConstants.goodLatency && now - lastSearch >= PathConstants.upgradeInterval
+  }
+
+  var nextDeadline: Instant? {
+    let pingDeadline = pings.values.lazy.map(\.deadline).min()
+    // An expired trust changes the route; once told, there is nothing to wake up for.
+    let trustEnd = best != nil && !isSuspect && route.address != nil && !route.usesRelay ? trustedUntil : nil
+    return [pingDeadline, heartbeatAt, watchAt, trustEnd, searchAgainAt, probing?.nextAt].lazy.compactMap { $0 }.min()
+  }
+}
+
+/// Which lengths of packets a path carries: all of them are tried at once, and those without an answer again.
+struct MTUProbing: Sendable {
+  let address: SocketAddress
+  var answered: Set<Int> = []
+  var triesLeft = PathConstants.probeTries
+  /// The next round; once all tries are used, the time for a new look.
+  var nextAt: Instant
+
+  /// The lengths that still have to show themselves: not those below one that did.
+  var open: [Int] {
+    let largest = answered.max() ?? 0
+    return PathConstants.probedMTUs.filter { $0 > largest }
+  }
+}

@@ -1,0 +1,278 @@
+import Cryptography
+import Netmap
+import TestSupport
+import Testing
+import Wire
+
+@testable import Traversal
+
+/// One `PathFinder`, and its peer as a pair of keys in the test's hand.
+@Suite("what a path finder does and does not")
+struct PathFinderTests {
+  private let start = Instant(nanoseconds: 1_000_000_000_000)
+  private let random = SeededRandom(11)
+  private let own: X25519PrivateKey
+  private let disco: X25519PrivateKey
+  private let peer: X25519PrivateKey
+  private let peerDisco: X25519PrivateKey
+  private let box: NaClBox
+  private let finder: PathFinder
+  private let home = SocketAddress("198.51.100.7:41641")!
+  private let stranger = SocketAddress("203.0.113.9:5000")!
+
+  init() throws {
+    own = X25519PrivateKey(random: random)
+    disco = X25519PrivateKey(random: random)
+    peer = X25519PrivateKey(random: random)
+    peerDisco = X25519PrivateKey(random: random)
+    box = try #require(NaClBox(peerDisco, disco.publicKey))
+    finder = PathFinder(nodeKey: own.publicKey, discoKey: disco, random: random, now: start)
+    _ = finder.setHasRelay(true, now: start)
+    _ = finder.setOwnEndpoints([SocketAddress("192.0.2.5:41641")!], now: start)
+    _ = finder.apply(netmap([home]), now: start)
+  }
+
+  private func netmap(_ endpoints: [SocketAddress]) -> Netmap {
+    let node = LocalNode(
+      name: "here", key: own.publicKey, addresses: [], meshPrefixes: [IPPrefix("10.200.0.0/16")!])
+    return Netmap(
+      networkName: "home", node: node,
+      peers: [
+        Peer(
+          key: peer.publicKey, name: "there", addresses: [], allowedIPs: [], endpoints: endpoints,
+          discoKey: peerDisco.publicKey)
+      ])
+  }
+
+  private func sealed(_ message: DiscoMessage) -> [UInt8] {
+    DiscoEnvelope.seal(message, from: peerDisco.publicKey, in: box, random: random)
+  }
+
+  private func pings(_ actions: [PathAction]) -> [(id: TransactionID, to: SocketAddress, length: Int)] {
+    actions.compactMap { action in
+      guard case .send(let bytes, let address) = action, case .ping(let id, _, _) = DiscoEnvelope.open(bytes, in: box)
+      else { return nil }
+      return (id, address, bytes.count)
+    }
+  }
+
+  private func pong(_ ping: (id: TransactionID, to: SocketAddress, length: Int), at now: Instant) -> [PathAction] {
+    finder.receive(
+      sealed(.pong(ping.id, source: SocketAddress("192.0.2.5:41641")!)), .datagram(from: ping.to), now: now)
+  }
+
+  private func makeDirect() throws {
+    let ping = try #require(pings(finder.wantsToSend(to: peer.publicKey, now: start)).first)
+    _ = pong(ping, at: start + .milliseconds(20))
+    #expect(finder.route(to: peer.publicKey) == .direct(home))
+  }
+
+  @Test("nothing is sent before there is something to send")
+  func quiet() {
+    #expect(finder.nextDeadline == nil)
+    #expect(finder.route(to: peer.publicKey) == .relayed)
+  }
+
+  @Test("the first packet pings the record's addresses and calls the peer over the relay")
+  func first() throws {
+    let actions = finder.wantsToSend(to: peer.publicKey, now: start)
+    #expect(pings(actions).map(\.to) == [home])
+    #expect(pings(actions).first?.length == 124, "a ping with a node key has 124 bytes everywhere")
+    let calls = actions.compactMap { action -> DiscoMessage? in
+      guard case .sendRelayed(let bytes, peer.publicKey) = action else { return nil }
+      return DiscoEnvelope.open(bytes, in: box)
+    }
+    #expect(calls == [.callMeMaybe([SocketAddress("192.0.2.5:41641")!])])
+  }
+
+  @Test("own addresses that are old are found out again before the peer is told them")
+  func staleEndpoints() {
+    let later = start + .seconds(28)
+    let actions = finder.wantsToSend(to: peer.publicKey, now: later)
+    #expect(actions.contains(.refreshOwnEndpoints))
+    #expect(!actions.contains { if case .sendRelayed = $0 { true } else { false } })
+    let then = finder.setOwnEndpoints([home], now: later + .milliseconds(50))
+    #expect(then.contains { if case .sendRelayed = $0 { true } else { false } })
+  }
+
+  @Test("a pong from elsewhere, one that nobody asked for, and one that is repeated make no path")
+  func forgedPongs() throws {
+    let ping = try #require(pings(finder.wantsToSend(to: peer.publicKey, now: start)).first)
+    let message = sealed(.pong(ping.id, source: home))
+    #expect(finder.receive(message, .datagram(from: stranger), now: start).isEmpty)
+    #expect(finder.receive(message, .relayed(from: peer.publicKey), now: start).isEmpty)
+    let unasked = sealed(.pong(TransactionID(random: random), source: home))
+    #expect(finder.receive(unasked, .datagram(from: home), now: start).isEmpty)
+    #expect(finder.route(to: peer.publicKey) == .relayed)
+    #expect(!finder.receive(message, .datagram(from: home), now: start + .milliseconds(9)).isEmpty)
+    #expect(finder.receive(message, .datagram(from: home), now: start + .milliseconds(9)).isEmpty)
+    #expect(finder.statistics.refused == 4)
+  }
+
+  @Test("whoever is not in the netmap gets no answer")
+  func strangers() throws {
+    let other = X25519PrivateKey(random: random)
+    let otherBox = try #require(NaClBox(other, disco.publicKey))
+    let ping = DiscoMessage.ping(TransactionID(random: random), nodeKey: peer.publicKey, padding: 0)
+    let message = DiscoEnvelope.seal(ping, from: other.publicKey, in: otherBox, random: random)
+    #expect(finder.receive(message, .datagram(from: stranger), now: start).isEmpty)
+    #expect(finder.receive(message, .relayed(from: peer.publicKey), now: start).isEmpty)
+    #expect(finder.receive([UInt8](repeating: 7, count: 2000), .datagram(from: stranger), now: start).isEmpty)
+    #expect(finder.receive([], .datagram(from: stranger), now: start).isEmpty)
+  }
+
+  @Test("a ping is answered where it came from, and its address is tried")
+  func pinged() throws {
+    let id = TransactionID(random: random)
+    let actions = finder.receive(
+      sealed(.ping(id, nodeKey: peer.publicKey, padding: 0)), .datagram(from: stranger), now: start)
+    guard case .send(let bytes, stranger) = actions.first else {
+      Issue.record("no answer: \(actions)")
+      return
+    }
+    #expect(DiscoEnvelope.open(bytes, in: box) == .pong(id, source: stranger))
+    #expect(pings(actions).map(\.to) == [stranger])
+  }
+
+  @Test("no ping goes to an address of the mesh, the host, its link, or to port 0, whoever names it")
+  func hygiene() {
+    let bad = [
+      "10.200.3.4:41641", "127.0.0.1:41641", "169.254.7.7:41641", "224.0.0.1:9", "198.51.100.7:0", "[fe80::1]:1",
+    ]
+    .compactMap { SocketAddress($0) }
+    #expect(pings(finder.apply(netmap(bad), now: start)).isEmpty)
+    #expect(pings(finder.wantsToSend(to: peer.publicKey, now: start)).isEmpty)
+    let call = finder.receive(sealed(.callMeMaybe(bad)), .relayed(from: peer.publicKey), now: start + .seconds(2))
+    #expect(pings(call).isEmpty)
+    for source in bad {
+      let ping = sealed(.ping(TransactionID(random: random), nodeKey: peer.publicKey, padding: 0))
+      #expect(finder.receive(ping, .datagram(from: source), now: start + .seconds(3)).isEmpty)
+    }
+  }
+
+  @Test("a call counts over the relay only, from the peer whose key sealed it, and once a second")
+  func calls() throws {
+    let there = SocketAddress("198.51.100.99:7")!
+    let call = sealed(.callMeMaybe([there]))
+    #expect(finder.receive(call, .datagram(from: home), now: start).isEmpty)
+    #expect(finder.receive(call, .relayed(from: own.publicKey), now: start).isEmpty)
+    #expect(Set(pings(finder.receive(call, .relayed(from: peer.publicKey), now: start)).map(\.to)) == [home, there])
+    #expect(finder.receive(call, .relayed(from: peer.publicKey), now: start + .milliseconds(900)).isEmpty)
+    #expect(pings(finder.receive(call, .relayed(from: peer.publicKey), now: start + .seconds(1))).count == 2)
+    #expect(finder.statistics.limited == 1)
+  }
+
+  @Test("a member that names many addresses, again and again, makes few pings of it")
+  func amplification() {
+    var count = 0
+    for second in 0..<60 {
+      let many = (0..<200).map { SocketAddress(IPAddress(v4: 0xcb00_7100 + UInt32(second * 251 + $0)), port: 53) }
+      let now = start + .seconds(second)
+      count += pings(finder.receive(sealed(.callMeMaybe(many)), .relayed(from: peer.publicKey), now: now)).count
+      for source in many {
+        let ping = sealed(.ping(TransactionID(random: random), nodeKey: peer.publicKey, padding: 0))
+        count += pings(finder.receive(ping, .datagram(from: source), now: now)).count
+      }
+    }
+    #expect(count <= 60 * PathConstants.pingsPerSecondAndPeer + PathConstants.pingsPerSecondAndPeer)
+    #expect(finder.peers[peer.publicKey]?.candidates.entries.count ?? 0 <= 57)
+    #expect(finder.peers[peer.publicKey]?.pings.count ?? 0 <= PathConstants.outstandingPings)
+  }
+
+  @Test("a path that nothing came back on for a second is doubted, and then doubled by the relay")
+  func doubt() throws {
+    try makeDirect()
+    var now = start
+    var doubtedAt: Instant?
+    // Packets go out all the time, and nothing comes.
+    for _ in 0..<200 where doubtedAt == nil {
+      now = now + .milliseconds(20)
+      let sent = now
+      _ = finder.advance(now: now) { _ in (sent, nil) }
+      if finder.route(to: peer.publicKey) == .both(home) { doubtedAt = now }
+    }
+    let at = try #require(doubtedAt)
+    #expect(at - start >= .milliseconds(1300) && at - start <= .milliseconds(1500))
+    // The first pong settles it.
+    let ping = try #require(pings(finder.wantsToSend(to: peer.publicKey, now: now)).first ?? outstanding().first)
+    _ = pong(ping, at: now + .milliseconds(10))
+    #expect(finder.route(to: peer.publicKey) == .direct(home))
+  }
+
+  @Test("while packets come back, no path is doubted")
+  func noDoubt() throws {
+    try makeDirect()
+    var now = start
+    for _ in 0..<500 {
+      now = now + .milliseconds(20)
+      let sent = now
+      for ping in pings(finder.advance(now: now) { _ in (sent, sent) }) { _ = pong(ping, at: now) }
+      #expect(finder.route(to: peer.publicKey) == .direct(home))
+    }
+  }
+
+  @Test("a packet from another address is a reason to try that one at once, and not to use it")
+  func roaming() throws {
+    try makeDirect()
+    let now = start + .seconds(1)
+    let actions = finder.heard(peer.publicKey, from: stranger, now: now)
+    #expect(pings(actions).map(\.to) == [stranger])
+    #expect(finder.route(to: peer.publicKey) == .direct(home))
+    #expect(pings(finder.heard(peer.publicKey, from: stranger, now: now + .milliseconds(10))).isEmpty, "not per packet")
+  }
+
+  @Test("what a person asks is answered once, by the path that was fastest")
+  func asked() throws {
+    let (token, actions) = try #require(finder.ping(peer.publicKey, now: start))
+    let relayed = actions.compactMap { action -> TransactionID? in
+      guard case .sendRelayed(let bytes, _) = action, case .ping(let id, _, _) = DiscoEnvelope.open(bytes, in: box)
+      else { return nil }
+      return id
+    }
+    let id = try #require(relayed.first)
+    let first = finder.receive(
+      sealed(.pong(id, source: home)), .relayed(from: peer.publicKey), now: start + .milliseconds(30))
+    #expect(first == [.answered(token, via: nil, latency: .milliseconds(30))])
+    let later = try pong(#require(pings(actions).last), at: start + .milliseconds(40))
+    #expect(!later.contains { if case .answered = $0 { true } else { false } })
+  }
+
+  @Test("a peer that left the netmap is nobody")
+  func removed() throws {
+    try makeDirect()
+    let empty = Netmap(networkName: "home", node: netmap([]).node)
+    _ = finder.apply(empty, now: start + .seconds(1))
+    #expect(finder.route(to: peer.publicKey) == nil)
+    let ping = sealed(.ping(TransactionID(random: random), nodeKey: peer.publicKey, padding: 0))
+    #expect(finder.receive(ping, .datagram(from: home), now: start + .seconds(1)).isEmpty)
+    _ = finder.advance(now: start + .seconds(100)) { _ in (nil, nil) }
+  }
+
+  @Test("the hash seed decides nothing: one seed, one run")
+  func reproducible() {
+    func trace() -> [PathAction] {
+      let random = SeededRandom(3)
+      let now = start
+      let finder = PathFinder(
+        nodeKey: X25519PrivateKey(random: random).publicKey, discoKey: X25519PrivateKey(random: random), random: random,
+        now: now)
+      let peers = (0..<30).map { number in
+        Peer(
+          key: X25519PrivateKey(random: random).publicKey, name: "\(number)", addresses: [], allowedIPs: [],
+          endpoints: (0..<5).map { SocketAddress(IPAddress(v4: 0xc633_6400 + UInt32(number * 5 + $0)), port: 1) },
+          discoKey: X25519PrivateKey(random: random).publicKey)
+      }
+      let node = LocalNode(name: "", key: finder.nodeKey, addresses: [], meshPrefixes: [])
+      var actions = finder.apply(Netmap(networkName: "", node: node, peers: peers), now: now)
+      for peer in peers { actions += finder.wantsToSend(to: peer.key, now: now) }
+      actions += finder.networkChanged(now: now + .seconds(1))
+      actions += finder.advance(now: now + .seconds(9)) { _ in (now, nil) }
+      return actions
+    }
+    #expect(trace() == trace())
+  }
+
+  private func outstanding() -> [(id: TransactionID, to: SocketAddress, length: Int)] {
+    (finder.peers[peer.publicKey]?.pings ?? [:]).compactMap { id, ping in ping.address.map { (id, $0, 0) } }
+  }
+}
