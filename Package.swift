@@ -20,6 +20,9 @@ extension Target.Dependency {
   static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
   static let nioWebSocket = product(name: "NIOWebSocket", package: "swift-nio")
   static let nioSSL = product(name: "NIOSSL", package: "swift-nio-ssl")
+  static let nioTLS = product(name: "NIOTLS", package: "swift-nio")
+  static let x509 = product(name: "X509", package: "swift-certificates")
+  static let asn1 = product(name: "SwiftASN1", package: "swift-asn1")
   static let httpClient = product(name: "AsyncHTTPClient", package: "async-http-client")
   static let grdb = product(name: "GRDB", package: "GRDB.swift")
   static let arguments = product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -52,6 +55,8 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
+    .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.4"),
     .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics.git", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
@@ -91,6 +96,11 @@ let package = Package(
     module("Control", ["Mesh", "Netmap", "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .log]),
     module("WireGuard", ["Cryptography", "Wire", .deque]),
     module("Traversal", ["Netmap", "Cryptography", "Wire"]),
+    module(
+      "DERP",
+      [
+        "Netmap", "Cryptography", "Wire", .nio, .nioPosix, .nioTLS, .nioSSL, .deque, .log, .crypto, .x509, .asn1,
+      ]),
     module("DataPath", ["CLinux", "Cryptography", "WireGuard", "Wire"]),
     module("Engine", ["DataPath", "WireGuard", "Netmap", "CLinux", "CMnl", "Cryptography", "Wire", .log]),
     module(
@@ -146,6 +156,7 @@ let package = Package(
     tests("ControlTests", ["Control", "Mesh", "Netmap", "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .log]),
     tests("WireGuardTests", ["WireGuard", "Cryptography", "Wire"]),
     tests("TraversalTests", ["Traversal", "Netmap", "Cryptography", "Wire"]),
+    tests("DERPTests", ["DERP", "Netmap", "Cryptography", "Wire", .nio, .nioPosix, .nioSSL]),
     tests(
       "EngineTests",
       ["Engine", "DataPath", "WireGuard", "Netmap", "CLinux", "CAllocationCount", "Cryptography", "Wire"]),

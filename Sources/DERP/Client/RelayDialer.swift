@@ -1,0 +1,137 @@
+import Netmap
+import NIOCore
+import NIOPosix
+import NIOSSL
+import NIOTLS
+import Wire
+
+/// Connects with a relay over IPv4 and IPv6, whichever is there first, and over TLS.
+struct RelayDialer {
+  /// How long IPv4 waits for IPv6.
+  static let headStart: TimeAmount = .milliseconds(200)
+
+  let relay: Relay
+  let certificate: ServerCertificate
+  let loop: any EventLoop
+
+  /// The channel after the TLS handshake.
+  func dial(before deadline: NIODeadline) async throws -> any Channel {
+    let secured = loop.makePromise(of: Void.self)
+    let bootstrap = ClientBootstrap(group: loop)
+      .connectTimeout(max(.milliseconds(1), deadline - .now()))
+      .channelOption(.socketOption(.tcp_nodelay), value: 1)
+      .resolver(RelayAddresses(relay, loop))
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          let pipeline = channel.pipeline.syncOperations
+          try pipeline.addHandler(try certificate.makeHandler(host: relay.host))
+          try pipeline.addHandler(HandshakeWatch(secured))
+        }
+      }
+    let channel: any Channel
+    do {
+      channel = try await bootstrap.connect(host: relay.host, port: Int(relay.port)).get()
+    } catch {
+      secured.fail(error)
+      throw DERPError.notConnected(DialFailure.text(error))
+    }
+    let timer = loop.scheduleTask(deadline: deadline) { secured.fail(DERPError.silent) }
+    defer { timer.cancel() }
+    do {
+      try await secured.futureResult.get()
+      return channel
+    } catch {
+      channel.close(promise: nil)
+      throw error
+    }
+  }
+}
+
+/// The addresses that a relay's record gives; the name is asked for only where it gives none, and a literal is none of the other
+/// family.
+private final class RelayAddresses: Resolver, Sendable {
+  private let relay: Relay
+  private let loop: any EventLoop
+
+  init(_ relay: Relay, _ loop: any EventLoop) {
+    self.relay = relay
+    self.loop = loop
+  }
+
+  func initiateAQuery(host: String, port: Int) -> EventLoopFuture<[NIOCore.SocketAddress]> {
+    addresses(relay.ipv4, .v4, port: port)
+  }
+
+  func initiateAAAAQuery(host: String, port: Int) -> EventLoopFuture<[NIOCore.SocketAddress]> {
+    addresses(relay.ipv6, .v6, port: port)
+  }
+
+  func cancelQueries() {}
+
+  private func addresses(
+    _ given: IPAddress?, _ family: IPAddress.Family, port: Int
+  ) -> EventLoopFuture<[NIOCore.SocketAddress]> {
+    let literal = IPAddress(relay.host)
+    guard let address = given ?? (literal?.family == family ? literal : nil) else {
+      guard literal == nil, relay.ipv4 == nil, relay.ipv6 == nil else { return loop.makeSucceededFuture([]) }
+      return lookUp(family, port: port)
+    }
+    return loop.makeCompletedFuture {
+      [try NIOCore.SocketAddress(ipAddress: address.description, port: port)]
+    }
+  }
+
+  /// The system's resolver, on a thread that may wait.
+  private func lookUp(_ family: IPAddress.Family, port: Int) -> EventLoopFuture<[NIOCore.SocketAddress]> {
+    let host = relay.host
+    return NIOThreadPool.singleton.runIfActive(eventLoop: loop) {
+      let found = try? NIOCore.SocketAddress.makeAddressResolvingHost(host, port: port)
+      switch (found, family) {
+      case (.v4?, .v4), (.v6?, .v6): return found.map { [$0] } ?? []
+      default: return []
+      }
+    }
+  }
+}
+
+/// Says when TLS stands.
+private final class HandshakeWatch: ChannelInboundHandler, RemovableChannelHandler {
+  typealias InboundIn = ByteBuffer
+
+  private let secured: EventLoopPromise<Void>
+
+  init(_ secured: EventLoopPromise<Void>) {
+    self.secured = secured
+  }
+
+  func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+    if case .handshakeCompleted? = event as? TLSUserEvent {
+      secured.succeed()
+      context.pipeline.syncOperations.removeHandler(self, promise: nil)
+    }
+    context.fireUserInboundEventTriggered(event)
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    secured.fail(DERPError.notConnected(DialFailure.text(error)))
+    context.fireErrorCaught(error)
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    secured.fail(DERPError.closed)
+    context.fireChannelInactive()
+  }
+}
+
+private enum DialFailure {
+  /// In words for people, without the library's own wrapping.
+  static func text(_ error: any Error) -> String {
+    switch error {
+    case let error as NIOConnectionError:
+      if error.connectionErrors.isEmpty { return "the name \(error.host) is not known" }
+      return error.connectionErrors.map { "\($0.target): \($0.error)" }.joined(separator: "; ")
+    case is NIOSSLError, is NIOSSLExtraError: return "its TLS cannot be trusted (\(error))"
+    default: return "\(error)"
+    }
+  }
+}

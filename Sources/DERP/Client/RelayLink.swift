@@ -1,0 +1,255 @@
+public import Cryptography
+import Logging
+public import NIOCore
+import NIOPosix
+import NIOSSL
+public import Netmap
+import Synchronization
+public import Wire
+
+/// One connection to a relay, from the moment it is established until it breaks.
+public final class RelayLink: Sendable {
+  public enum Event: Hashable, Sendable {
+    case packet(from: X25519PublicKey, ByteBuffer)
+    case peerGone(X25519PublicKey, DERPFrame.PeerGoneReason)
+    case health(String?)
+    case restarting(after: Duration)
+    case answered(latency: Duration)
+    /// The last event.
+    case closed(DERPError)
+  }
+
+  private struct State {
+    var lines = PacketLines()
+    var isAwake = false
+    var dropped: UInt64 = 0
+    var lastWrite: Instant
+  }
+
+  /// What waits while the relay takes nothing.
+  private static let limits = RelayLimits()
+
+  public let relay: Relay
+  private let channel: any Channel
+  private let handler: NIOLoopBound<RelayLinkHandler>
+  private let state: Mutex<State>
+
+  fileprivate init(_ relay: Relay, _ channel: any Channel, _ handler: NIOLoopBound<RelayLinkHandler>) {
+    self.relay = relay
+    self.channel = channel
+    self.handler = handler
+    state = Mutex(State(lastWrite: .now()))
+  }
+
+  /// Connects and returns once the relay has taken this client in.
+  ///
+  /// - Parameter onEvent: is called on the connection's event loop, `closed` last and once.
+  public static func connect(
+    to relay: Relay, as nodeKey: X25519PrivateKey, onEvent: @escaping @Sendable (Event) -> Void
+  ) async throws(DERPError) -> RelayLink {
+    let certificate = ServerCertificate(pin: relay.certificateSHA256)
+    let loop = MultiThreadedEventLoopGroup.singleton.next()
+    let established = loop.makePromise(of: Void.self)
+    let deadline = NIODeadline.now() + .nanoseconds(RelayClientSession.handshakeTimeout.nanoseconds)
+    do {
+      let channel = try await RelayDialer(relay: relay, certificate: certificate, loop: loop).dial(before: deadline)
+      let handler = try await channel.eventLoop.submit {
+        let handler = RelayLinkHandler(
+          nodeKey: nodeKey, relay: relay, certificate: certificate, established: established, onEvent: onEvent)
+        try channel.pipeline.syncOperations.addHandler(handler)
+        return NIOLoopBound(handler, eventLoop: channel.eventLoop)
+      }.get()
+      try await established.futureResult.get()
+      return RelayLink(relay, channel, handler)
+    } catch {
+      established.fail(error)
+      throw error as? DERPError ?? .notConnected("\(error)")
+    }
+  }
+
+  /// Puts the packet into the line; one of before may have to go for it. What is too long is dropped.
+  public func send(_ packet: ByteBuffer, to key: X25519PublicKey) {
+    guard packet.readableBytes <= DERPFrame.maximumPacket else { return }
+    let wakes = state.withLock { state in
+      let entry = WaitingPacket(peer: key, bytes: packet)
+      state.dropped += UInt64(
+        state.lines.append(entry, isDisco: WaitingPacket.isDisco(packet), RelayLink.limits))
+      state.lastWrite = .now()
+      defer { state.isAwake = true }
+      return !state.isAwake
+    }
+    if wakes { onLoop { handler, link in handler.write(link) } }
+  }
+
+  /// Whether this relay is the client's home, for the relay's own count.
+  public func notePreferred(_ isHome: Bool) { onLoop { handler, _ in handler.notePreferred(isHome) } }
+
+  /// Asks the relay for an answer: `answered`, or `closed` when there is none.
+  public func ping() { onLoop { handler, _ in handler.sendPing() } }
+
+  public func close() { channel.close(promise: nil) }
+
+  /// When something was last sent.
+  public var lastWrite: Instant { state.withLock(\.lastWrite) }
+
+  /// The address of this machine that the connection uses.
+  public var localAddress: IPAddress? { channel.localAddress?.ipAddress.flatMap { IPAddress($0) } }
+
+  func next() -> WaitingPacket? {
+    state.withLock { state in
+      let packet = state.lines.take()
+      if packet == nil { state.isAwake = false }
+      return packet
+    }
+  }
+
+  private func onLoop(_ body: @escaping @Sendable (RelayLinkHandler, RelayLink) -> Void) {
+    channel.eventLoop.execute { [self] in body(handler.value, self) }
+  }
+}
+
+/// Runs a client session over a channel.
+final class RelayLinkHandler: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+
+  private static let gathered = 64 << 10
+
+  private var session: RelayClientSession?
+  private let nodeKey: X25519PrivateKey
+  private let relay: Relay
+  private let certificate: ServerCertificate
+  private let established: EventLoopPromise<Void>
+  private let onEvent: @Sendable (RelayLink.Event) -> Void
+  private var context: ChannelHandlerContext?
+  private var timer: Scheduled<Void>?
+  private weak var waitingLink: RelayLink?
+  private var isClosed = false
+
+  init(
+    nodeKey: X25519PrivateKey, relay: Relay, certificate: ServerCertificate, established: EventLoopPromise<Void>,
+    onEvent: @escaping @Sendable (RelayLink.Event) -> Void
+  ) {
+    self.nodeKey = nodeKey
+    self.relay = relay
+    self.certificate = certificate
+    self.established = established
+    self.onEvent = onEvent
+  }
+
+  func handlerAdded(context: ChannelHandlerContext) {
+    self.context = context
+    let host = relay.host.contains(":") ? "[\(relay.host)]:\(relay.port)" : "\(relay.host):\(relay.port)"
+    var session = RelayClientSession(
+      nodeKey: nodeKey, host: host, certifiedKey: certificate.relayKey, random: SystemRandom(), now: .now())
+    var output = context.channel.allocator.buffer(capacity: 512)
+    do throws(DERPError) {
+      try session.start(&output)
+      self.session = session
+      context.writeAndFlush(wrapOutboundOut(output), promise: nil)
+      schedule()
+    } catch {
+      end(error)
+    }
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    var output = context.channel.allocator.buffer(capacity: 64)
+    do throws(DERPError) {
+      for event in try session?.receive(unwrapInboundIn(data), &output, now: .now()) ?? [] { handle(event) }
+      flush(output)
+      schedule()
+    } catch {
+      end(error)
+    }
+  }
+
+  private func handle(_ event: RelayClientSession.Event) {
+    switch event {
+    case .established: established.succeed()
+    case .packet(let key, let bytes): onEvent(.packet(from: key, bytes))
+    case .peerGone(let key, let reason): onEvent(.peerGone(key, reason))
+    case .health(let text): onEvent(.health(text))
+    case .restarting(let delay): onEvent(.restarting(after: delay))
+    case .answered(let latency): onEvent(.answered(latency: latency))
+    }
+  }
+
+  func channelInactive(context: ChannelHandlerContext) {
+    end(.closed)
+    context.fireChannelInactive()
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) {
+    end(error as? DERPError ?? .notConnected("\(error)"))
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    if context.channel.isWritable, let link = waitingLink { write(link) }
+    context.fireChannelWritabilityChanged()
+  }
+
+  private func end(_ error: DERPError) {
+    guard !isClosed else { return }
+    isClosed = true
+    timer?.cancel()
+    let wasEstablished = session?.isEstablished == true
+    established.fail(error)
+    context?.close(promise: nil)
+    context = nil
+    if wasEstablished { onEvent(.closed(error)) }
+  }
+
+  // MARK: Writing
+
+  func write(_ link: RelayLink) {
+    guard let context, session != nil else { return }
+    waitingLink = link
+    let now = Instant.now()
+    while context.channel.isWritable {
+      var output = context.channel.allocator.buffer(capacity: 2048)
+      while output.readableBytes < Self.gathered, let packet = link.next() {
+        session?.send(packet.bytes, to: packet.peer, &output, now: now)
+      }
+      guard output.readableBytes > 0 else { break }
+      context.write(wrapOutboundOut(output), promise: nil)
+    }
+    context.flush()
+    schedule()
+  }
+
+  func notePreferred(_ isHome: Bool) {
+    var output = ByteBuffer()
+    session?.notePreferred(isHome, &output)
+    flush(output)
+  }
+
+  func sendPing() {
+    var output = ByteBuffer()
+    session?.sendPing(&output, now: .now())
+    flush(output)
+    schedule()
+  }
+
+  private func flush(_ output: ByteBuffer) {
+    if output.readableBytes > 0 { context?.writeAndFlush(wrapOutboundOut(output), promise: nil) }
+  }
+
+  // MARK: Time
+
+  private func schedule() {
+    guard let context, let deadline = session?.nextDeadline else { return }
+    timer?.cancel()
+    let delay = max(.zero, deadline - .now())
+    timer = context.eventLoop.assumeIsolated().scheduleTask(in: .nanoseconds(delay.nanoseconds)) { [self] in
+      var output = ByteBuffer()
+      do throws(DERPError) {
+        try session?.advance(&output, now: .now())
+        flush(output)
+        schedule()
+      } catch {
+        end(error)
+      }
+    }
+  }
+}

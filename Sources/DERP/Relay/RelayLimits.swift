@@ -1,0 +1,23 @@
+/// Bounds of a relay: what it holds for others, and for how long it waits.
+public struct RelayLimits: Hashable, Sendable {
+  /// Connections that were admitted.
+  public var clients = 10_000
+  /// Connections that have not yet said who they are, in all and from one address.
+  public var strangers = 64
+  public var strangersPerAddress = 4
+  /// For request and handshake.
+  public var handshake: Duration = .seconds(5)
+  /// Packets that wait for one client, data and disco apart, and their bytes.
+  public var queuedPackets = 256
+  public var queuedBytes = 512 << 10
+  /// A client that takes nothing for so long is cut off.
+  public var writeTimeout: Duration = .seconds(2)
+  public var keepAlive: Duration = .seconds(60)
+  /// How many bytes a second are taken from one client, and how many at once: more waits in its own connection.
+  public var bytesPerSecond = 64 << 20
+  public var burst = 4 << 20
+  /// Peers of whose leaving one client is told.
+  public var watchedPeers = 1024
+
+  public init() {}
+}

@@ -1,0 +1,174 @@
+public import Cryptography
+import NIOCore
+import Synchronization
+import Wire
+
+/// One admitted connection of a client, as the table holds it.
+final class RelayClient: Sendable {
+  struct State: Sendable {
+    var outbox = Outbox()
+    /// The connection was told to look, and has not yet.
+    var isAwake = false
+  }
+
+  let key: X25519PublicKey
+  let number: UInt64
+  let state = Mutex(State())
+  /// Makes the connection call `next` until it is empty. From any thread.
+  let wake: @Sendable () -> Void
+  /// Ends the connection. From any thread.
+  let close: @Sendable () -> Void
+
+  init(
+    key: X25519PublicKey, number: UInt64, wake: @escaping @Sendable () -> Void, close: @escaping @Sendable () -> Void
+  ) {
+    self.key = key
+    self.number = number
+    self.wake = wake
+    self.close = close
+  }
+
+  /// Changes what waits, and makes the connection look if it sleeps.
+  @discardableResult
+  func put<R: Sendable>(_ body: @Sendable (inout Outbox) -> R) -> R {
+    let (result, wakes) = state.withLock { state -> (R, Bool) in
+      let result = body(&state.outbox)
+      let wakes = !state.isAwake && !state.outbox.isEmpty
+      if wakes { state.isAwake = true }
+      return (result, wakes)
+    }
+    if wakes { wake() }
+    return result
+  }
+
+  /// What to write next; `nil`: nothing waits, and `wake` is called for the next.
+  func next() -> DERPFrame? {
+    state.withLock { state in
+      let frame = state.outbox.next()
+      if frame == nil { state.isAwake = false }
+      return frame
+    }
+  }
+}
+
+/// Who is at the relay, and where packets go: no socket and no clock.
+///
+/// A packet crosses it in one look-up. Whoever has a key may have several connections; the one that spoke last gets what is sent to
+/// the key (`derp.md`, 8).
+public final class RelayTable: Sendable {
+  /// Counts since the beginning, for people and metrics.
+  public struct Statistics: Hashable, Sendable {
+    public var clients = 0
+    public var relayedPackets: UInt64 = 0
+    public var relayedBytes: UInt64 = 0
+    /// To keys that nobody here has.
+    public var unknownDestination: UInt64 = 0
+    /// Too many waited for a client.
+    public var overflows: UInt64 = 0
+    public var refusedClients: UInt64 = 0
+  }
+
+  private struct State {
+    /// The last of a list is the active one.
+    var clients: [X25519PublicKey: [RelayClient]] = [:]
+    /// Who was given packets of a key, and is told when it leaves.
+    var watchers: [X25519PublicKey: [UInt64: RelayClient]] = [:]
+    var watched: [UInt64: Set<X25519PublicKey>] = [:]
+    var nextNumber: UInt64 = 0
+    var statistics = Statistics()
+  }
+
+  let limits: RelayLimits
+  private let state = Mutex(State())
+
+  public init(limits: RelayLimits = RelayLimits()) {
+    self.limits = limits
+  }
+
+  public var statistics: Statistics { state.withLock(\.statistics) }
+
+  /// `nil` when there is no room.
+  func enter(
+    _ key: X25519PublicKey, wake: @escaping @Sendable () -> Void, close: @escaping @Sendable () -> Void
+  ) -> RelayClient? {
+    state.withLock { state in
+      guard state.statistics.clients < limits.clients else {
+        state.statistics.refusedClients += 1
+        return nil
+      }
+      state.nextNumber += 1
+      state.statistics.clients += 1
+      let client = RelayClient(key: key, number: state.nextNumber, wake: wake, close: close)
+      state.clients[key, default: []].append(client)
+      return client
+    }
+  }
+
+  func leave(_ client: RelayClient) {
+    let told = state.withLock { state -> [RelayClient] in
+      guard state.clients[client.key]?.contains(where: { $0 === client }) == true else { return [] }
+      state.clients[client.key]?.removeAll { $0 === client }
+      state.statistics.clients -= 1
+      for source in state.watched.removeValue(forKey: client.number) ?? [] {
+        state.watchers[source]?[client.number] = nil
+        if state.watchers[source]?.isEmpty == true { state.watchers[source] = nil }
+      }
+      guard state.clients[client.key]?.isEmpty == true else { return [] }
+      state.clients[client.key] = nil
+      let watchers = state.watchers.removeValue(forKey: client.key) ?? [:]
+      for number in watchers.keys { state.watched[number]?.remove(client.key) }
+      return Array(watchers.values)
+    }
+    for watcher in told { watcher.put { [limits] in $0.tellGone(client.key, .disconnected, limits) } }
+  }
+
+  /// The connection said something: of those with its key it is the one to be sent to.
+  func noteActive(_ client: RelayClient) {
+    state.withLock { state in
+      guard let list = state.clients[client.key], list.count > 1, list.last !== client,
+        let index = list.firstIndex(where: { $0 === client })
+      else { return }
+      state.clients[client.key]?.remove(at: index)
+      state.clients[client.key]?.append(client)
+    }
+  }
+
+  enum Outcome {
+    case queued
+    /// `true`: the sender asks for a path there, and is told that nobody is here.
+    case unknown(isDisco: Bool)
+  }
+
+  func relay(_ packet: ByteBuffer, from source: RelayClient, to key: X25519PublicKey) -> Outcome {
+    let isDisco = WaitingPacket.isDisco(packet)
+    let destination = state.withLock { [limits] state -> RelayClient? in
+      guard let destination = state.clients[key]?.last else {
+        state.statistics.unknownDestination += 1
+        return nil
+      }
+      state.statistics.relayedPackets += 1
+      state.statistics.relayedBytes += UInt64(packet.readableBytes)
+      if state.watchers[source.key]?[destination.number] == nil,
+        state.watched[destination.number]?.count ?? 0 < limits.watchedPeers
+      {
+        state.watchers[source.key, default: [:]][destination.number] = destination
+        state.watched[destination.number, default: []].insert(source.key)
+      }
+      return destination
+    }
+    guard let destination else { return .unknown(isDisco: isDisco) }
+    let entry = WaitingPacket(peer: source.key, bytes: packet)
+    let dropped = destination.put { [limits] in $0.append(entry, isDisco: isDisco, limits) }
+    if dropped > 0 { state.withLock { $0.statistics.overflows += UInt64(dropped) } }
+    return .queued
+  }
+
+  /// Ends the connections of whoever is not admitted any more.
+  public func closeUnless(_ isAdmitted: (X25519PublicKey) -> Bool) {
+    let closed = state.withLock { $0.clients.filter { !isAdmitted($0.key) }.values.flatMap { $0 } }
+    for client in closed { client.close() }
+  }
+
+  /// Ends all connections.
+  func closeAll() { closeUnless { _ in false } }
+}

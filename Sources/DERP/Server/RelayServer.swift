@@ -1,0 +1,62 @@
+public import Cryptography
+public import Logging
+public import NIOCore
+public import NIOPosix
+public import NIOSSL
+import Wire
+
+/// A relay: takes connections over TLS and carries packets between those who are admitted.
+///
+/// It may have a listener of its own, or take connections of another one (`install`).
+public final class RelayServer: Sendable {
+  /// What every connection shares.
+  struct Core: Sendable {
+    let key: X25519PrivateKey
+    let table: RelayTable
+    let strangers: StrangerBudget
+    let admission: any RelayAdmission
+    let logger: Logger
+    let random: any RandomSource
+    let now: @Sendable () -> Instant
+  }
+
+  let core: Core
+
+  /// - Parameter key: the relay's own, which must never be that of an identity.
+  public init(
+    key: X25519PrivateKey, admission: any RelayAdmission, limits: RelayLimits = RelayLimits(),
+    logger: Logger = Logger(label: "meshd.relay")
+  ) {
+    core = Core(
+      key: key, table: RelayTable(limits: limits), strangers: StrangerBudget(limits), admission: admission,
+      logger: logger, random: SystemRandom(), now: Instant.now)
+  }
+
+  public var table: RelayTable { core.table }
+
+  /// Makes the connection a relay's: it must not have been read from. TLS, if there is any, is in its pipeline already.
+  public func install(on channel: any Channel) throws {
+    try channel.pipeline.syncOperations.addHandler(RelayConnectionHandler(core))
+  }
+
+  /// Listens until `close` of the channel. Without a TLS context it speaks plainly, which is for tests.
+  public func listen(
+    on address: NIOCore.SocketAddress, tls: NIOSSLContext?,
+    group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+  ) async throws -> any Channel {
+    try await ServerBootstrap(group: group)
+      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+      .serverChannelOption(.backlog, value: 1024)
+      .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+      .childChannelInitializer { [self] channel in
+        channel.eventLoop.makeCompletedFuture {
+          if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
+          try install(on: channel)
+        }
+      }
+      .bind(to: address).get()
+  }
+
+  /// Ends all connections of clients.
+  public func closeClients() { core.table.closeAll() }
+}

@@ -1,0 +1,168 @@
+import Cryptography
+import NIOCore
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import DERP
+
+@Suite("who gets what at a relay")
+struct RelayTableTests {
+  private let random = SeededRandom(9)
+
+  private func key() -> X25519PublicKey { X25519PrivateKey(random: random).publicKey }
+
+  private func enter(_ table: RelayTable, _ key: X25519PublicKey, wakes: Counter = Counter()) throws -> RelayClient {
+    let client = table.enter(key, wake: { wakes.add() }, close: {})
+    return try #require(client)
+  }
+
+  private func drain(_ client: RelayClient) -> [DERPFrame] {
+    var frames: [DERPFrame] = []
+    while let frame = client.next() { frames.append(frame) }
+    return frames
+  }
+
+  private func packet(_ number: Int, count: Int = 4) -> ByteBuffer {
+    var buffer = ByteBuffer()
+    buffer.writeInteger(UInt32(number))
+    buffer.writeRepeatingByte(0, count: max(0, count - 4))
+    return buffer
+  }
+
+  private func disco(_ number: Int) -> ByteBuffer {
+    ByteBuffer(bytes: [0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac] + [UInt8](repeating: UInt8(number & 0xff), count: 100))
+  }
+
+  @Test("a packet comes to whom it was sent, with the key of who sent it, and the receiver is woken once")
+  func delivers() throws {
+    let table = RelayTable()
+    let wakes = Counter()
+    let a = try enter(table, key())
+    let b = try enter(table, key(), wakes: wakes)
+    for number in 0..<3 { _ = table.relay(packet(number), from: a, to: b.key) }
+    #expect(wakes.count == 1)
+    #expect(drain(b) == (0..<3).map { .receivedPacket(from: a.key, packet($0)) })
+    _ = table.relay(packet(3), from: a, to: b.key)
+    #expect(wakes.count == 2)
+    #expect(drain(a).isEmpty)
+  }
+
+  @Test("what is too much drops the oldest, and full data does not keep path discovery from getting through")
+  func drops() throws {
+    var limits = RelayLimits()
+    limits.queuedPackets = 8
+    let table = RelayTable(limits: limits)
+    let a = try enter(table, key())
+    let b = try enter(table, key())
+    for number in 0..<100 { _ = table.relay(packet(number), from: a, to: b.key) }
+    _ = table.relay(disco(1), from: a, to: b.key)
+    let frames = drain(b)
+    #expect(frames.contains(.receivedPacket(from: a.key, disco(1))))
+    #expect(
+      frames.filter { $0 != .receivedPacket(from: a.key, disco(1)) }
+        == (92..<100).map { .receivedPacket(from: a.key, packet($0)) })
+    #expect(frames.firstIndex(of: .receivedPacket(from: a.key, disco(1))) ?? 9 <= 1, "in turn, not behind the data")
+    #expect(table.statistics.overflows == 92)
+  }
+
+  @Test("a line is bounded in bytes too")
+  func dropsBytes() throws {
+    var limits = RelayLimits()
+    limits.queuedBytes = 100_000
+    let table = RelayTable(limits: limits)
+    let a = try enter(table, key())
+    let b = try enter(table, key())
+    for number in 0..<20 { _ = table.relay(packet(number, count: 65536), from: a, to: b.key) }
+    #expect(drain(b).count == 1)
+  }
+
+  @Test("of two connections with one key the one that spoke last is sent to, and the other when it leaves")
+  func duplicates() throws {
+    let table = RelayTable()
+    let a = try enter(table, key())
+    let shared = key()
+    let first = try enter(table, shared)
+    let second = try enter(table, shared)
+    _ = table.relay(packet(1), from: a, to: shared)
+    #expect(drain(second).count == 1 && drain(first).isEmpty)
+    table.noteActive(first)
+    _ = table.relay(packet(2), from: a, to: shared)
+    #expect(drain(first).count == 1 && drain(second).isEmpty)
+    table.leave(first)
+    _ = table.relay(packet(3), from: a, to: shared)
+    #expect(drain(second).count == 1)
+    #expect(drain(a).isEmpty, "the key is still here")
+  }
+
+  @Test("whoever got packets of a peer is told when its last connection is gone, and nobody else")
+  func gone() throws {
+    let table = RelayTable()
+    let a = try enter(table, key())
+    let b = try enter(table, key())
+    let c = try enter(table, key())
+    _ = table.relay(packet(1), from: a, to: b.key)
+    _ = drain(b)
+    table.leave(a)
+    table.leave(a)
+    #expect(drain(b) == [.peerGone(a.key, .disconnected)])
+    #expect(drain(c).isEmpty)
+    guard case .unknown(isDisco: true) = table.relay(disco(1), from: b, to: a.key),
+      case .unknown(isDisco: false) = table.relay(packet(1), from: b, to: a.key)
+    else {
+      Issue.record("the key should be unknown")
+      return
+    }
+    #expect(table.statistics.unknownDestination == 2 && table.statistics.clients == 2)
+  }
+
+  @Test("the relay takes no more clients than it may")
+  func full() throws {
+    var limits = RelayLimits()
+    limits.clients = 2
+    let table = RelayTable(limits: limits)
+    let a = try enter(table, key())
+    _ = try enter(table, key())
+    #expect(table.enter(key(), wake: {}, close: {}) == nil)
+    table.leave(a)
+    #expect(table.enter(key(), wake: {}, close: {}) != nil)
+  }
+
+  @Test("who is not admitted any more is closed")
+  func closes() throws {
+    let table = RelayTable()
+    let closed = Counter()
+    let a = key()
+    _ = table.enter(a, wake: {}, close: { closed.add() })
+    _ = table.enter(key(), wake: {}, close: { Issue.record("this one stays") })
+    table.closeUnless { $0 != a }
+    #expect(closed.count == 1)
+  }
+
+  @Test("many threads relay at once, and every packet that is not dropped arrives in its order")
+  func concurrent() async throws {
+    var limits = RelayLimits()
+    limits.queuedPackets = 100_000
+    limits.queuedBytes = 1 << 30
+    let table = RelayTable(limits: limits)
+    let receiver = try enter(table, key())
+    let senders = try (0..<8).map { _ in try enter(table, key()) }
+    await withTaskGroup(of: Void.self) { group in
+      for sender in senders {
+        group.addTask { for number in 0..<500 { _ = table.relay(packet(number), from: sender, to: receiver.key) } }
+      }
+    }
+    var next: [X25519PublicKey: Int] = [:]
+    for case .receivedPacket(let source, let bytes) in drain(receiver) {
+      #expect(bytes == packet(next[source, default: 0]))
+      next[source, default: 0] += 1
+    }
+    #expect(next.values.allSatisfy { $0 == 500 } && next.count == 8)
+  }
+}
+
+private final class Counter: Sendable {
+  private let value = Mutex(0)
+  var count: Int { value.withLock { $0 } }
+  func add() { value.withLock { $0 += 1 } }
+}
