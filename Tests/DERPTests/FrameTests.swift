@@ -75,7 +75,6 @@ struct FrameTests {
         stream.writeInteger(UInt8(0x77))
         stream.writeInteger(UInt32(number))
         stream.writeBytes(random.bytes(number))
-        sent.append(.unknown(0x77))
       }
       let frame: DERPFrame =
         switch number % 5 {

@@ -240,14 +240,14 @@ struct NetcheckTests {
   func unasked() throws {
     let random = SeededRandom(83)
     var check = Netcheck([Self.relay(1)], hasIPv4: true, hasIPv6: false, previous: nil, home: nil, at: Self.start)
-    let stranger = STUNResponse.bytes(STUNTransactionID(random: random), to: SocketAddress("203.0.113.1:1")!)
+    let stranger = STUNResponse.bytes(TransactionID(random: random), to: SocketAddress("203.0.113.1:1")!)
     let ignored = check.receive(stranger, at: Self.start, random)
     #expect(ignored == nil)
     guard case .send(let request, _)? = check.advance(at: Self.start, random).first else {
       Issue.record("nothing was sent")
       return
     }
-    let id = try #require(STUNTransactionID(Array(request[8..<20])))
+    let id = try #require(TransactionID(Array(request[8..<20])))
     let answer = STUNResponse.bytes(id, to: SocketAddress("203.0.113.1:1")!)
     let first = check.receive(answer, at: Self.start, random)
     let second = check.receive(answer, at: Self.start, random)

@@ -6,7 +6,7 @@ import Wire
 @Suite("STUN")
 struct STUNTests {
   private static let path = "engine/stun.json"
-  private static let id = STUNTransactionID([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])!
+  private static let id = TransactionID([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])!
   private static let now = Instant(nanoseconds: 1_000_000_000_000)
 
   private static func entries(_ name: String) throws -> [JSONValue] {
@@ -41,7 +41,7 @@ struct STUNTests {
     .enabled(if: Fixtures.have(path), "\(Fixtures.skipped)"))
   func exchange() throws {
     for vector in try Self.entries("generated") {
-      let id = try #require(STUNTransactionID(try Self.hex(vector, "tx_id")))
+      let id = try #require(TransactionID(try Self.hex(vector, "tx_id")))
       let source = try #require(vector["addr_port"]?.string.flatMap { SocketAddress($0) })
       #expect(STUNRequest.bytes(id) == (try Self.hex(vector, "request")))
       #expect(STUNResponse.bytes(id, to: source) == (try Self.hex(vector, "response")))
@@ -60,7 +60,7 @@ struct STUNTests {
         ? IPAddress(v4: random.uint32() | 1)
         : IPAddress(v6: UInt128(random.uint64()) << 64 | UInt128(random.uint64() | 1))
       let source = SocketAddress(ip, port: UInt16(random.uniform(below: 65535)) + 1)
-      let id = STUNTransactionID(random: random)
+      let id = TransactionID(random: random)
       let response = try STUNResponse(parsing: STUNResponse.bytes(id, to: source))
       #expect(response.address == source && response.transactionID == id, "seed 71")
     }

@@ -29,8 +29,6 @@ public enum DERPFrame: Hashable, Sendable {
   case restarting(reconnectIn: UInt32, tryFor: UInt32)
   /// What only relays of one region say to each other, which these relays do not.
   case meshOnly
-  /// Of a type that is not known here, skipped.
-  case unknown(UInt8)
 
   static let headerLength = 5
   static let keyLength = 32
@@ -67,7 +65,7 @@ public enum DERPFrame: Hashable, Sendable {
 }
 
 extension DERPFrame {
-  /// Appends the frame. `meshOnly` and `unknown` are never sent and append nothing.
+  /// Appends the frame. `meshOnly` is never sent and appends nothing.
   public func write(to buffer: inout ByteBuffer) {
     switch self {
     case .serverKey(let key): DERPFrame.write(.serverKey, to: &buffer, DERPFrame.magic, key)
@@ -83,7 +81,7 @@ extension DERPFrame {
     case .health(let text): DERPFrame.write(.health, to: &buffer, Array(text.utf8))
     case .restarting(let reconnectIn, let tryFor):
       DERPFrame.write(.restarting, to: &buffer, DERPFrame.bytes(reconnectIn) + DERPFrame.bytes(tryFor))
-    case .meshOnly, .unknown: break
+    case .meshOnly: break
     }
   }
 

@@ -25,8 +25,7 @@ public struct DERPFrameReader: Sendable {
         guard count <= DERPFrame.maximumSkipped else { throw .tooLong(frame: type, count: count) }
         buffer.moveReaderIndex(forwardBy: DERPFrame.headerLength)
         skipping = count
-        guard skipping == 0 else { continue }
-        return .unknown(type)
+        continue
       }
       guard count <= DERPFrameReader.longest(kind) else { throw .tooLong(frame: type, count: count) }
       guard buffer.readableBytes >= DERPFrame.headerLength + count else { return nil }

@@ -43,7 +43,7 @@ struct RelayServerSession {
     case .sendPacket(let key, let packet): return .packet(packet, to: key)
     case .ping(let number): return .ping(number)
     case .notePreferred(let isHome): return .preferred(isHome)
-    case .pong, .unknown: return .nothing
+    case .pong: return .nothing
     // What relays of a region say to each other: there are none, and nobody here has the right to it.
     case .meshOnly: throw .unexpected(frame: DERPFrame.Kind.forwardPacket.rawValue)
     case .serverKey, .clientInfo, .serverInfo, .receivedPacket, .keepAlive, .peerGone, .health, .restarting:

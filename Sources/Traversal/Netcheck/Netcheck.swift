@@ -58,9 +58,9 @@ public struct Netcheck: Sendable {
   private let regions: [ProbeRegion]
   private var phase = Phase.probing
   private var lists: [List]
-  private var outstanding: [STUNTransactionID: Outstanding] = [:]
+  private var outstanding: [TransactionID: Outstanding] = [:]
   private var mappingProbe: MappingProbe?
-  private var hairpin: (id: STUNTransactionID, until: Instant)?
+  private var hairpin: (id: TransactionID, until: Instant)?
   private var stopAt: Instant
   private var report: NetcheckReport
   /// What a server saw, of those that were asked over IPv4.
@@ -167,7 +167,7 @@ public struct Netcheck: Sendable {
     _ region: UInt16, _ family: IPAddress.Family, _ node: ProbeRegion.Node, _ target: SocketAddress,
     isSecondPort: Bool, _ now: Instant, _ random: some RandomSource, _ actions: inout [Action]
   ) {
-    let id = STUNTransactionID(random: random)
+    let id = TransactionID(random: random)
     outstanding[id] = Outstanding(
       region: region, family: family, node: node, target: target, sentAt: now, isSecondPort: isSecondPort)
     actions.append(.send(STUNRequest.bytes(id), to: target))
@@ -200,7 +200,7 @@ public struct Netcheck: Sendable {
     if probe.family == .v4 {
       observe(address, by: probe, now)
       if isFull, report.hairpin == nil, hairpin == nil {
-        let id = STUNTransactionID(random: random)
+        let id = TransactionID(random: random)
         hairpin = (id, now + Self.hairpinTime)
         actions.append(.sendFromElsewhere(STUNRequest.bytes(id), to: address))
       }

@@ -3,7 +3,7 @@ public import Wire
 /// "Which address do you see me at?" (RFC 5389 §3), as the client asks it.
 public enum STUNRequest {
   /// 40 bytes. The software's name and the fingerprint are what relays of the family that this program belongs to insist on.
-  public static func bytes(_ id: STUNTransactionID) -> [UInt8] {
+  public static func bytes(_ id: TransactionID) -> [UInt8] {
     STUNMessage.bytes(
       STUNMessage.bindingRequest, id, [(STUNMessage.AttributeType.software, Array("tailnode".utf8))], fingerprint: true)
   }
@@ -11,7 +11,7 @@ public enum STUNRequest {
 
 /// The answer: the address that the server saw.
 public struct STUNResponse: Hashable, Sendable {
-  public let transactionID: STUNTransactionID
+  public let transactionID: TransactionID
   /// IPv4 also when the server wrote it as a mapped IPv6 address.
   public let address: SocketAddress
 
@@ -38,7 +38,7 @@ public struct STUNResponse: Hashable, Sendable {
   }
 
   /// The response to a request from an address.
-  public static func bytes(_ id: STUNTransactionID, to source: SocketAddress) -> [UInt8] {
+  public static func bytes(_ id: TransactionID, to source: SocketAddress) -> [UInt8] {
     let address = source.ip.unmapped
     var writer = ByteWriter()
     writer.append(byte: 0)
@@ -51,7 +51,7 @@ public struct STUNResponse: Hashable, Sendable {
 
   /// Reserved (1), family (1: IPv4, 2: IPv6), port (2), address (4 or 16); combined with cookie and transaction id if there is a key.
   private static func address(
-    _ value: [UInt8], key: STUNTransactionID?
+    _ value: [UInt8], key: TransactionID?
   ) throws(STUNMessage.Invalid) -> SocketAddress {
     guard value.count >= 8, let size = [1: 4, 2: 16][value[1]], value.count >= 4 + size else { throw .truncated }
     let port = UInt16(value[2]) << 8 | UInt16(value[3])
@@ -64,5 +64,5 @@ public struct STUNResponse: Hashable, Sendable {
     return SocketAddress(ip.unmapped, port: port ^ UInt16(STUNMessage.cookie >> 16))
   }
 
-  private static func mask(_ id: STUNTransactionID) -> [UInt8] { [0x21, 0x12, 0xa4, 0x42] + id.bytes }
+  private static func mask(_ id: TransactionID) -> [UInt8] { [0x21, 0x12, 0xa4, 0x42] + id.bytes }
 }

@@ -1,29 +1,4 @@
-public import Wire
-
-/// The 96 random bits that tie an answer to its request (RFC 5389 §6).
-public struct STUNTransactionID: Hashable, Sendable {
-  private let high: UInt64
-  private let low: UInt32
-
-  public init(random: some RandomSource) {
-    high = random.uint64()
-    low = random.uint32()
-  }
-
-  /// `nil` unless there are twelve bytes.
-  public init?(_ bytes: some Collection<UInt8>) {
-    guard bytes.count == 12 else { return nil }
-    high = bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
-    low = bytes.suffix(4).reduce(0) { $0 << 8 | UInt32($1) }
-  }
-
-  public var bytes: [UInt8] {
-    var writer = ByteWriter(reservingCapacity: 12)
-    writer.bigEndian(high)
-    writer.bigEndian(low)
-    return writer.bytes
-  }
-}
+import Wire
 
 /// The frame of every STUN message (RFC 5389 §6 and §15).
 ///
@@ -73,7 +48,7 @@ public struct STUNMessage: Hashable, Sendable {
   }
 
   let type: UInt16
-  let transactionID: STUNTransactionID
+  let transactionID: TransactionID
   let attributes: [Attribute]
 
   /// Whether a datagram is taken for STUN: enough to tell it from WireGuard and disco on one socket, and no more.
@@ -84,7 +59,7 @@ public struct STUNMessage: Hashable, Sendable {
 
   /// Reads the header and all attributes. What lies behind the header's length is not part of the message.
   init(parsing datagram: [UInt8]) throws(Invalid) {
-    guard Self.looksLike(datagram), let id = STUNTransactionID(datagram[8..<Self.headerSize]) else { throw .notSTUN }
+    guard Self.looksLike(datagram), let id = TransactionID(datagram[8..<Self.headerSize]) else { throw .notSTUN }
     transactionID = id
     do throws(ByteReader.Truncated) {
       var header = ByteReader(datagram)
@@ -110,7 +85,7 @@ public struct STUNMessage: Hashable, Sendable {
 
   /// A message with these attributes, in this order.
   static func bytes(
-    _ type: UInt16, _ id: STUNTransactionID, _ attributes: [(type: UInt16, value: [UInt8])], fingerprint: Bool = false
+    _ type: UInt16, _ id: TransactionID, _ attributes: [(type: UInt16, value: [UInt8])], fingerprint: Bool = false
   ) -> [UInt8] {
     var body = ByteWriter()
     for (type, value) in attributes {

@@ -45,7 +45,7 @@ public struct STUNServer: Sendable {
   }
 
   /// Error 420: it was asked for something that must be understood and is not (§7.3.1). The first four are named.
-  private static func refusal(_ id: STUNTransactionID, _ unknown: [UInt16]) -> [UInt8] {
+  private static func refusal(_ id: TransactionID, _ unknown: [UInt16]) -> [UInt8] {
     var names = ByteWriter()
     for type in unknown.prefix(4) { names.bigEndian(type) }
     return STUNMessage.bytes(
