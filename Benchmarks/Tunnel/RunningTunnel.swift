@@ -96,7 +96,7 @@ struct RunningTunnel {
         ]
       }
       let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(interface).conf")
-      FileManager.default.createFile(
+      _ = FileManager.default.createFile(
         atPath: file.path, contents: Data((lines.joined(separator: "\n") + "\n").utf8),
         attributes: [.posixPermissions: 0o600])
       defer { try? FileManager.default.removeItem(at: file) }
