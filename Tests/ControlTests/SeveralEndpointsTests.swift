@@ -89,6 +89,34 @@ struct SeveralEndpointsTests {
     #expect(await member.plane?.choice.preferred == 0)
   }
 
+  @Test(
+    "a member takes up the endpoints that the record names, and leaves those that it names no more, but for the one that works"
+  )
+  func named() async throws {
+    let (url, anchorDID) = ("http://third.example", anchor.did)
+    let third = FakeNode(name: url, tenant: anchorDID)
+    anchor.stop()
+    try await anchor.start(network, [first, second, third], addresses: [World.address(0)])
+    member.stop()
+    try await member.start(network, [first, second], addresses: [World.address(1)], dial: { _ in third })
+    let (id, wall) = (network.id, clock.wallTime())
+    try await anchor.keeper.perform { ledger in try ledger.updateNetwork(id, now: wall) { $0.anchorEndpoints = [url] } }
+    try await run(.seconds(20))
+    let plane = try #require(member.plane)
+    #expect(await plane.endpoints.map(\.name) == ["first", "second", url])
+    #expect(await plane.choice.retired == [1])
+    #expect(await plane.told == ["first", url])
+    first.isReachable = false
+    let fourth = try await addMachine("fourth")
+    try await run(.seconds(30))
+    #expect(await plane.choice.preferred == 2)
+    #expect(await plane.told == [url])
+    #expect(await member.netmap?.peers.map(\.key).contains(fourth.key) == true)
+    let stale = second.questions
+    try await Simulation(clock: clock).run(.seconds(60), [member])
+    #expect(second.questions == stale)
+  }
+
   @Test("where every node is behind, each is asked at the usual pace and no more")
   func allBehind() async throws {
     let anchor = anchor.did

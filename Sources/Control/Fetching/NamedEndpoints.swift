@@ -25,9 +25,9 @@ extension DWNControlPlane {
       if choice.retired.contains(index) { want(index, false) }
       for job in [Job.fetch(index), .publish(index)] { wake(job) }
     }
-    var inUse = named.map(\.text)
+    // The one that works comes first, whatever the order of the record.
     let preferred = endpoints[choice.preferred].name
-    if !inUse.contains(preferred) { inUse.append(preferred) }
+    let inUse = [preferred] + named.map(\.text).filter { $0 != preferred }
     if inUse != told {
       told = inUse
       endpointSink.yield(inUse)

@@ -1,5 +1,6 @@
 import Cryptography
 import DWN
+import DWNClient
 import Identity
 import Logging
 import Mesh
@@ -34,15 +35,17 @@ final class Device {
   /// Starts the control plane from what is stored, as after a restart of the machine.
   func start(
     _ network: NetworkReference, _ endpoints: [any DWNEndpoint], hostname: String = "host",
-    addresses: [String] = ["192.168.1.2:41641"]
+    addresses: [String] = ["192.168.1.2:41641"], dial: (@Sendable (EndpointURL) -> any DWNEndpoint)? = nil
   ) async throws {
     let stored = await store.load()
     keeper = try LedgerKeeper(identity: identity, store: store, stored: stored)
+    var configuration = DWNControlPlane.Configuration(
+      network: network, identity: identity, endpoints: endpoints,
+      nodeInfo: NodeInfoRecord(hostname: hostname, os: "linux"))
+    configuration.dial = dial
     let plane = await DWNControlPlane(
-      DWNControlPlane.Configuration(
-        network: network, identity: identity, endpoints: endpoints,
-        nodeInfo: NodeInfoRecord(hostname: hostname, os: "linux")),
-      stored: stored.networks[network.id] ?? StoredNetwork(), keeper: keeper, clock: clock, random: random,
+      configuration, stored: stored.networks[network.id] ?? StoredNetwork(), keeper: keeper, clock: clock,
+      random: random,
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     await plane.setLocalEndpoints(addresses.map { SocketAddress($0)! })
     self.plane = plane
