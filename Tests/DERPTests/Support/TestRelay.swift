@@ -11,12 +11,20 @@ import Wire
 
 /// A relay on loopback, with a certificate that was made for it.
 final class TestRelay: Sendable {
+  /// A machine that is busy with other tests takes its time.
+  static let patient: RelayLimits = {
+    var limits = RelayLimits()
+    limits.handshake = .seconds(60)
+    limits.writeTimeout = .seconds(60)
+    return limits
+  }()
+
   let server: RelayServer
   let channel: any Channel
   let relay: Relay
 
   init(
-    admission: any RelayAdmission = OpenAdmission(), limits: RelayLimits = RelayLimits(), pin: Bytes32? = nil
+    admission: any RelayAdmission = OpenAdmission(), limits: RelayLimits = TestRelay.patient, pin: Bytes32? = nil
   ) async throws {
     let key = X25519PrivateKey(random: SystemRandom())
     server = RelayServer(key: key, admission: admission, limits: limits)
