@@ -40,7 +40,7 @@ final class PeerPath {
   var watchAt: Instant?
   /// When the last pong came on the best path.
   var lastPong: Instant?
-  /// What the last answered ping, or data, told; for a peer that only answers.
+  /// When every candidate was last pinged.
   var lastSearch: Instant?
   /// The rest of a search for which there was no ping left.
   var searchAgainAt: Instant?

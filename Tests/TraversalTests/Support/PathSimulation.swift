@@ -123,7 +123,7 @@ final class PathSimulation {
     now = end
   }
 
-  /// When the packet arrived for which `number` stands, after the simulation's beginning.
+  /// Whether the packet for which `number` stands has arrived.
   func hasArrived(_ number: Int, at index: Int) -> Bool { hosts[index].received.contains(number) }
 
   // MARK: What happens
