@@ -102,12 +102,16 @@ let package = Package(
         "Netmap", "Cryptography", "Wire", .nio, .nioPosix, .nioTLS, .nioSSL, .deque, .log, .crypto, .x509, .asn1,
       ]),
     module("DataPath", ["CLinux", "Cryptography", "WireGuard", "Wire"]),
-    module("Engine", ["DataPath", "WireGuard", "Netmap", "CLinux", "CMnl", "Cryptography", "Wire", .log]),
+    module(
+      "Engine",
+      [
+        "DataPath", "WireGuard", "Traversal", "DERP", "Netmap", "CLinux", "CMnl", "Cryptography", "Wire", .nio, .log,
+      ]),
     module(
       "Agent",
       [
-        "Control", "Engine", "DWNNode", "DWNClient", "Mesh", "Netmap", "DWN", "Identity", "Cryptography", "CLinux",
-        "Wire", .grdb, .nio, .nioPosix, .nioHTTP1, .log, .lifecycle, .unixSignals,
+        "Control", "Engine", "Traversal", "DERP", "DWNNode", "DWNClient", "Mesh", "Netmap", "DWN", "Identity",
+        "Cryptography", "CLinux", "Wire", .grdb, .nio, .nioPosix, .nioHTTP1, .nioSSL, .log, .lifecycle, .unixSignals,
       ]),
     .executableTarget(
       name: "meshd",
@@ -159,13 +163,21 @@ let package = Package(
     tests("DERPTests", ["DERP", "Netmap", "Cryptography", "Wire", .nio, .nioPosix, .nioSSL]),
     tests(
       "EngineTests",
-      ["Engine", "DataPath", "WireGuard", "Netmap", "CLinux", "CAllocationCount", "Cryptography", "Wire"]),
-    tests("AgentTests", ["Agent", "Control", "Mesh", "Netmap", "DWNNode", "DWN", "Identity", "Cryptography", "Wire"]),
+      [
+        "Engine", "DataPath", "WireGuard", "Traversal", "DERP", "Netmap", "CLinux", "CAllocationCount", "Cryptography",
+        "Wire", .nio, .nioPosix, .nioSSL,
+      ]),
+    tests(
+      "AgentTests",
+      [
+        "Agent", "Control", "Traversal", "DERP", "Mesh", "Netmap", "DWNNode", "DWNClient", "DWN", "Identity",
+        "Cryptography", "Wire", .nio, .nioPosix, .nioSSL,
+      ]),
     tests(
       "Lab",
       [
         "Agent", "DWNNode", "DWN", "Mesh", "Identity", "Cryptography", "Wire", "Engine", "WireGuard", "DataPath",
-        "Netmap", "DWNClient", "CLinux", .subprocess, .nio, .nioPosix, .nioHTTP1, .log,
+        "Netmap", "Traversal", "DERP", "DWNClient", "CLinux", .subprocess, .nio, .nioPosix, .nioHTTP1, .nioSSL, .log,
       ]),
   ]
 )

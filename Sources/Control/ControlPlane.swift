@@ -1,5 +1,5 @@
 public import Netmap
-public import Wire
+import Wire
 
 /// Something that knows who belongs to a network and tells the engine by netmaps. The mesh's records are one; a coordination
 /// server can be another.
@@ -10,8 +10,8 @@ public protocol ControlPlane: Sendable {
   /// Works until the task is cancelled.
   func run() async
 
-  /// Where this machine can be reached, most useful first; published for the others.
-  func setLocalEndpoints(_ addresses: [SocketAddress]) async
+  /// How this machine can be reached; published for the others.
+  func setReach(_ reach: Reach) async
 
   /// Asks again at once. The reason is for the log.
   func refresh(reason: String) async

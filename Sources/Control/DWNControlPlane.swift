@@ -198,7 +198,8 @@ public actor DWNControlPlane: ControlPlane {
 
   // MARK: - What others tell
 
-  public func setLocalEndpoints(_ addresses: [SocketAddress]) {
+  public func setReach(_ reach: Reach) {
+    let addresses = reach.addresses
     guard addresses != localAddresses else { return }
     if let before = localAddresses, Set(before.map(\.ip)) != Set(addresses.map(\.ip)) {
       for endpoint in endpoints { endpoint.hostAddressesChanged() }

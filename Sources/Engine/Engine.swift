@@ -201,7 +201,7 @@ public actor Engine {
       if hasAnnouncedEndpoints { showNewAddress() }
       localEndpoints = found
       hasAnnouncedEndpoints = true
-      announce.yield(.localEndpoints(found))
+      announce.yield(.reach(Reach(hostAddresses: found)))
     } catch {
       logger.warning("cannot list this host's addresses", metadata: ["reason": "\(error)"])
     }

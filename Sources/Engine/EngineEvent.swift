@@ -1,10 +1,11 @@
 public import Cryptography
+public import Netmap
 public import Wire
 
 /// What an engine learns by itself, for those who publish or show it.
 public enum EngineEvent: Hashable, Sendable {
-  /// Where this machine can be reached, most useful first: sent once after the start and whenever the set changes.
-  case localEndpoints([SocketAddress])
+  /// How this machine can be reached: sent once after the start and whenever it changes.
+  case reach(Reach)
   /// A handshake with the peer succeeded, in either role.
   case handshake(X25519PublicKey)
   /// The peer is now reached at another address.

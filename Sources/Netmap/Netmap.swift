@@ -60,12 +60,17 @@ public struct Peer: Hashable, Sendable {
   public var discoKey: X25519PublicKey?
   /// Ids of the relays it listens on, home first.
   public var relayIDs: [UInt16]
+  /// How its NAT maps, as it found out itself; `nil`: it does not know.
+  public var natMapping: NATMapping?
+  /// Whether a gateway maps a port to it.
+  public var hasMappedPort: Bool
   /// Changes whenever the peer's records do: the engine then initiates again at once.
   public var revision: UInt64
 
   public init(
     key: X25519PublicKey, name: String, addresses: [IPPrefix], allowedIPs: [IPPrefix], endpoints: [SocketAddress] = [],
-    discoKey: X25519PublicKey? = nil, relayIDs: [UInt16] = [], revision: UInt64 = 0
+    discoKey: X25519PublicKey? = nil, relayIDs: [UInt16] = [], natMapping: NATMapping? = nil,
+    hasMappedPort: Bool = false, revision: UInt64 = 0
   ) {
     self.key = key
     self.name = name
@@ -74,6 +79,8 @@ public struct Peer: Hashable, Sendable {
     self.endpoints = endpoints
     self.discoKey = discoKey
     self.relayIDs = relayIDs
+    self.natMapping = natMapping
+    self.hasMappedPort = hasMappedPort
     self.revision = revision
   }
 }

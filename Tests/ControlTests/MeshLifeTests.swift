@@ -180,8 +180,8 @@ struct MeshLifeTests {
   func roaming() async throws {
     let world = try await World.settled()
     let before = try #require(await world.anchor.netmap?.peers.first)
-    await world.member.plane?.setLocalEndpoints([SocketAddress("10.0.0.9:1")!])
-    await world.member.plane?.setLocalEndpoints([SocketAddress("10.0.0.9:2")!])
+    await world.member.plane?.setReach(Reach(hostAddresses: [SocketAddress("10.0.0.9:1")!]))
+    await world.member.plane?.setReach(Reach(hostAddresses: [SocketAddress("10.0.0.9:2")!]))
     try await world.run(.seconds(15))
     let after = try #require(await world.anchor.netmap?.peers.first)
     #expect(after.endpoints == [SocketAddress("10.0.0.9:2")!])

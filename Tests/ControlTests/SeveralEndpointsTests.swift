@@ -55,7 +55,7 @@ struct SeveralEndpointsTests {
   func queued() async throws {
     first.isReachable = false
     let third = try await addMachine("third")
-    await member.plane?.setLocalEndpoints([SocketAddress("192.168.7.7:41641")!])
+    await member.plane?.setReach(Reach(hostAddresses: [SocketAddress("192.168.7.7:41641")!]))
     try await run(.seconds(30))
     #expect(await member.netmap?.peers.map(\.key).contains(third.key) == true)
     #expect(await anchor.status.pending.contains { $0.contains("not yet published to first") })

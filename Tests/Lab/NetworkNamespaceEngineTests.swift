@@ -173,8 +173,8 @@ struct EngineInNamespaceTests {
       }
       #expect(
         Array(seen.prefix(2)) == [
-          .localEndpoints([SocketAddress("192.0.2.1:41641")!]),
-          .localEndpoints([SocketAddress("192.0.2.1:41641")!, SocketAddress("198.51.100.7:41641")!]),
+          .reach(Reach(hostAddresses: [SocketAddress("192.0.2.1:41641")!])),
+          .reach(Reach(hostAddresses: [SocketAddress("192.0.2.1:41641")!, SocketAddress("198.51.100.7:41641")!])),
         ])
       await engine.stop()
     }

@@ -2,6 +2,7 @@ import TestSupport
 import Testing
 import Wire
 
+import Netmap
 @testable import Traversal
 
 /// A check against relays that a test makes up: each has a delay, and a NAT between gives out addresses by a rule.

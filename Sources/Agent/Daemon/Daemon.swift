@@ -218,7 +218,7 @@ public actor Daemon {
   private func followEngine() async {
     for await event in engine.events {
       switch event {
-      case .localEndpoints(let addresses): await control.setLocalEndpoints(addresses)
+      case .reach(let reach): await control.setReach(reach)
       case .handshake(let key): logger.debug("handshake", metadata: ["peer": "\(key)"])
       case .endpointChanged(let key, let address):
         logger.info("peer moved", metadata: ["peer": "\(key)", "endpoint": "\(address)"])

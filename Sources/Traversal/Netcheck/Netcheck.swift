@@ -1,3 +1,4 @@
+import Netmap
 public import Wire
 
 /// One check of the network: which relays answer how fast, which addresses they see, and how a NAT maps (`traversal.md` 5,

@@ -1,12 +1,5 @@
+public import Netmap
 public import Wire
-
-/// How a NAT between this machine and the Internet gives out addresses, as far as it was found out.
-public enum NATMapping: String, Hashable, Sendable {
-  /// One address whoever is spoken to (or no NAT at all): others can be told of it.
-  case endpointIndependent = "endpoint-independent"
-  /// Another address for each who is spoken to.
-  case endpointDependent = "endpoint-dependent"
-}
 
 /// What a check of the network found.
 public struct NetcheckReport: Hashable, Sendable {

@@ -47,7 +47,7 @@ final class Device {
       configuration, stored: stored.networks[network.id] ?? StoredNetwork(), keeper: keeper, clock: clock,
       random: random,
       logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-    await plane.setLocalEndpoints(addresses.map { SocketAddress($0)! })
+    await plane.setReach(Reach(hostAddresses: addresses.map { SocketAddress($0)! }))
     self.plane = plane
   }
 
