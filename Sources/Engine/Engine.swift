@@ -125,7 +125,7 @@ public actor Engine {
     return EngineStatus(
       interfaceName: interfaceName, port: port, mtu: configuration.mtu, localEndpoints: localEndpoints,
       offloads: io?.dataPath.offloads.names ?? [], dataThreads: io?.dataPath.threads == .onePerDirection ? 2 : 1,
-      peers: peers.values.sorted { $0.key < $1.key }.map { $0.status(device, at: now) }, drops: drops)
+      peers: peers.values.sorted { $0.key < $1.key }.map { $0.status(device, at: now) }, relays: [], drops: drops)
   }
 
   // MARK: What the loop tells

@@ -1,6 +1,7 @@
 public import Cryptography
 public import DataPath
 import Glibc
+public import Wire
 
 /// What an engine is made from: everything that stays the same while netmaps come and go.
 public struct EngineConfiguration: Sendable {
@@ -22,11 +23,23 @@ public struct EngineConfiguration: Sendable {
   /// What the kernel may do for the packet path, where it can.
   public var offloads: Offloads
   public var threads: DataPath.Threads
+  /// The key for path discovery. `nil`: plain WireGuard, to the addresses that records and packets give; nothing that follows counts.
+  public var discoKey: X25519PrivateKey?
+  /// Whether ports of a NAT are guessed where nothing else gets through (`reach.md` 5, "Hard NATs").
+  public var probesPorts: Bool
+  /// Asked beside the network's relays which address they see.
+  public var stunServers: [STUNHost]
+  /// The relay of this process, if it runs one.
+  public var localRelay: LocalRelay?
+  /// TCP ports of this machine that a gateway shall map, besides the engine's own UDP port.
+  public var mappedTCPPorts: [UInt16]
 
   public init(
     privateKey: X25519PrivateKey, interfaceName: String? = nil, mtu: Int = 1280, port: UInt16? = nil,
     preferredPort: UInt16 = EngineConfiguration.usualPort, networkNamespace: String? = nil,
-    offloads: Offloads? = .all, threads: DataPath.Threads = .suiting(cores: EngineConfiguration.cores)
+    offloads: Offloads? = .all, threads: DataPath.Threads = .suiting(cores: EngineConfiguration.cores),
+    discoKey: X25519PrivateKey? = nil, probesPorts: Bool = true, stunServers: [STUNHost] = [],
+    localRelay: LocalRelay? = nil, mappedTCPPorts: [UInt16] = []
   ) {
     self.privateKey = privateKey
     self.interfaceName = interfaceName
@@ -36,6 +49,11 @@ public struct EngineConfiguration: Sendable {
     self.networkNamespace = networkNamespace
     self.offloads = offloads ?? .all
     self.threads = threads
+    self.discoKey = discoKey
+    self.probesPorts = probesPorts
+    self.stunServers = stunServers
+    self.localRelay = localRelay
+    self.mappedTCPPorts = mappedTCPPorts
   }
 
   /// What the kernel may do for the packet path when these are switched off, by name: `tso`, `uso`, `gso`, `gro`, `all`; or `none`.
@@ -63,5 +81,43 @@ public struct EngineConfiguration: Sendable {
   func validate() throws(EngineError) {
     guard Self.mtuRange.contains(mtu) else { throw .mtuOutOfRange(mtu) }
     if let interfaceName, !Self.isInterfaceName(interfaceName) { throw .badInterfaceName(interfaceName) }
+  }
+}
+
+/// A STUN server that somebody configured.
+public struct STUNHost: Hashable, Sendable {
+  /// A name or an address.
+  public var host: String
+  public var port: UInt16
+
+  public init(host: String, port: UInt16) {
+    self.host = host
+    self.port = port
+  }
+
+  /// `stun.example.org:3478`, `192.0.2.1:3478`, `[2001:db8::1]:3478`.
+  public init?(_ text: String) {
+    if let address = SocketAddress(text) {
+      self.init(host: address.ip.description, port: address.port)
+      return
+    }
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+    guard parts.count == 2, let port = UInt16(parts[1]), port > 0, (1...253).contains(parts[0].utf8.count),
+      parts[0].utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "[") && $0 != UInt8(ascii: "]") })
+    else { return nil }
+    self.init(host: String(parts[0]), port: port)
+  }
+}
+
+/// A relay in the engine's own process: reached without leaving the machine, and no witness of which address others see.
+public struct LocalRelay: Hashable, Sendable {
+  /// SHA-256 of its certificate's DER: the relay of the netmap with this pin is the one.
+  public var certificate: Bytes32
+  /// Where it listens on the loopback interface.
+  public var address: SocketAddress
+
+  public init(certificate: Bytes32, address: SocketAddress) {
+    self.certificate = certificate
+    self.address = address
   }
 }

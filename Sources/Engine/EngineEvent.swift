@@ -4,12 +4,14 @@ public import Wire
 
 /// What an engine learns by itself, for those who publish or show it.
 public enum EngineEvent: Hashable, Sendable {
-  /// How this machine can be reached: sent once after the start and whenever it changes.
+  /// How this machine can be reached: sent once after the start, when the network was checked or after 2 s, and whenever it changes.
   case reach(Reach)
   /// A handshake with the peer succeeded, in either role.
   case handshake(X25519PublicKey)
   /// The peer is now reached at another address.
   case endpointChanged(X25519PublicKey, SocketAddress)
+  /// Others reach this machine's TCP port there now; `nil`: no gateway maps it any more.
+  case portMapped(tcp: UInt16, SocketAddress?)
   /// The engine lost its device or a thread of it failed: nothing moves any more. Stop it and start another.
   case failed(EngineError)
 }

@@ -13,6 +13,8 @@ public struct EngineStatus: Hashable, Sendable {
   public var dataThreads: Int
   /// In the netmap's order: sorted by key.
   public var peers: [PeerStatus]
+  /// The relays of the netmap that pass traffic on, by id. Empty without a disco key.
+  public var relays: [RelayStatus]
   /// Packets that were dropped, by reason; reasons without any are left out.
   public var drops: [String: UInt64]
 }
@@ -30,9 +32,23 @@ public struct PeerStatus: Hashable, Sendable {
     case expired
   }
 
+  /// The way that packets to a peer take now.
+  public enum Path: Hashable, Sendable {
+    /// None is known.
+    case none
+    case direct(SocketAddress)
+    /// Through a relay: the id of the one that is used, if one is.
+    case relayed(UInt16?)
+    /// To an address that has not answered lately, and through a relay.
+    case both(SocketAddress, UInt16?)
+  }
+
   public var key: X25519PublicKey
   /// Where packets to it go; `nil` as long as no address has answered.
   public var endpoint: SocketAddress?
+  public var path: Path
+  /// From a ping to its pong on the direct path.
+  public var latency: Duration?
   /// How long ago the last handshake succeeded; `nil`: never.
   public var lastHandshake: Duration?
   /// How long ago the last packet came that authenticated; `nil`: never.
@@ -43,4 +59,17 @@ public struct PeerStatus: Hashable, Sendable {
   /// Packets that authenticated and came after a later one of their session.
   public var receivedOutOfOrder: UInt64
   public var session: Session
+}
+
+/// What the engine knows of a relay.
+public struct RelayStatus: Hashable, Sendable {
+  public var id: UInt16
+  public var region: String
+  public var isHome: Bool
+  public var isStandby: Bool
+  public var isConnected: Bool
+  /// How long it took to answer at the last check of the network.
+  public var latency: Duration?
+  /// Why there is no connection, when one was tried; or what the relay itself says is wrong.
+  public var error: String?
 }

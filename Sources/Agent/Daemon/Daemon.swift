@@ -222,6 +222,9 @@ public actor Daemon {
       case .handshake(let key): logger.debug("handshake", metadata: ["peer": "\(key)"])
       case .endpointChanged(let key, let address):
         logger.info("peer moved", metadata: ["peer": "\(key)", "endpoint": "\(address)"])
+      case .portMapped(let port, let address):
+        logger.info(
+          "the gateway maps a port", metadata: ["port": "\(port)", "address": "\(address?.description ?? "none")"])
       case .failed(let error):
         routingError = error.description
         failure = error.description
