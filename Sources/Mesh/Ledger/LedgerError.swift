@@ -18,6 +18,11 @@ public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
   case definitionMissing(DID)
   /// The key that a write needs has not arrived.
   case noKey
+  case unknownRelay(UInt16)
+  /// A relay at the same host and port has this id.
+  case relayThere(UInt16)
+  /// The mesh has as many relays as it may have.
+  case relayLimit
   case mesh(MeshError)
 
   public var description: String {
@@ -39,6 +44,10 @@ public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
       "\(did) has not installed the mesh protocol at the network's node yet, which says how to encrypt to it: it is delivered to "
         + "when 'meshd up' ran there"
     case .noKey: "the network's key has not arrived yet: the anchor delivers it with `meshd peer approve`"
+    case .unknownRelay(let id): "the network has no relay with the id \(id): 'meshd relay list' shows those it has"
+    case .relayThere(let id):
+      "the relay \(id) of this network is there already: remove it first with 'meshd relay remove \(id)'"
+    case .relayLimit: "the network has \(Ledger.relayLimit) relays already, and may not have more: remove one first"
     case .mesh(let error): error.description
     }
   }

@@ -8,17 +8,20 @@ public struct NetworkPlan: Hashable, Sendable {
   /// The name of the anchor's own machine; `nil`: its hostname.
   public var label: String?
   public var envelope: Envelope
+  /// The relay that the anchor runs. It has the id 1.
+  public var relay: RelayPlan?
 
-  public init(record: NetworkRecord, label: String? = nil, envelope: Envelope = .jwe) {
+  public init(record: NetworkRecord, label: String? = nil, envelope: Envelope = .jwe, relay: RelayPlan? = nil) {
     self.record = record
     self.label = label
     self.envelope = envelope
+    self.relay = relay
   }
 }
 
 extension Ledger {
   /// Begins a network: the definitions where they are not installed yet, the network, this machine as its first node, a policy
-  /// that accepts everything (`trust.md` section 5), and the first head. The anchor derives its keys and is delivered none. With
+  /// that accepts everything (`trust.md` section 5), its relay if it has one, and the first head. The anchor derives its keys and is delivered none. With
   /// encryption v1 there is no head, and the keys of those who read are minted before anything is encrypted to them.
   ///
   /// Throws `otherEnvelope` where this identity has a network with another.
@@ -52,6 +55,7 @@ extension Ledger {
       now: now, random: random, to: &change)
     try next.write(
       ACLPolicy.acceptAll, at: MeshProtocol.aclPolicy, squash: true, in: network, now: now, random: random, to: &change)
+    if let relay = plan.relay { try next.write(relay, in: network, now: now, random: random, to: &change) }
     try next.writeDueHeads(now: now, to: &change)
     self = next
     return (NetworkReference(id: network, anchor: identity.did, envelope: plan.envelope), change)

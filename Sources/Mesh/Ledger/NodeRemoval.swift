@@ -19,7 +19,8 @@ extension Ledger {
     let deliveries =
       [owned.deliveries[did]?.recordID].compactMap { $0 }
       + (owned.audienceDeliveries[did] ?? [:]).values.map(\.recordID).sorted()
-    for record in records + deliveries { try next.end(record, in: network, now: now, to: &change) }
+    let relays = owned.relays.filter { $0.record.nodeDID == did }.map(\.write.recordID)
+    for record in records + relays + deliveries { try next.end(record, in: network, now: now, to: &change) }
     switch owned.envelope {
     case .jwe:
       try next.writeHead(of: network, now: now, to: &change)

@@ -15,6 +15,8 @@ struct OwnedNetwork: Sendable {
   private(set) var newestDelivery: WallTime?
   /// Every address that a machine of this network ever had: none is given out again.
   private(set) var addresses: Set<IPAddress> = []
+  /// Every id that a relay of this network ever had: none is given out again.
+  private(set) var relayIDs: Set<UInt16> = []
   private(set) var epochs: Set<KeyEpoch> = [.first]
   let keyring: NetworkKeyring
   /// With encryption v1: the deliveries to each recipient that were not ended, by the id of the key.
@@ -82,8 +84,10 @@ struct OwnedNetwork: Sendable {
       }
       // A record that was ended later is replayed, when the ledger is read, before its delete.
       _ = try records.insert(write, data: data, initial: initial)
-      if case .node(let node, _) = opened.payload(HeldRecords.Held(write: write, data: data)) {
-        addresses.insert(node.meshIP)
+      switch opened.payload(HeldRecords.Held(write: write, data: data)) {
+      case .node(let node, _): addresses.insert(node.meshIP)
+      case .relay(let relay): relayIDs.insert(relay.id)
+      default: break
       }
     }
   }
@@ -111,6 +115,27 @@ struct OwnedNetwork: Sendable {
           did: did, key: key, recordID: held.write.recordID, contextID: held.write.contextID, record: node,
           hasKeys: hasKeys(did, newest: newest))
       }
+  }
+
+  /// Live relays by id; of two with one id the older.
+  var relays: [(write: RecordsWrite, record: RelayRecord)] {
+    var result: [UInt16: (write: RecordsWrite, record: RelayRecord)] = [:]
+    for held in live {
+      guard case .relay(let relay) = opened.peek(held) else { continue }
+      if let other = result[relay.id]?.write,
+        (other.dateCreated, other.recordID) < (held.write.dateCreated, held.write.recordID)
+      {
+        continue
+      }
+      result[relay.id] = (held.write, relay)
+    }
+    return result.values.sorted { $0.record.id < $1.record.id }
+  }
+
+  /// The id of the next relay; `nil` when all were given.
+  var nextRelayID: UInt16? {
+    let newest = relayIDs.max() ?? 0
+    return newest < .max ? newest + 1 : (1...UInt16.max).first { !relayIDs.contains($0) }
   }
 
   /// With encryption v1 a member needs the key of every live audience of its role.
