@@ -6,20 +6,31 @@ public import WireGuard
 public enum DataPathMessage {
   /// A datagram that is not transport data, in the length of a handshake message or a cookie reply.
   case handshake([UInt8], from: SocketAddress)
+  /// A datagram that looks like a disco message, or like one of STUN. It proves nothing.
+  case disco([UInt8], from: SocketAddress)
+  case stun([UInt8], from: SocketAddress)
   case event(Event)
+  /// A sealed packet that has to go to the peer over a relay. The bytes are there during the call.
+  case relayed(UnsafeRawBufferPointer, to: PeerID)
   /// The TUN is gone: somebody deleted the interface. The error number tells.
   case deviceLost(CInt)
 }
 
-/// The queues between the data thread and the control side, one per purpose: a flood of handshake messages or of packets that
-/// wait cannot push out an event, which is told only once.
+/// The queues between the data thread and the control side, one per purpose: a flood of handshake messages, of disco, or of packets
+/// that wait cannot push out an event, which is told only once, nor one of the others.
 final class ControlRings: Sendable {
   let sendEvents = PacketRing(capacity: 1 << 16)
   let receiveEvents = PacketRing(capacity: 1 << 16)
   let handshakes = PacketRing(capacity: 1 << 18)
+  /// Disco and STUN.
+  let probes = PacketRing(capacity: 1 << 16)
   let waiting = PacketRing(capacity: 1 << 19)
+  /// Sealed packets for relays: what a relay takes in a few milliseconds, since whoever sends waits behind all of it.
+  let relayed = PacketRing(capacity: 1 << 18)
   /// From the control side: what must be sealed.
   let requests = PacketRing(capacity: 1 << 20)
+  /// From relays: what must be opened.
+  let fromRelays = PacketRing(capacity: 1 << 19)
 }
 
 /// The kinds of ring records, and how they are read back.
@@ -32,20 +43,30 @@ enum RecordKind {
   static let wantsRekey: UInt32 = 6
   static let packetWithoutSession: UInt32 = 7
   static let deviceLost: UInt32 = 8
+  static let disco: UInt32 = 9
+  static let stun: UInt32 = 10
+  static let relayed: UInt32 = 11
 
   /// What a cookie reply, the shortest of them, takes in the ring of handshake messages.
   static let leastHandshakeSpace = Int(PacketRing.space(MemoryLayout<clinux_address>.size + 64))
 
   /// From the control side: seal the payload for the peer `subject`. An empty payload is a keepalive.
   static let seal: UInt32 = 1
+  /// From a relay: open the payload.
+  static let open: UInt32 = 2
 
   /// Record payloads are made by the data thread alone, so a record that cannot be read is a broken invariant.
   static func message(_ header: PacketRing.Header, _ payload: UnsafeRawBufferPointer) -> DataPathMessage {
     let peer = PeerID(header.subject)
     switch header.kind {
     case handshake:
-      let prefix = MemoryLayout<clinux_address>.size
-      return .handshake(Array(payload[prefix...]), from: address(payload))
+      return .handshake(datagram(payload), from: address(payload))
+    case disco:
+      return .disco(datagram(payload), from: address(payload))
+    case stun:
+      return .stun(datagram(payload), from: address(payload))
+    case relayed:
+      return .relayed(payload, to: peer)
     case confirmed:
       return .event(.confirmed(SessionID(header.value), peer: peer))
     case sourceChanged:
@@ -64,6 +85,11 @@ enum RecordKind {
     default:
       preconditionFailure("the data thread writes no record of kind \(header.kind)")
     }
+  }
+
+  /// What stands behind the address.
+  private static func datagram(_ payload: UnsafeRawBufferPointer) -> [UInt8] {
+    Array(payload[MemoryLayout<clinux_address>.size...])
   }
 
   private static func address(_ payload: UnsafeRawBufferPointer) -> SocketAddress {

@@ -43,9 +43,12 @@ public final class DataPath {
   }
 
   /// Readable when there is something to collect.
-  public let doorbell: CInt
+  public var doorbell: CInt { bell.descriptor }
   public let threads: Threads
-  private let wakes: (sending: CInt, receiving: CInt)
+  /// Takes transport messages that came over a relay. It may be kept for longer than the data path, and leads nowhere then.
+  public let relayInlet: RelayInlet
+  private let bell: EventCounter
+  private let wakes: (sending: EventCounter, receiving: EventCounter)
   let shared: UnsafeMutablePointer<DataThreadShared>
   private let rings = ControlRings()
   private let flows: FlowTable
@@ -62,27 +65,22 @@ public final class DataPath {
   ///
   /// `nil` if the process has no descriptors left.
   public init?(_ descriptors: Descriptors, mtu: Int, random: any RandomSource, threads: Threads = .one) {
-    var events: [CInt] = []
-    for _ in 0..<3 {
-      let event = clinux_event_create()
-      guard event >= 0 else {
-        for event in events { close(event) }
-        return nil
-      }
-      events.append(event)
-    }
+    guard let bell = EventCounter(), let sending = EventCounter(), let receiving = EventCounter() else { return nil }
     self.threads = threads
-    doorbell = events[0]
-    wakes = (events[1], events[2])
+    self.bell = bell
+    wakes = (sending, receiving)
+    relayInlet = RelayInlet(rings.fromRelays, wake: threads == .one ? sending : receiving)
     flows = FlowTable(random: random)
     current = .empty
     current.view.pointee.generation = generation
     requests = rings.requests.producer
-    incoming = [rings.receiveEvents, rings.sendEvents, rings.handshakes, rings.waiting].map(\.consumer)
+    incoming = [rings.receiveEvents, rings.sendEvents, rings.handshakes, rings.probes, rings.waiting, rings.relayed]
+      .map(\.consumer)
     shared = .allocate(capacity: 1)
     shared.initialize(
       to: DataThreadShared(
-        table: Atomic(current.view), wakes: wakes, doorbell: doorbell, descriptors: descriptors,
+        table: Atomic(current.view), wakes: (sending.descriptor, receiving.descriptor), doorbell: bell.descriptor,
+        descriptors: descriptors,
         offloads: Atomic(descriptors.offloads.rawValue), mtu: mtu, flows: flows.view, drops: drops, rings: rings))
   }
 
@@ -91,7 +89,6 @@ public final class DataPath {
     shared.deinitialize(count: 1)
     shared.deallocate()
     drops.deallocate()
-    for event in [doorbell, wakes.sending, wakes.receiving] { close(event) }
   }
 
   /// Starts the threads. `false` if the kernel gives none.
@@ -123,8 +120,8 @@ public final class DataPath {
   }
 
   private func wakeThreads() {
-    clinux_event_signal(wakes.sending)
-    if threads == .onePerDirection { clinux_event_signal(wakes.receiving) }
+    wakes.sending.signal()
+    if threads == .onePerDirection { wakes.receiving.signal() }
   }
 
   /// What the kernel does for the threads at this moment: what was switched on, less what turned out not to work.
@@ -153,7 +150,7 @@ public final class DataPath {
     let isQueued = packet.withUnsafeBytes {
       requests.push(kind: RecordKind.seal, subject: peer.number, payload: $0)
     }
-    clinux_event_signal(wakes.sending)
+    wakes.sending.signal()
     return isQueued
   }
 
@@ -173,7 +170,9 @@ public final class DataPath {
   }
 
   /// How many packets were dropped for this reason.
-  public func drops(_ reason: DropReason) -> UInt64 { drops[reason] }
+  public func drops(_ reason: DropReason) -> UInt64 {
+    reason == .relayInletFull ? relayInlet.refusals : drops[reason]
+  }
 
   private func reclaim() {
     var acknowledged = generation

@@ -1,7 +1,7 @@
 import Glibc
 import Synchronization
 
-/// Why a packet went no further. Each reason is counted by one thread.
+/// Why a packet went no further. Each reason but one is counted by one thread.
 public enum DropReason: Int, CaseIterable, Sendable {
   /// From the TUN: not an IP packet.
   case outboundMalformed
@@ -11,6 +11,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case noEndpoint
   /// The control side does not keep up with packets that wait for a session.
   case waitingQueueFull
+  /// The relay, or the way to it, does not keep up.
+  case relayQueueFull
   /// The kernel refused to send the datagram: no route to it, or a firewall.
   case sendFailed
   /// The kernel has no room for more datagrams, or the socket did not become free in time.
@@ -18,10 +20,14 @@ public enum DropReason: Int, CaseIterable, Sendable {
   /// The datagram is longer than its path takes.
   case datagramTooLong
 
-  /// Neither a handshake message nor a transport message.
+  /// Not a message of WireGuard, disco or STUN.
   case foreignDatagram
   /// The control side does not keep up with handshake messages.
   case handshakeQueueFull
+  /// The control side does not keep up with messages of disco and STUN.
+  case probeQueueFull
+  /// The path does not keep up with what comes over relays. Counted by those who bring it.
+  case relayInletFull
   /// A transport message for a session that does not exist, or no longer.
   case noSession
   /// It was not sealed with the session's key.

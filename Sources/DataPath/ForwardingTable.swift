@@ -19,14 +19,18 @@ public final class ForwardingTable: @unchecked Sendable {
     public var opening: [SessionMemory]
     /// Where sealed packets go.
     public var endpoint: SocketAddress?
+    /// Whether they go to the control side too, for a relay: besides the endpoint, or instead of it.
+    public var viaRelay: Bool
 
     public init(
-      memory: PeerMemory, sealing: SessionMemory? = nil, opening: [SessionMemory] = [], endpoint: SocketAddress? = nil
+      memory: PeerMemory, sealing: SessionMemory? = nil, opening: [SessionMemory] = [],
+      endpoint: SocketAddress? = nil, viaRelay: Bool = false
     ) {
       self.memory = memory
       self.sealing = sealing
       self.opening = opening
       self.endpoint = endpoint
+      self.viaRelay = viaRelay
     }
   }
 
@@ -116,7 +120,7 @@ private final class PeerRoute: NumberMapEntry {
     entry.initialize(
       to: ForwardingView.PeerEntry(
         id: peer.memory.id, words: peer.memory.words, sealing: peer.sealing?.sealing,
-        address: peer.endpoint.map { clinux_address($0) } ?? clinux_address()))
+        viaRelay: peer.viaRelay, address: peer.endpoint.map { clinux_address($0) } ?? clinux_address()))
   }
 
   deinit { entry.deallocate() }
@@ -132,6 +136,7 @@ struct ForwardingView {
     let id: PeerID
     let words: UnsafeMutablePointer<PeerWords>
     let sealing: UnsafeMutablePointer<SealingKey>?
+    let viaRelay: Bool
     /// Without a family there is none.
     let address: clinux_address
 

@@ -25,8 +25,10 @@ public final class PacketRing: @unchecked Sendable {
   struct Words: ~Copyable {
     /// Bytes ever consumed, by the consumer.
     let head = Atomic<UInt64>(0)
+    /// Whether the consumer waits to be woken.
+    let isAwaited = Atomic<Bool>(false)
     // The two words are written by different cores; without the gap every write would take the other's cache line away.
-    private let gap = InlineArray<7, UInt64>(repeating: 0)
+    private let gap = InlineArray<6, UInt64>(repeating: 0)
     /// Bytes ever produced, by the producer.
     let tail = Atomic<UInt64>(0)
   }
@@ -62,6 +64,24 @@ public final class PacketRing: @unchecked Sendable {
     let words: UnsafeMutablePointer<Words>
     let memory: UnsafeMutableRawPointer
     let capacity: UInt64
+
+    /// Whether there is room for a record with a payload of so many bytes. It stays so until something is pushed.
+    @inline(__always)
+    func fits(_ payload: Int) -> Bool {
+      let space = PacketRing.space(payload)
+      let tail = words.pointee.tail.load(ordering: .relaxed)
+      let untilEnd = capacity &- (tail & (capacity &- 1))
+      let skipped = space > untilEnd ? untilEnd : 0
+      return space &+ skipped <= capacity &- (tail &- words.pointee.head.load(ordering: .acquiring))
+    }
+
+    /// Ask after a push: whether the consumer waits, and has to be woken. `true` once for each time that it waits.
+    func mustWake() -> Bool {
+      // Between the record and the flag, as `Consumer.mayWait` has one between the flag and the record: one of the two sees the other.
+      atomicMemoryFence(ordering: .sequentiallyConsistent)
+      return words.pointee.isAwaited.load(ordering: .relaxed)
+        && words.pointee.isAwaited.exchange(false, ordering: .relaxed)
+    }
 
     /// Appends one record, whose payload is `prefix` and then `payload`. `false`: there is no room.
     public func push(
@@ -119,6 +139,13 @@ public final class PacketRing: @unchecked Sendable {
     public mutating func look() -> Bool {
       limit = words.pointee.tail.load(ordering: .acquiring)
       return limit != words.pointee.head.load(ordering: .relaxed)
+    }
+
+    /// Says that the consumer is about to wait, so that the producer wakes it after its next push. `false`: there is something now.
+    public mutating func mayWait() -> Bool {
+      words.pointee.isAwaited.store(true, ordering: .relaxed)
+      atomicMemoryFence(ordering: .sequentiallyConsistent)
+      return !look()
     }
 
     /// How many bytes lay behind the record that `next` gave last, at the last look.

@@ -18,6 +18,8 @@ struct ReceivePath {
   private let drops: DropCounters
   private let events: PacketRing.Producer
   private let handshakes: PacketRing.Producer
+  private let probes: PacketRing.Producer
+  private var fromRelays: PacketRing.Consumer
   private var batch4: DatagramBatch
   private var batch6: DatagramBatch
   private var coalescer: Coalescer
@@ -29,6 +31,8 @@ struct ReceivePath {
     self.drops = drops
     events = rings.receiveEvents.producer
     handshakes = rings.handshakes.producer
+    probes = rings.probes.producer
+    fromRelays = rings.fromRelays.consumer
     slots = PacketSlots(count: ReceivePath.batchSize)
     let takesTrains = descriptors.offloads.contains(.gro)
     batch4 = DatagramBatch(descriptor: descriptors.ipv4 ?? -1, slots: slots, takesTrains: takesTrains)
@@ -54,9 +58,10 @@ struct ReceivePath {
 
   mutating func clearRing() { rang = false }
 
-  /// Receives, opens and delivers until both sockets are dry or the budget is used up. `false`: there was nothing.
+  /// Receives, opens and delivers until both sockets are dry or the budget is used up. `false`: there was nothing, and whatever
+  /// comes from now on wakes the thread.
   mutating func drain(_ shared: UnsafeMutablePointer<DataThreadShared>, at now: Instant) -> Bool {
-    var worked = false
+    var worked = drainRelays(shared, at: now)
     var isDry4 = batch4.descriptor < 0
     var isDry6 = batch6.descriptor < 0
     for _ in 0..<ReceivePath.budget {
@@ -80,7 +85,21 @@ struct ReceivePath {
       }
       if isDry4, isDry6 { break }
     }
-    return worked
+    return worked || !fromRelays.mayWait()
+  }
+
+  /// Takes a batch of what came over relays. `false`: there was nothing.
+  private mutating func drainRelays(_ shared: UnsafeMutablePointer<DataThreadShared>, at now: Instant) -> Bool {
+    guard fromRelays.look() else { return false }
+    let table = shared.pointee.table.load(ordering: .acquiring).pointee
+    for index in 0..<ReceivePath.batchSize {
+      guard let (_, message) = fromRelays.next(), let base = message.baseAddress else { break }
+      // The ring's memory is taken back before the packet is written.
+      slots[index].copyMemory(from: base, byteCount: message.count)
+      take(slots[index], message.count, nil, table, at: now)
+    }
+    coalescer.flush()
+    return true
   }
 
   /// Takes the messages of a batch, each a datagram or a train of them. Nothing of them is needed afterwards.
@@ -98,12 +117,14 @@ struct ReceivePath {
     coalescer.flush()
   }
 
+  /// - Parameter source: `nil` for one that came over a relay.
   @inline(__always)
   private mutating func take(
-    _ datagram: UnsafeMutableRawPointer, _ count: Int, _ source: UnsafePointer<clinux_address>,
+    _ datagram: UnsafeMutableRawPointer, _ count: Int, _ source: UnsafePointer<clinux_address>?,
     _ table: ForwardingView, at now: Instant
   ) {
     guard TransportMessage.isTransport(datagram, count: count) else {
+      guard let source else { return drops.count(.foreignDatagram) }
       return passToControl(datagram, count, source)
     }
     guard let key = table.session(index: TransportMessage.receiverIndex(of: datagram)),
@@ -128,7 +149,7 @@ struct ReceivePath {
   /// A packet of the peer authenticated.
   private mutating func note(
     _ count: Int, isData: Bool, _ peer: UnsafePointer<ForwardingView.PeerEntry>,
-    _ source: UnsafePointer<clinux_address>, _ key: UnsafeMutablePointer<OpeningKey>,
+    _ source: UnsafePointer<clinux_address>?, _ key: UnsafeMutablePointer<OpeningKey>,
     _ generation: UInt64, at now: Instant
   ) {
     let words = peer.pointee.words
@@ -139,7 +160,7 @@ struct ReceivePath {
     if key.pointee.confirmsSession() {
       tell(RecordKind.confirmed, peer, value: key.pointee.session.number)
     }
-    if !sameAddress(source, ForwardingView.PeerEntry.address(of: peer)) {
+    if let source, !sameAddress(source, ForwardingView.PeerEntry.address(of: peer)) {
       if words.pointee.reportedAt != generation || !sameAddress(source, &words.pointee.reportedSource) {
         words.pointee.reportedSource = source.pointee
         words.pointee.reportedAt = generation
@@ -170,21 +191,27 @@ struct ReceivePath {
     coalescer.add(packet, length: header.length, isIPv4: header.isIPv4)
   }
 
-  /// Only what has the length of a handshake message or a cookie reply is worth the control side's time.
+  /// Only what has the form of a handshake message or a cookie reply, of disco or of STUN is worth the control side's time.
   private mutating func passToControl(
     _ datagram: UnsafeMutableRawPointer, _ count: Int, _ source: UnsafePointer<clinux_address>
   ) {
-    guard count == 148 || count == 92 || count == 64 else { return drops.count(.foreignDatagram) }
-    let type = UInt32(littleEndian: datagram.loadUnaligned(as: UInt32.self))
-    guard (type == 1 && count == 148) || (type == 2 && count == 92) || (type == 3 && count == 64) else {
-      return drops.count(.foreignDatagram)
+    switch ControlDatagram(datagram, count: count) {
+    case .handshake: pass(datagram, count, source, RecordKind.handshake, to: handshakes, else: .handshakeQueueFull)
+    case .disco: pass(datagram, count, source, RecordKind.disco, to: probes, else: .probeQueueFull)
+    case .stun: pass(datagram, count, source, RecordKind.stun, to: probes, else: .probeQueueFull)
+    case nil: drops.count(.foreignDatagram)
     }
+  }
+
+  private mutating func pass(
+    _ datagram: UnsafeMutableRawPointer, _ count: Int, _ source: UnsafePointer<clinux_address>, _ kind: UInt32,
+    to ring: PacketRing.Producer, else reason: DropReason
+  ) {
     rang = true
-    let isKept = handshakes.push(
-      kind: RecordKind.handshake,
-      prefix: UnsafeRawBufferPointer(start: source, count: MemoryLayout<clinux_address>.size),
+    let isKept = ring.push(
+      kind: kind, prefix: UnsafeRawBufferPointer(start: source, count: MemoryLayout<clinux_address>.size),
       payload: UnsafeRawBufferPointer(start: datagram, count: count))
-    if !isKept { drops.count(.handshakeQueueFull) }
+    if !isKept { drops.count(reason) }
   }
 
   private mutating func tell(

@@ -34,6 +34,7 @@ struct SendPath {
   private let drops: DropCounters
   private let events: PacketRing.Producer
   private let waiting: PacketRing.Producer
+  private let relayed: PacketRing.Producer
   private var requests: PacketRing.Consumer
   private var trains4: DatagramTrains
   private var trains6: DatagramTrains
@@ -51,6 +52,7 @@ struct SendPath {
     self.drops = drops
     events = rings.sendEvents.producer
     waiting = rings.waiting.producer
+    relayed = rings.relayed.producer
     requests = rings.requests.consumer
     inbox = PacketInbox()
     room = .allocate(byteCount: SendPath.roomSize, alignment: 64)
@@ -154,7 +156,7 @@ struct SendPath {
     guard let key = peer.pointee.sealing, let counter = key.pointee.takeCounters(at: now) else {
       return keep(packet, length, for: peer)
     }
-    guard hasSocket(for: peer) else { return drops.count(.noEndpoint) }
+    guard hasWay(to: peer) else { return drops.count(.noEndpoint) }
     let sent = seal(packet, length, key, counter, for: peer)
     note(sent, isData: length > 0, key, peer, at: now)
   }
@@ -168,7 +170,7 @@ struct SendPath {
       while let segment = segments.next() { keep(segment.packet, segment.length, for: peer) }
       return
     }
-    guard hasSocket(for: peer) else { return drops.count(.noEndpoint, segments.count) }
+    guard hasWay(to: peer) else { return drops.count(.noEndpoint, segments.count) }
     var sent = 0
     while let segment = segments.next() {
       // Only segments that are far smaller than the MTU need more room than was there at the beginning.
@@ -192,6 +194,11 @@ struct SendPath {
   }
 
   @inline(__always)
+  private func hasWay(to peer: UnsafePointer<ForwardingView.PeerEntry>) -> Bool {
+    hasSocket(for: peer) || peer.pointee.viaRelay
+  }
+
+  @inline(__always)
   private func hasSocket(for peer: UnsafePointer<ForwardingView.PeerEntry>) -> Bool {
     switch Int32(peer.pointee.address.family) {
     case AF_INET: trains4.descriptor >= 0
@@ -200,7 +207,8 @@ struct SendPath {
     }
   }
 
-  /// Seals a packet into the room. The 16 bytes behind it are written over, and put back. The datagram's length.
+  /// Seals a packet into the room, from where it goes to the peer's address, or to a relay, or both. The 16 bytes behind it are
+  /// written over, and put back. The datagram's length; 0 if it went nowhere, and was counted.
   @inline(__always)
   private mutating func seal(
     _ packet: UnsafeMutableRawPointer, _ length: Int, _ key: UnsafeMutablePointer<SealingKey>, _ counter: UInt64,
@@ -208,6 +216,13 @@ struct SendPath {
   ) -> Int {
     let datagram = room + used
     let padded = TransportMessage.paddedLength(of: length, mtu: mtu)
+    let total = padded &+ TransportMessage.overhead
+    let hasSocket = hasSocket(for: peer)
+    // What the relay would not get is not worth sealing.
+    guard hasSocket || relayed.fits(total) else {
+      drops.count(.relayQueueFull)
+      return 0
+    }
     if padded > length {
       let behind = packet.loadUnaligned(fromByteOffset: length, as: UInt128.self)
       packet.storeBytes(of: 0, toByteOffset: length, as: UInt128.self)
@@ -216,7 +231,9 @@ struct SendPath {
     } else {
       key.pointee.seal(packet, count: padded, counter: counter, into: datagram)
     }
-    let total = padded &+ TransportMessage.overhead
+    if peer.pointee.viaRelay { passToRelay(datagram, total, for: peer) }
+    // Otherwise the next one takes its place.
+    guard hasSocket else { return total }
     let address = ForwardingView.PeerEntry.address(of: peer)
     if Int32(address.pointee.family) == AF_INET {
       trains4.add(datagram, length: total, to: address)
@@ -227,11 +244,22 @@ struct SendPath {
     return total
   }
 
+  private mutating func passToRelay(
+    _ datagram: UnsafeMutableRawPointer, _ length: Int, for peer: UnsafePointer<ForwardingView.PeerEntry>
+  ) {
+    rang = true
+    let isTaken = relayed.push(
+      kind: RecordKind.relayed, subject: peer.pointee.id.number,
+      payload: UnsafeRawBufferPointer(start: datagram, count: length))
+    if !isTaken { drops.count(.relayQueueFull) }
+  }
+
   /// What the timers and the counters have to know of packets that were sealed at the same time.
   private mutating func note(
     _ bytes: Int, isData: Bool, _ key: UnsafeMutablePointer<SealingKey>,
     _ peer: UnsafePointer<ForwardingView.PeerEntry>, at now: Instant
   ) {
+    guard bytes > 0 else { return }
     let words = peer.pointee.words
     words.pointee.sentBytes.store(
       words.pointee.sentBytes.load(ordering: .relaxed) &+ UInt64(truncatingIfNeeded: bytes), ordering: .relaxed)

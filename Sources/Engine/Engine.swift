@@ -144,6 +144,9 @@ public actor Engine {
         perform(device.receive(bytes, from: source, backlog: backlog, now: now, wallTime: wallTime))
       case .event(let event):
         perform(device.handle(event, now: now, wallTime: wallTime))
+      case .disco, .stun, .relayed:
+        // Nothing is sent that these would answer, and no peer has a way over a relay.
+        break
       case .deviceLost(let number):
         let error = EngineError.system("reading from the interface \(interfaceName)", reason: reason(of: number))
         logger.error("the engine lost its interface", metadata: ["reason": "\(error)"])

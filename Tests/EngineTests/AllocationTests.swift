@@ -76,24 +76,34 @@ struct AllocationTests {
   }
 
   /// Allocations of the first machine's thread over so many packets each way, large ones and small ones, and refused ones.
-  private func allocations(rounds: Int, offloads: Offloads) throws -> UInt {
+  private func allocations(rounds: Int, offloads: Offloads, way: Link.Way) throws -> UInt {
     let link = try Link(offloads: offloads, isStarted: false)
-    link.publishBoth()
+    link.publishBoth(way)
+    /// Brings what one machine has for the other, by way of the relay.
+    func relay(_ from: Machine, _ to: Machine) {
+      guard way == .relayed else { return }
+      #expect(from.collect { !from.relayed.isEmpty })
+      #expect(link.relay(from: from, to: to) > 0)
+    }
     let thread = CountedThread(link.a.dataPath, runDataThread)
     let prefix = offloads.contains(.tso) ? header(VirtioHeader()) : []
     for round in 0..<rounds {
       let out = link.packet(link.a, link.b, [UInt8](repeating: UInt8(truncatingIfNeeded: round), count: 100))
       link.a.send(prefix + out)
+      relay(link.a, link.b)
       #expect(link.b.receive() != nil)
       let back = link.packet(link.b, link.a, [1, 2, 3])
       link.b.send(prefix + back)
+      relay(link.b, link.a)
       #expect(link.a.receive() != nil)
       link.a.send(prefix + [0x45, 0, 0, 1])
       link.b.inject([4, 0, 0, 0] + [UInt8](repeating: 9, count: 60), to: link.a.endpoint)
       if offloads.contains(.tso) {
         link.a.send(superPacket(link, from: link.a, to: link.b))
+        relay(link.a, link.b)
         #expect(link.b.receive() != nil)
         link.b.send(superPacket(link, from: link.b, to: link.a))
+        relay(link.b, link.a)
         #expect(link.a.receive() != nil)
       }
     }
@@ -102,12 +112,12 @@ struct AllocationTests {
 
   @Test(
     "a data thread that carries hundreds of packets allocates no more than one that carries two",
-    arguments: [[], Offloads.all])
-  func none(offloads: Offloads) throws {
+    arguments: [[], Offloads.all], [Link.Way.direct, .relayed])
+  func none(offloads: Offloads, way: Link.Way) throws {
     // The first time fills the caches of the runtime.
-    _ = try allocations(rounds: 2, offloads: offloads)
-    let few = try allocations(rounds: 2, offloads: offloads)
-    let many = try allocations(rounds: 300, offloads: offloads)
+    _ = try allocations(rounds: 2, offloads: offloads, way: way)
+    let few = try allocations(rounds: 2, offloads: offloads, way: way)
+    let many = try allocations(rounds: 300, offloads: offloads, way: way)
     #expect(few == many)
     #expect(few > 0, "nothing was counted")
   }

@@ -19,6 +19,10 @@ final class Machine {
   private let inside: CInt
   var events: [Event] = []
   var handshakes: [[UInt8]] = []
+  var disco: [(datagram: [UInt8], source: SocketAddress)] = []
+  var stun: [(datagram: [UInt8], source: SocketAddress)] = []
+  /// Sealed packets for a relay.
+  var relayed: [(datagram: [UInt8], peer: PeerID)] = []
 
   /// - Parameter offloads: on the sockets, which loopback has, and on the device, where the test is the kernel.
   init(_ address: String, threads: DataPath.Threads, offloads: Offloads = [], isStarted: Bool = true) throws {
@@ -81,6 +85,15 @@ final class Machine {
     #expect(sent == datagram.count)
   }
 
+  /// Waits, without collecting, until the condition holds or ten seconds have passed.
+  func sees(_ isDone: () -> Bool) -> Bool {
+    for _ in 0..<10_000 {
+      if isDone() { return true }
+      usleep(1000)
+    }
+    return false
+  }
+
   /// Collects until the condition holds or two seconds have passed.
   func collect(until isDone: () -> Bool) -> Bool {
     for _ in 0..<40 {
@@ -88,6 +101,9 @@ final class Machine {
         switch message {
         case .event(let event): events.append(event)
         case .handshake(let bytes, _): handshakes.append(bytes)
+        case .disco(let bytes, let source): disco.append((bytes, source))
+        case .stun(let bytes, let source): stun.append((bytes, source))
+        case .relayed(let datagram, let peer): relayed.append((Array(datagram), peer))
         case .deviceLost(let number): Issue.record("the device was lost: \(number)")
         }
       }
@@ -127,18 +143,35 @@ struct Link {
 
   func table(
     _ here: Machine, _ there: Machine, sealing: SessionMemory?, opening: [SessionMemory], allowed: [String]? = nil,
-    endpoint: SocketAddress? = nil, filter: PacketFilter = .acceptAll
+    endpoint: SocketAddress? = nil, way: Way = .direct, filter: PacketFilter = .acceptAll
   ) -> ForwardingTable {
     var allowedIPs = AllowedIPs()
     for prefix in allowed ?? ["\(there.address)"] { allowedIPs.insert(IPPrefix(prefix)!, for: PeerID(1)) }
     return ForwardingTable(
-      peers: [.init(memory: here.peer, sealing: sealing, opening: opening, endpoint: endpoint ?? there.endpoint)],
+      peers: [
+        .init(
+          memory: here.peer, sealing: sealing, opening: opening,
+          endpoint: way == .relayed ? nil : endpoint ?? there.endpoint, viaRelay: way != .direct)
+      ],
       policy: .init(allowedIPs: allowedIPs.table(), ownAddresses: [here.address], filter: filter))
   }
 
-  func publishBoth(filter: PacketFilter = .acceptAll) {
-    a.dataPath.publish(table(a, b, sealing: aSession, opening: [aSession], filter: filter))
-    b.dataPath.publish(table(b, a, sealing: bSession, opening: [bSession], filter: filter))
+  func publishBoth(_ way: Way = .direct, filter: PacketFilter = .acceptAll) {
+    a.dataPath.publish(table(a, b, sealing: aSession, opening: [aSession], way: way, filter: filter))
+    b.dataPath.publish(table(b, a, sealing: bSession, opening: [bSession], way: way, filter: filter))
+  }
+
+  /// How sealed packets go to the other machine.
+  enum Way: CaseIterable { case direct, relayed, both }
+
+  /// The relay: brings what one machine has for the other. How many datagrams it brought.
+  func relay(from: Machine, to: Machine) -> Int {
+    defer { from.relayed = [] }
+    for (datagram, _) in from.relayed {
+      let isTaken = datagram.withUnsafeBytes { to.dataPath.relayInlet.put($0) }
+      #expect(isTaken)
+    }
+    return from.relayed.count
   }
 
   func packet(_ from: Machine, _ to: Machine, _ body: [UInt8] = []) -> [UInt8] {
