@@ -1,10 +1,12 @@
 import Logging
 import NIOCore
 import NIOHTTP1
+import NIOSSL
 import NIOWebSocket
 import Wire
 
-/// Builds what a new connection runs through: HTTP, behind TLS where a client begins with it, until another protocol takes over.
+/// Builds what a new connection runs through: HTTP, behind TLS where a client begins with it, until another protocol takes over; or
+/// another protocol from the first request on.
 struct ConnectionPipeline: Sendable {
   /// Largest name and value of one header, in bytes; a message travels in one.
   static let largestHeader = 80 << 10
@@ -27,46 +29,61 @@ struct ConnectionPipeline: Sendable {
     let metrics = routes.service.metrics
     metrics.change(.connections, by: 1)
     channel.closeFuture.whenComplete { _ in metrics.change(.connections, by: -1) }
-    guard let tls = configuration.tls else { return addHTTP(to: channel) }
     return channel.eventLoop.makeCompletedFuture {
+      guard configuration.tls != nil || configuration.takeover != nil else { return try addHTTP(to: channel) }
       try channel.pipeline.syncOperations.addHandler(
-        FirstByte(timeout: configuration.headTimeout) { isTLS, channel in
-          guard isTLS || !configuration.requiresTLS else {
-            return channel.eventLoop.makeFailedFuture(ChannelError.inappropriateOperationForState)
-          }
-          do {
-            if isTLS { try channel.pipeline.syncOperations.addHandler(tls.makeHandler()) }
-            return addHTTP(to: channel)
-          } catch {
-            return channel.eventLoop.makeFailedFuture(error)
+        OpeningBytes(timeout: configuration.headTimeout) {
+          $0.first.map { $0 == Self.tlsHandshake }
+        } install: { isTLS, channel in
+          if isTLS {
+            try addTLS(to: channel)
+          } else if configuration.requiresTLS {
+            throw ChannelError.inappropriateOperationForState
+          } else {
+            try addHTTP(to: channel)
           }
         })
     }
   }
 
-  func addHTTP(to channel: any Channel) -> EventLoopFuture<Void> {
-    channel.eventLoop.makeCompletedFuture {
-      var limits = NIOHTTPDecoderLimitConfiguration()
-      limits.maxHeaderFieldSize = Self.largestHeader
-      limits.maxHeaderListSize = Self.largestHead
-      limits.maxHeaderFieldCount = Self.mostHeaders
-      let pipeline = channel.pipeline.syncOperations
-      let handler = RequestHandler(routes: routes, configuration: configuration, connections: connections)
-      let removal = NIOLoopBound(handler, eventLoop: channel.eventLoop)
-      try pipeline.configureHTTPServerPipeline(
-        withPipeliningAssistance: true,
-        withServerUpgrade: (
-          upgraders: upgraders,
-          completionHandler: { $0.pipeline.syncOperations.removeHandler(removal.value, promise: nil) }
-        ),
-        withErrorHandling: false, withEncoderConfiguration: .init(), withDecoderLimitConfiguration: limits)
-      try pipeline.addHandler(handler)
+  /// The first byte of a TLS connection (RFC 8446 5.1, a handshake record). No request of HTTP begins with it.
+  private static let tlsHandshake: UInt8 = 0x16
+
+  /// The node's certificate, or that of the protocol beside it; and behind TLS whichever of the two the first request is for.
+  private func addTLS(to channel: any Channel) throws {
+    let pipeline = channel.pipeline.syncOperations
+    if let tls = configuration.tls {
+      try pipeline.addHandler(tls.makeHandler())
+    } else if let takeover = configuration.takeover {
+      try pipeline.addHandler(NIOSSLServerHandler(context: takeover.tls))
     }
+    guard let takeover = configuration.takeover else { return try addHTTP(to: channel) }
+    try pipeline.addHandler(
+      OpeningBytes(timeout: configuration.headTimeout) {
+        takeover.claims($0)
+      } install: { isClaimed, channel in
+        guard isClaimed else { return try addHTTP(to: channel) }
+        connections.handOver(channel)
+        try takeover.install(channel)
+      })
   }
 
-  /// Whoever may take over a connection after its first request.
-  private var upgraders: [any HTTPServerProtocolUpgrader & Sendable] {
-    configuration.upgrades.map { ConnectionTakeover(upgrade: $0) } + [webSocket]
+  private func addHTTP(to channel: any Channel) throws {
+    var limits = NIOHTTPDecoderLimitConfiguration()
+    limits.maxHeaderFieldSize = Self.largestHeader
+    limits.maxHeaderListSize = Self.largestHead
+    limits.maxHeaderFieldCount = Self.mostHeaders
+    let pipeline = channel.pipeline.syncOperations
+    let handler = RequestHandler(routes: routes, configuration: configuration, connections: connections)
+    let removal = NIOLoopBound(handler, eventLoop: channel.eventLoop)
+    try pipeline.configureHTTPServerPipeline(
+      withPipeliningAssistance: true,
+      withServerUpgrade: (
+        upgraders: [webSocket],
+        completionHandler: { $0.pipeline.syncOperations.removeHandler(removal.value, promise: nil) }
+      ),
+      withErrorHandling: false, withEncoderConfiguration: .init(), withDecoderLimitConfiguration: limits)
+    try pipeline.addHandler(handler)
   }
 
   /// At the base URL, whatever slashes it ends with.

@@ -7,8 +7,16 @@ public struct ServerIsClosing: Sendable {}
 
 /// The connections that are open, and what they hold together.
 final class Connections: Sendable {
+  private struct Connection {
+    let channel: any Channel
+    let network: UInt128?
+    /// Another protocol has taken it over, with bounds of its own.
+    var isHandedOver = false
+  }
+
   private struct State {
-    var open: [ObjectIdentifier: any Channel] = [:]
+    var open: [ObjectIdentifier: Connection] = [:]
+    var handedOver = 0
     var perNetwork: [UInt128: Int] = [:]
     var largeBodies: [UInt128: Int] = [:]
     var bodyBytes = 0
@@ -31,16 +39,29 @@ final class Connections: Sendable {
   func admit(_ channel: any Channel) -> Bool {
     let network = Self.network(of: channel.remoteAddress)
     let isAdmitted = state.withLock { state in
-      guard state.open.count < maximum, !state.isClosing else { return false }
+      guard state.open.count - state.handedOver < maximum, !state.isClosing else { return false }
       if let network {
         guard state.perNetwork[network, default: 0] < maximumPerNetwork else { return false }
         state.perNetwork[network, default: 0] += 1
       }
-      state.open[ObjectIdentifier(channel)] = channel
+      state.open[ObjectIdentifier(channel)] = Connection(channel: channel, network: network)
       return true
     }
-    if isAdmitted { channel.closeFuture.whenComplete { _ in self.remove(channel, network: network) } }
+    if isAdmitted { channel.closeFuture.whenComplete { _ in self.remove(channel) } }
     return isAdmitted
+  }
+
+  /// Another protocol takes the connection over, with bounds of its own: it makes room here, and ends with the server all the same.
+  func handOver(_ channel: any Channel) {
+    let isClosing = state.withLock { state in
+      let id = ObjectIdentifier(channel)
+      guard let connection = state.open[id], !connection.isHandedOver else { return false }
+      state.open[id]?.isHandedOver = true
+      state.handedOver += 1
+      leave(connection.network, &state)
+      return state.isClosing
+    }
+    if isClosing { channel.close(promise: nil) }
   }
 
   /// Whom a bound holds for: an IPv4 address or an IPv6 /64, which one machine usually has to itself. `nil` for this machine.
@@ -80,15 +101,21 @@ final class Connections: Sendable {
     }
   }
 
-  /// Returns when all are closed.
+  /// Returns when all are closed. What was handed over is closed at once: it has no request that could be ended.
   func close(grace: Duration) async {
     let open = state.withLock { state in
       state.isClosing = true
       return Array(state.open.values)
     }
-    for channel in open { channel.pipeline.fireUserInboundEventTriggered(ServerIsClosing()) }
-    let deadline = open.first?.eventLoop.scheduleTask(in: .nanoseconds(grace.nanoseconds)) {
-      for channel in self.state.withLock({ Array($0.open.values) }) { channel.close(promise: nil) }
+    for connection in open {
+      if connection.isHandedOver {
+        connection.channel.close(promise: nil)
+      } else {
+        connection.channel.pipeline.fireUserInboundEventTriggered(ServerIsClosing())
+      }
+    }
+    let deadline = open.first?.channel.eventLoop.scheduleTask(in: .nanoseconds(grace.nanoseconds)) {
+      for connection in self.state.withLock({ Array($0.open.values) }) { connection.channel.close(promise: nil) }
     }
     await withCheckedContinuation { continuation in
       let isEmpty = state.withLock { state in
@@ -100,10 +127,16 @@ final class Connections: Sendable {
     deadline?.cancel()
   }
 
-  private func remove(_ channel: any Channel, network: UInt128?) {
+  private func leave(_ network: UInt128?, _ state: inout State) {
+    guard let network, let count = state.perNetwork[network] else { return }
+    state.perNetwork[network] = count > 1 ? count - 1 : nil
+  }
+
+  private func remove(_ channel: any Channel) {
     let waiter = state.withLock { state in
-      state.open[ObjectIdentifier(channel)] = nil
-      if let network, let count = state.perNetwork[network] { state.perNetwork[network] = count > 1 ? count - 1 : nil }
+      if let connection = state.open.removeValue(forKey: ObjectIdentifier(channel)) {
+        if connection.isHandedOver { state.handedOver -= 1 } else { leave(connection.network, &state) }
+      }
       guard state.open.isEmpty else { return nil as CheckedContinuation<Void, Never>? }
       defer { state.waiter = nil }
       return state.waiter

@@ -38,8 +38,8 @@ public struct ServerConfiguration: Sendable {
   public var tls: TLSFiles?
   /// Whether connections without TLS are closed.
   public var requiresTLS = false
-  /// Other protocols on the same port. At most one of each name.
-  public var upgrades: [any ConnectionUpgrade] = []
+  /// Another protocol on the same port, behind TLS.
+  public var takeover: ConnectionTakeover?
   /// Whether each message gets a line in the log at the usual level, and not only when more is logged.
   public var logsAccess = false
   /// Where the server counts. A `PrometheusRegistry` is shown at `/metrics`, to programs on this machine alone.
