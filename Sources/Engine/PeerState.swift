@@ -42,7 +42,8 @@ struct PeerState {
       }
     let received = memory.lastReceivedNanoseconds
     return PeerStatus(
-      key: key, endpoint: endpoint, path: endpoint.map { .direct($0) } ?? .none, latency: nil, lastHandshake: lastHandshake.map { now - $0 },
+      key: key, endpoint: endpoint, path: endpoint.map { .direct($0) } ?? .none, latency: nil,
+      lastHandshake: lastHandshake.map { now - $0 },
       lastReceived: received == 0 ? nil : now - Instant(nanoseconds: received),
       receivedBytes: memory.receivedBytes, sentBytes: memory.sentBytes,
       receivedOutOfOrder: memory.receivedOutOfOrder, session: session)

@@ -56,6 +56,12 @@ enum StatusText {
             + " (\(record["count"]?.integer ?? 1)×)")
       }
     }
+    let relays = status["relays"]?.array ?? []
+    if !relays.isEmpty {
+      lines.append("")
+      lines.append("Relays:")
+      lines.append(contentsOf: RelayTable.render(relays).split(separator: "\n").map { "  " + $0 })
+    }
     let peers = status["peers"]?.array ?? []
     if !peers.isEmpty {
       lines.append("")
@@ -66,17 +72,53 @@ enum StatusText {
   }
 }
 
+/// The relays as this machine uses them.
+enum RelayTable {
+  static func render(_ relays: [JSONValue]) -> String {
+    Terminal.table(
+      ["ID", "REGION", "ROLE", "LATENCY", "STATE"],
+      relays.map { relay in
+        [
+          relay["id"]?.integer.map(String.init) ?? "?", relay["region"]?.string ?? "", relay["role"]?.string ?? "-",
+          relay["latencyMs"]?.milliseconds ?? "-",
+          relay["error"]?.string ?? (relay["connected"]?.bool == true ? "connected" : "not connected"),
+        ]
+      })
+  }
+}
+
+extension JSONValue {
+  /// A number of milliseconds, for people.
+  var milliseconds: String? {
+    switch self {
+    case .number(let value): String(format: "%.1f ms", value)
+    case .integer(let value): "\(value) ms"
+    default: nil
+    }
+  }
+}
+
 /// The table of `peer list`.
 enum PeerTable {
   static func render(_ peers: [JSONValue]) -> String {
     Terminal.table(
-      ["NODE DID", "MESH IP", "LABEL", "ENDPOINT", "STATE"],
+      ["NODE DID", "MESH IP", "LABEL", "PATH", "STATE"],
       peers.map { peer in
         [
           short(peer["nodeDID"]?.string ?? "?"), peer["meshIP"]?.string ?? "?",
-          peer["label"]?.string ?? peer["name"]?.string ?? "", peer["endpoint"]?.string ?? "-", state(peer),
+          peer["label"]?.string ?? peer["name"]?.string ?? "", path(peer), state(peer),
         ]
       })
+  }
+
+  /// The address that packets go to, or the relay.
+  private static func path(_ peer: JSONValue) -> String {
+    let relay = peer["relay"]?.integer.map { "relay \($0)" } ?? "relay"
+    switch peer["path"]?.string {
+    case "relay": return relay
+    case "both": return "\(peer["endpoint"]?.string ?? "?"), \(relay)"
+    default: return peer["endpoint"]?.string ?? "-"
+    }
   }
 
   private static func state(_ peer: JSONValue) -> String {

@@ -62,6 +62,16 @@ struct UpCommand: AsyncParsableCommand {
       valueName: "offload"))
   var noOffload: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "A STUN server to ask beside the network's relays; none: no other. May be repeated.", valueName: "host:port"))
+  var stun: [String] = []
+
+  @Flag(
+    name: .customLong("port-probing"), inversion: .prefixedNo,
+    help: "Guess the port of a machine behind a hard NAT where nothing else gets through (default: yes).")
+  var probesPorts: Bool?
+
   @OptionGroup var dids: DIDOptions
 
   @Option(
@@ -104,7 +114,8 @@ struct UpCommand: AsyncParsableCommand {
       create: create, cidr: cidr, envelope: usesV1 ? .v1 : .jwe, invite: invite?.invite, endpoints: join.endpoints,
       anchor: join.anchor, networkID: join.network,
       listen: listen, advertise: advertise, port: port, interface: interface, mtu: mtu,
-      noOffload: noOffload, didGateway: dids.gateway, allowsPrivateDIDHosts: dids.allowsPrivateHosts)
+      noOffload: noOffload, stun: stun, probesPorts: probesPorts, didGateway: dids.gateway,
+      allowsPrivateDIDHosts: dids.allowsPrivateHosts)
   }
 
   func run() async throws {

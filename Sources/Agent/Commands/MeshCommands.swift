@@ -34,6 +34,17 @@ public struct MeshCommands: Sendable {
     try await run("acl-show", JSONObject()) { await $0.policy() }
   }
 
+  /// The object of `netcheck --json`. Only a running daemon can tell.
+  public func netcheck(renewsKey: Bool) throws -> JSONValue {
+    try askDaemon("netcheck", ["newDiscoKey": .bool(renewsKey)], within: .seconds(10))
+  }
+
+  /// One ping of a machine: `answered`, and if it is true how.
+  public func ping(_ peer: String, within limit: Duration) throws -> JSONValue {
+    try askDaemon(
+      "ping", ["peer": .string(peer), "timeoutMs": .integer(Int64(limit.milliseconds))], within: limit + .seconds(5))
+  }
+
   /// The object of `status --json`.
   public func status() async throws -> JSONValue {
     if let answer = try ask(.status) { return answer }
@@ -160,6 +171,11 @@ public struct MeshCommands: Sendable {
       throw .daemonAnswers(answer.body["error"]?.string ?? "the daemon answered \(answer.status)")
     }
     return answer.body
+  }
+
+  private func askDaemon(_ command: String, _ arguments: JSONObject, within limit: Duration) throws -> JSONValue {
+    guard let answer = try ask(.command(command, arguments), timeout: limit) else { throw AgentError.daemonNotRunning }
+    return answer
   }
 
   private func refuseIfRunning() throws(AgentError) {

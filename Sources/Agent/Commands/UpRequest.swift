@@ -23,6 +23,9 @@ public struct UpRequest: Sendable, Hashable {
   public var mtu: Int?
   /// Names of offloads that are switched off; `none` alone: none is.
   public var noOffload: [String]
+  /// STUN servers, as `HOST:PORT`; `none` alone: none any more.
+  public var stun: [String]
+  public var probesPorts: Bool?
   /// URL of a gateway; `none`: no gateway any more.
   public var didGateway: String?
   public var allowsPrivateDIDHosts: Bool?
@@ -31,7 +34,8 @@ public struct UpRequest: Sendable, Hashable {
     create: String? = nil, cidr: String? = nil, envelope: Envelope = .jwe, invite: Invite? = nil,
     endpoints: [String] = [], anchor: DID? = nil,
     networkID: RecordID? = nil, listen: [SocketAddress] = [], advertise: [String] = [], port: UInt16? = nil,
-    interface: String? = nil, mtu: Int? = nil, noOffload: [String] = [], didGateway: String? = nil,
+    interface: String? = nil, mtu: Int? = nil, noOffload: [String] = [], stun: [String] = [], probesPorts: Bool? = nil,
+    didGateway: String? = nil,
     allowsPrivateDIDHosts: Bool? = nil
   ) {
     self.create = create
@@ -47,6 +51,8 @@ public struct UpRequest: Sendable, Hashable {
     self.interface = interface
     self.mtu = mtu
     self.noOffload = noOffload
+    self.stun = stun
+    self.probesPorts = probesPorts
     self.didGateway = didGateway
     self.allowsPrivateDIDHosts = allowsPrivateDIDHosts
   }
@@ -74,6 +80,9 @@ public struct UpRequest: Sendable, Hashable {
     if EngineConfiguration.offloads(without: noOffload) == nil {
       throw .badArgument("--no-offload takes tso, uso, gso, gro, all or none")
     }
+    for server in stun where server != "none" && STUNHost(server) == nil {
+      throw .badArgument("\"\(server)\" is not a STUN server such as stun.example.org:3478")
+    }
     if let didGateway, didGateway != "none" {
       // Whether it may be a private host is for the node to say, which has the flags that were kept.
       try DIDSettings(gateway: didGateway, allowsPrivateHosts: true).check()
@@ -99,6 +108,8 @@ public struct UpRequest: Sendable, Hashable {
     add("--interface", interface)
     add("--mtu", mtu.map(String.init))
     for name in noOffload { add("--no-offload", name) }
+    for server in stun { add("--stun", server) }
+    if let probesPorts { result.append(probesPorts ? "--port-probing" : "--no-port-probing") }
     add("--did-dht-gateway", didGateway)
     if let allowsPrivateDIDHosts {
       result.append(allowsPrivateDIDHosts ? "--allow-private-did-hosts" : "--no-allow-private-did-hosts")
@@ -127,7 +138,7 @@ public struct UpRequest: Sendable, Hashable {
       throw .failed("meshd is running with other endpoints: stop it with 'meshd down', then run this again")
     }
     if !listen.isEmpty || !advertise.isEmpty || port != nil || interface != nil || mtu != nil
-      || !noOffload.isEmpty || didGateway != nil || allowsPrivateDIDHosts != nil
+      || !noOffload.isEmpty || !stun.isEmpty || probesPorts != nil || didGateway != nil || allowsPrivateDIDHosts != nil
     {
       throw .failed("meshd is running: stop it with 'meshd down' before you change these flags")
     }

@@ -1,5 +1,6 @@
 import CLinux
 import Control
+import Cryptography
 import DWN
 import DWNNode
 import Engine
@@ -92,7 +93,9 @@ public actor Daemon {
       : nil
     var engine: Engine?
     do {
-      let made = try await Engine(configuration: settings.engine(identity, request), logger: logger)
+      let discoKey = try directory.key(StateDirectory.discoKeyFile, orMaking: SystemRandom())
+      let made = try await Engine(
+        configuration: settings.engine(identity, discoKey: discoKey, request), logger: logger)
       engine = made
       settings.port = made.port
       let urls = node.map {
@@ -319,12 +322,23 @@ public actor Daemon {
         tenants.replace(with: await session.tenants(of: network))
         return ControlResponse(200, result)
       case "acl-show": return ControlResponse(200, await operations.policy())
+      case "netcheck":
+        return ControlResponse(
+          200, try await pathQuestions().netcheck(renewsKey: arguments["newDiscoKey"]?.bool ?? false))
+      case "ping":
+        guard let name = arguments["peer"]?.string else { throw AgentError.badArgument("the request names no peer") }
+        let limit = Duration.milliseconds(min(max(arguments["timeoutMs"]?.integer ?? 5000, 1), 60_000))
+        return ControlResponse(200, try await pathQuestions().ping(name, within: limit))
       default:
         return .error(404, "this daemon does not know the command \"\(name)\": stop it and start the new version")
       }
     } catch {
       return .error(422, "\(error)")
     }
+  }
+
+  private func pathQuestions() async -> PathQuestions {
+    PathQuestions(engine: engine, control: await control.status(), directory: directory)
   }
 
   private func statusJSON() async -> StatusJSON {
@@ -351,13 +365,18 @@ extension DaemonSettings {
     if let gateway = request.didGateway { settings.dids.gateway = gateway == "none" ? nil : gateway }
     if let allows = request.allowsPrivateDIDHosts { settings.dids.allowsPrivateHosts = allows }
     if !request.noOffload.isEmpty { settings.noOffload = request.noOffload.filter { $0 != "none" } }
+    if !request.stun.isEmpty { settings.stun = request.stun.filter { $0 != "none" } }
+    if let probesPorts = request.probesPorts { settings.probesPorts = probesPorts }
     return settings
   }
 
-  func engine(_ identity: MachineIdentity, _ request: UpRequest) -> EngineConfiguration {
+  func engine(
+    _ identity: MachineIdentity, discoKey: X25519PrivateKey, _ request: UpRequest
+  ) -> EngineConfiguration {
     EngineConfiguration(
       privateKey: identity.wireGuardKey, interfaceName: interface, mtu: mtu, port: request.port,
       preferredPort: port == 0 ? EngineConfiguration.usualPort : port,
-      offloads: EngineConfiguration.offloads(without: noOffload))
+      offloads: EngineConfiguration.offloads(without: noOffload), discoKey: discoKey, probesPorts: probesPorts,
+      stunServers: stun.compactMap { STUNHost($0) })
   }
 }

@@ -90,6 +90,7 @@ struct StatusJSON {
     object["offloads"] = running.engine.map { .array($0.offloads.map { .string($0) }) }
     object["dataThreads"] = running.engine.map { .integer(Int64($0.dataThreads)) }
     object["localEndpoints"] = running.engine.map { .array($0.localEndpoints.map { .string("\($0)") }) }
+    object["relays"] = running.engine.map { .array($0.relays.map(relay)) }
     object["routingRequired"] = true
     object["routingReady"] = .bool(running.isApplied && running.routingError == nil)
     object["routingPhase"] = running.routingError != nil ? "error" : running.isApplied ? "ready" : "syncing"
@@ -121,11 +122,24 @@ struct StatusJSON {
     object["online"] = .bool(session?.lastReceived.map { $0 <= Self.onlineThreshold } ?? false)
     if let session {
       object["endpoint"] = session.endpoint.map { .string("\($0)") }
+      object["path"] = .string(session.path.name)
+      object["relay"] = session.path.relay.map { .integer(Int64($0)) }
+      object["latencyMs"] = session.latency.map { .number($0.milliseconds) }
       object["session"] = .string(session.session.rawValue)
       object["lastHandshakeSeconds"] = session.lastHandshake.map { .integer(Int64($0.seconds)) }
       object["receivedBytes"] = .integer(Int64(clamping: session.receivedBytes))
       object["sentBytes"] = .integer(Int64(clamping: session.sentBytes))
     }
+    return .object(object)
+  }
+
+  private func relay(_ relay: RelayStatus) -> JSONValue {
+    var object: JSONObject = [
+      "id": .integer(Int64(relay.id)), "region": .string(relay.region), "connected": .bool(relay.isConnected),
+    ]
+    object["role"] = relay.isHome ? "home" : relay.isStandby ? "standby" : nil
+    object["latencyMs"] = relay.latency.map { .number($0.milliseconds) }
+    object["error"] = relay.error.map { .string($0) }
     return .object(object)
   }
 
@@ -145,5 +159,24 @@ struct StatusJSON {
     let seconds = Int64(duration.seconds.rounded())
     let (hours, minutes) = (seconds / 3600, seconds / 60 % 60)
     return (hours > 0 ? "\(hours)h" : "") + (seconds >= 60 ? "\(minutes)m" : "") + "\(seconds % 60)s"
+  }
+}
+
+extension PeerStatus.Path {
+  /// In `status --json`.
+  fileprivate var name: String {
+    switch self {
+    case .none: "none"
+    case .direct: "direct"
+    case .relayed: "relay"
+    case .both: "both"
+    }
+  }
+
+  fileprivate var relay: UInt16? {
+    switch self {
+    case .relayed(let relay), .both(_, let relay): relay
+    case .none, .direct: nil
+    }
   }
 }

@@ -13,6 +13,10 @@ public struct DaemonSettings: Hashable, Sendable {
   public var mtu: Int
   /// Names of offloads that are switched off.
   public var noOffload: [String]
+  /// STUN servers that are asked beside the relays, as `HOST:PORT`.
+  public var stun: [String]
+  /// Whether ports of a NAT are guessed where nothing else gets through.
+  public var probesPorts: Bool
   /// How the embedded node resolves DIDs.
   public var dids: DIDSettings
 
@@ -25,7 +29,7 @@ public struct DaemonSettings: Hashable, Sendable {
   public init(
     listen: [SocketAddress] = DaemonSettings.defaultListen, advertise: [String] = [], port: UInt16 = 0,
     interface: String? = nil, mtu: Int = DaemonSettings.defaultMTU,
-    noOffload: [String] = [], dids: DIDSettings = DIDSettings()
+    noOffload: [String] = [], stun: [String] = [], probesPorts: Bool = true, dids: DIDSettings = DIDSettings()
   ) {
     self.listen = listen
     self.advertise = advertise
@@ -33,6 +37,8 @@ public struct DaemonSettings: Hashable, Sendable {
     self.interface = interface
     self.mtu = mtu
     self.noOffload = noOffload
+    self.stun = stun
+    self.probesPorts = probesPorts
     self.dids = dids
   }
 
@@ -46,6 +52,8 @@ public struct DaemonSettings: Hashable, Sendable {
     object["interface"] = interface.map { .string($0) }
     object["mtu"] = .integer(Int64(mtu))
     if !noOffload.isEmpty { object["noOffload"] = .array(noOffload.map { .string($0) }) }
+    if !stun.isEmpty { object["stun"] = .array(stun.map { .string($0) }) }
+    if !probesPorts { object["portProbing"] = false }
     object["didDHTGateway"] = dids.gateway.map { .string($0) }
     if dids.allowsPrivateHosts { object["allowPrivateDIDHosts"] = true }
     return .object(object)
@@ -62,6 +70,7 @@ public struct DaemonSettings: Hashable, Sendable {
       listen: addresses, advertise: advertise.compactMap(\.string), port: port,
       interface: json["interface"]?.string, mtu: Int(mtu),
       noOffload: (json["noOffload"]?.array ?? []).compactMap(\.string),
+      stun: (json["stun"]?.array ?? []).compactMap(\.string), probesPorts: json["portProbing"]?.bool ?? true,
       dids: DIDSettings(
         gateway: json["didDHTGateway"]?.string, allowsPrivateHosts: json["allowPrivateDIDHosts"]?.bool ?? false))
   }

@@ -54,4 +54,6 @@ extension Duration {
   }
 
   public var seconds: Double { Double(nanoseconds) / 1e9 }
+
+  public var milliseconds: Double { Double(nanoseconds) / 1e6 }
 }

@@ -1,0 +1,85 @@
+import Control
+import Cryptography
+import Engine
+import Identity
+import Netmap
+import Traversal
+import Wire
+
+/// What people ask a running daemon about its ways to the others: `meshd netcheck` and `meshd ping`.
+struct PathQuestions {
+  let engine: Engine
+  let control: ControlStatus
+  let directory: StateDirectory
+
+  /// Checks the network. `renewsKey`: puts another key for path discovery in place of the present one before that.
+  func netcheck(renewsKey: Bool) async throws -> JSONValue {
+    if renewsKey {
+      let key = try directory.replaceKey(StateDirectory.discoKeyFile, random: SystemRandom())
+      await engine.renewDiscoKey(key)
+    }
+    return await engine.netcheck().json
+  }
+
+  /// One ping. `name`: what the mesh or the anchor calls the machine, one of its addresses in the mesh, or its DID.
+  func ping(_ name: String, within limit: Duration) async throws -> JSONValue {
+    let peer = try peer(called: name)
+    let answer = await engine.ping(peer.wireGuardKey)
+    var object: JSONObject = ["name": .string(peer.label ?? peer.name), "meshIP": .string("\(peer.meshIP)")]
+    object["answered"] = .bool(answer != nil)
+    guard let answer else { return .object(object) }
+    object["latencyMs"] = .number(answer.latency.milliseconds)
+    object["direct"] = .bool(answer.isDirect)
+    object["endpoint"] = answer.address.map { .string("\($0)") }
+    if let relay = answer.relay {
+      object["relay"] = .integer(Int64(relay))
+      object["region"] = await engine.status().relays.first { $0.id == relay }.map { .string($0.region) }
+    }
+    return .object(object)
+  }
+
+  private func peer(called name: String) throws(AgentError) -> ControlStatus.Node {
+    let address = IPAddress(name)
+    let found = control.peers.filter { peer in
+      peer.did.text == name || peer.name == name || peer.label == name || peer.meshIP == address
+        || peer.meshIPv6 == address
+    }
+    guard let peer = found.first else {
+      if let myself = control.myself, myself.name == name || myself.did.text == name || myself.meshIP == address {
+        throw .badArgument("\(name) is this machine")
+      }
+      throw .badArgument("no machine of the network is called \"\(name)\": 'meshd peer list' shows them")
+    }
+    guard found.count == 1 else {
+      throw .badArgument("\(found.count) machines are called \"\(name)\": name one by its address or its DID")
+    }
+    return peer
+  }
+}
+
+extension NetcheckResult {
+  /// `netcheck --json` (`reach.md` 7).
+  var json: JSONValue {
+    var object: JSONObject = [
+      "udp": .bool(hasUDP), "ipv4": .bool(hasIPv4), "ipv6": .bool(hasIPv6),
+    ]
+    object["globalV4"] = globalIPv4.map { .string("\($0)") } ?? .null
+    object["globalV6"] = globalIPv6.map { .string("\($0)") } ?? .null
+    object["natType"] = .string(natMapping?.rawValue ?? "unknown")
+    object["hairpin"] = hairpin.map { .bool($0) } ?? .null
+    object["portMapping"] = [
+      "pmp": .bool(portMapping.contains(.natPMP)), "pcp": .bool(portMapping.contains(.pcp)),
+      "upnp": .bool(portMapping.contains(.upnp)),
+    ]
+    object["relays"] = .array(
+      relays.map { relay in
+        var entry: JSONObject = ["id": .integer(Int64(relay.id)), "region": .string(relay.region)]
+        entry["latencyMs"] = relay.latency.map { .number($0.milliseconds) } ?? .null
+        entry["error"] = relay.error.map { .string($0) } ?? .null
+        return .object(entry)
+      })
+    object["home"] = homeRelay.map { .integer(Int64($0)) } ?? .null
+    object["standby"] = standbyRelay.map { .integer(Int64($0)) } ?? .null
+    return .object(object)
+  }
+}
