@@ -4,6 +4,7 @@ import DataPath
 import Glibc
 public import Logging
 public import Netmap
+import Traversal
 import Wire
 import WireGuard
 
@@ -35,6 +36,10 @@ public actor Engine {
   var routes: Set<IPPrefix> = []
   var addresses: Set<IPPrefix> = []
   var localEndpoints: [SocketAddress] = []
+  /// `nil` without a disco key, and once stopped.
+  var pathfinding: Pathfinding?
+  /// What a gateway maps to the engine's own port.
+  var mappedEndpoints: [Reach.Endpoint] = []
   /// When the host's addresses are looked at again after a change.
   private var endpointsDueAt: Instant?
   private var hasAnnouncedEndpoints = false
@@ -63,7 +68,7 @@ public actor Engine {
       loop.end()
       throw error
     }
-    begin()
+    try begin()
   }
 
   private init(
@@ -84,12 +89,14 @@ public actor Engine {
     loop.end()
   }
 
-  private func begin() {
+  private func begin() throws(EngineError) {
     guard let io else { return }
-    loop.watch(io.dataPath.doorbell) { [weak self] in self?.assumeIsolated { $0.collect() } }
-    loop.watch(io.timer.descriptor) { [weak self] in self?.assumeIsolated { $0.timerFired() } }
-    loop.watch(io.changes.descriptor) { [weak self] in self?.assumeIsolated { $0.hostChanged() } }
+    try beginPathfinding(io)
+    watch(io.dataPath.doorbell) { $0.collect() }
+    watch(io.timer.descriptor) { $0.timerFired() }
+    watch(io.changes.descriptor) { $0.hostChanged() }
     lookAtLocalEndpoints()
+    settle()
     logger.info(
       "engine is up",
       metadata: ["interface": "\(interfaceName)", "port": "\(port)", "mtu": "\(configuration.mtu)"])
@@ -98,9 +105,10 @@ public actor Engine {
   /// Ends the threads and closes everything: the interface vanishes, and its addresses and routes with it. Again: does nothing.
   public func stop() async {
     guard let io else { return }
-    for descriptor in [io.dataPath.doorbell, io.timer.descriptor, io.changes.descriptor] { loop.unwatch(descriptor) }
+    for descriptor in [io.dataPath.doorbell, io.timer.descriptor, io.changes.descriptor] { unwatch(descriptor) }
     self.io = nil
     peers = [:]
+    await endPathfinding()
     io.close()
     announce.finish()
     logger.info("engine has stopped", metadata: ["interface": "\(interfaceName)"])
@@ -125,10 +133,20 @@ public actor Engine {
     return EngineStatus(
       interfaceName: interfaceName, port: port, mtu: configuration.mtu, localEndpoints: localEndpoints,
       offloads: io?.dataPath.offloads.names ?? [], dataThreads: io?.dataPath.threads == .onePerDirection ? 2 : 1,
-      peers: peers.values.sorted { $0.key < $1.key }.map { $0.status(device, at: now) }, relays: [], drops: drops)
+      peers: peers.values.sorted { $0.key < $1.key }.map { peer in
+        peer.status(
+          device, relay: relayInUse(for: peer.key), latency: pathfinding?.finder.latency(to: peer.key), at: now)
+      }, relays: relayStatus, drops: drops)
   }
 
   // MARK: What the loop tells
+
+  /// Calls the handler on the engine's thread whenever the descriptor is readable.
+  func watch(_ descriptor: CInt, _ handler: @escaping @Sendable (isolated Engine) -> Void) {
+    loop.watch(descriptor) { [weak self] in self?.assumeIsolated { handler($0) } }
+  }
+
+  func unwatch(_ descriptor: CInt) { loop.unwatch(descriptor) }
 
   private func collect() {
     guard let io else { return }
@@ -140,13 +158,19 @@ public actor Engine {
         .event(.sourceChanged(_, let source)) where isInsideMesh(source):
         // Answering there would send the tunnel through itself.
         break
+      case .handshake(_, let source) where PseudoAddress.isPseudo(source.ip):
+        // Nobody has such an address.
+        break
       case .handshake(let bytes, let source):
         perform(device.receive(bytes, from: source, backlog: backlog, now: now, wallTime: wallTime))
       case .event(let event):
-        perform(device.handle(event, now: now, wallTime: wallTime))
-      case .disco, .stun, .relayed:
-        // Nothing is sent that these would answer, and no peer has a way over a relay.
-        break
+        if !tellFinder(event) { perform(device.handle(event, now: now, wallTime: wallTime)) }
+      case .disco(let bytes, let source):
+        if let pathfinding { perform(pathfinding.finder.receive(bytes, .datagram(from: source), now: now)) }
+      case .stun(let bytes, _):
+        receiveSTUN(bytes)
+      case .relayed(let packet, let id):
+        relay(packet, to: id)
       case .deviceLost(let number):
         let error = EngineError.system("reading from the interface \(interfaceName)", reason: reason(of: number))
         logger.error("the engine lost its interface", metadata: ["reason": "\(error)"])
@@ -169,6 +193,7 @@ public actor Engine {
       endpointsDueAt = nil
       lookAtLocalEndpoints()
     }
+    advancePaths(now)
     settle()
   }
 
@@ -186,7 +211,7 @@ public actor Engine {
   /// Publishes what changed, sends what waited for that, and sets the timer.
   func settle() {
     flushTable()
-    let deadlines = [device.nextDeadline, endpointsDueAt]
+    let deadlines = [device.nextDeadline, endpointsDueAt, pathfinding?.nextDeadline]
     io?.timer.set(deadlines.compactMap { $0 }.min())
   }
 
@@ -201,6 +226,12 @@ public actor Engine {
         host, meshPrefixes: netmap?.node.meshPrefixes ?? [], port: port,
         hasIPv4: io.sockets.ipv4 != nil, hasIPv6: io.sockets.ipv6 != nil)
       guard found != localEndpoints || !hasAnnouncedEndpoints else { return }
+      if pathfinding != nil {
+        localEndpoints = found
+        defer { hasAnnouncedEndpoints = true }
+        if hasAnnouncedEndpoints { networkChanged() }
+        return
+      }
       if hasAnnouncedEndpoints { showNewAddress() }
       localEndpoints = found
       hasAnnouncedEndpoints = true

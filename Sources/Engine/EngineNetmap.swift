@@ -3,6 +3,7 @@ import DataPath
 import Glibc
 import Logging
 import Netmap
+import Traversal
 import Wire
 import WireGuard
 
@@ -30,12 +31,18 @@ extension Engine {
     // The mesh's whole blocks lead here, so that nothing meant for one of its addresses leaves in clear by another route.
     setRoutes(change.routes.union(wanted.node.meshPrefixes.filter { $0.length > 0 }), io)
     if former?.node.meshPrefixes != wanted.node.meshPrefixes { lookAtLocalEndpoints() }
+    adoptPaths(wanted, former: former)
     settle()
   }
 
   // MARK: Peers
 
-  private func settings(of peer: Peer) -> PeerConfiguration {
+  private func settings(of peer: Peer, _ id: PeerID?) -> PeerConfiguration {
+    if let id, hasRoute(peer) {
+      // Whatever way there is, the finder knows it.
+      return PeerConfiguration(
+        publicKey: peer.key, allowedIPs: peer.allowedIPs, candidates: [PseudoAddress.of(id)])
+    }
     let usable = EndpointHygiene(meshPrefixes: netmap?.node.meshPrefixes ?? []).filter(peer.endpoints, limit: .max)
     let reachable = usable.filter { io?.sockets.has($0.ip.family) ?? false }
     return PeerConfiguration(
@@ -44,10 +51,12 @@ extension Engine {
 
   private func addPeer(_ peer: Peer, spread: Bool) {
     let now = Instant.now()
-    let configuration = settings(of: peer)
     do {
-      let id = try device.addPeer(configuration, now: now)
+      let id = try device.addPeer(PeerConfiguration(publicKey: peer.key), now: now)
+      let configuration = settings(of: peer, id)
+      perform(try device.updatePeer(id, configuration, now: now, wallTime: .now()))
       peers[id] = PeerState(peer, id)
+      peers[id]?.hasRoute = hasRoute(peer)
       stalePeers.insert(id)
       guard !configuration.candidates.isEmpty else { return }
       let delay = spread ? random.uniform(below: UInt64(Engine.initiationSpread.nanoseconds)) : 0
@@ -63,7 +72,12 @@ extension Engine {
     let now = Instant.now()
     let wallTime = WallTime.now()
     peers[id]?.peer = peer
-    let configuration = settings(of: peer)
+    if peers[id]?.hasRoute != hasRoute(peer) {
+      peers[id]?.hasRoute = hasRoute(peer)
+      peers[id]?.setRoute(.none, wireMTU: 0)
+      stalePeers.insert(id)
+    }
+    let configuration = settings(of: peer, id)
     do {
       perform(try device.updatePeer(id, configuration, now: now, wallTime: wallTime))
     } catch {
@@ -71,6 +85,10 @@ extension Engine {
     }
     // Its records say that it has started again or moved: whatever session there is may be worth nothing.
     let isNews = peer.revision != former.revision || peer.endpoints != former.endpoints
+    if hasRoute(peer) {
+      // The finder looks after moves. A session goes on, wherever its peer is.
+      guard device.status(of: id, now: now)?.state != .established, isNews else { return }
+    }
     if isNews, !configuration.candidates.isEmpty || peers[id]?.endpoint != nil {
       perform(device.initiate(id, .peerChanged, now: now, wallTime: wallTime))
     }
@@ -80,6 +98,7 @@ extension Engine {
     guard let id = device.peer(key) else { return }
     perform(device.removePeer(id))
     peers[id] = nil
+    pathfinding?.held.forget(id)
     stalePeers.insert(id)
   }
 

@@ -1,16 +1,65 @@
 public import Cryptography
+import Netmap
+import Traversal
+import Wire
 
 /// What people ask an engine.
 extension Engine {
-  /// Checks the network anew: which relays answer, and which addresses they see. At most five seconds. Without a disco key nothing
+  /// Checks the network anew: which relays answer, and which addresses they see. At most ten seconds. Without a disco key nothing
   /// is asked.
-  public func netcheck() async -> NetcheckResult { NetcheckResult() }
+  public func netcheck() async -> NetcheckResult {
+    await withCheckedContinuation { waiter in
+      guard let pathfinding else { return waiter.resume() }
+      pathfinding.check.waiters.append(waiter)
+      beginNetcheck(isFull: true)
+      settle()
+    }
+    return netcheckResult
+  }
+
+  private var netcheckResult: NetcheckResult {
+    var result = NetcheckResult()
+    guard let check = pathfinding?.check else { return result }
+    if let report = check.last {
+      result.hasIPv4 = report.hasIPv4
+      result.hasIPv6 = report.hasIPv6
+      result.globalIPv4 = report.globalIPv4
+      result.globalIPv6 = report.globalIPv6
+      result.hairpin = report.hairpin
+    }
+    result.natMapping = check.mapping
+    result.relays = (netmap?.relays ?? []).sorted { $0.id < $1.id }.map { relay in
+      .init(
+        id: relay.id, region: relay.region,
+        latency: isLocal(relay) ? .zero : check.last?.latencies[relay.id]?.best,
+        error: pathfinding?.relayErrors[relay.id])
+    }
+    result.homeRelay = check.homeRelay
+    result.standbyRelay = check.standbyRelay
+    return result
+  }
 
   /// Pings a peer over its best path, and over all others as long as there is no trusted one: the first answer. `nil` if none came
   /// within five seconds, or the peer has no disco key.
-  public func ping(_ key: X25519PublicKey) async -> PingAnswer? { nil }
+  public func ping(_ key: X25519PublicKey) async -> PingAnswer? {
+    await withCheckedContinuation { beginPing(key, $0) }
+  }
 
   /// From now on this is the key for path discovery: every path is looked for anew, and `EngineEvent.reach` tells of it. Does
   /// nothing in an engine without one.
-  public func renewDiscoKey(_ key: X25519PrivateKey) {}
+  public func renewDiscoKey(_ key: X25519PrivateKey) {
+    guard let pathfinding else { return }
+    let now = Instant.now()
+    pathfinding.discoKey = key
+    pathfinding.finder = newFinder(key, now)
+    for id in peers.keys where peers[id]?.hasRoute == true {
+      peers[id]?.setRoute(.none, wireMTU: 0)
+      stalePeers.insert(id)
+    }
+    if let netmap { perform(pathfinding.finder.apply(netmap, now: now)) }
+    perform(pathfinding.finder.setHasRelay(!pathfinding.connectedRelays.isEmpty, now: now))
+    payCalls(now)
+    updateReach(now)
+    settle()
+  }
 }

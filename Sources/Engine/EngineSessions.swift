@@ -2,6 +2,7 @@ import DataPath
 import Glibc
 import Logging
 import Netmap
+import Traversal
 import Wire
 import WireGuard
 
@@ -14,13 +15,7 @@ extension Engine {
       case .send(let message, let addresses):
         // Whoever gets this may answer under a session that it agrees: the data path must know it first.
         flushTable()
-        for address in addresses {
-          let status = io?.sockets.send(message, to: address) ?? 0
-          if status != 0 {
-            logger.debug(
-              "a handshake message was not sent", metadata: ["to": "\(address)", "reason": "\(reason(of: status))"])
-          }
-        }
+        sendHandshake(message, to: addresses)
       case .install(let session, let keys, let state):
         let memory = SessionMemory(session, keys: keys)
         peers[session.peer]?.sessions[session.id] = memory
@@ -36,7 +31,11 @@ extension Engine {
         if peer.sealing?.session.id == session.id { peers[session.peer]?.sealing = nil }
         stalePeers.insert(session.peer)
       case .setEndpoint(let id, let address):
-        guard let peer = peers[id] else { continue }
+        guard let peer = peers[id], !PseudoAddress.isPseudo(address.ip) else { continue }
+        guard !peer.hasRoute else {
+          if let pathfinding { perform(pathfinding.finder.heard(peer.key, from: address, now: .now())) }
+          continue
+        }
         peers[id]?.endpoint = address
         stalePeers.insert(id)
         announce.yield(.endpointChanged(peer.key, address))

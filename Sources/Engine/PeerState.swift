@@ -1,6 +1,7 @@
 import Cryptography
 import DataPath
 import Netmap
+import Traversal
 import Wire
 import WireGuard
 
@@ -9,7 +10,13 @@ struct PeerState {
   var peer: Peer
   let id: PeerID
   let memory: PeerMemory
+  /// Where datagrams to it go.
   var endpoint: SocketAddress?
+  /// The finder decides how packets travel: the peer has a disco key, and so has this machine.
+  var hasRoute = false
+  var route = Route.none
+  /// The longest inner packet of a direct route.
+  var innerLimit: Int?
   /// All sessions under which packets are opened.
   var sessions: [SessionID: SessionMemory] = [:]
   /// The one to seal with.
@@ -24,13 +31,25 @@ struct PeerState {
     memory = PeerMemory(id)
   }
 
+  /// Under every packet on a wire: the IP header, UDP's, and those of a transport message with the cipher's tag.
+  private static let overhead = (ipv4: 60, ipv6: 80)
+
+  mutating func setRoute(_ route: Route, wireMTU: Int) {
+    self.route = route
+    endpoint = route.address
+    innerLimit = route.address.map { wireMTU - ($0.ip.family == .v4 ? Self.overhead.ipv4 : Self.overhead.ipv6) }
+  }
+
   var forwarding: ForwardingTable.Peer {
     ForwardingTable.Peer(
       memory: memory, sealing: sealing, opening: sessions.values.sorted { $0.session.id.number < $1.session.id.number },
-      endpoint: endpoint)
+      endpoint: endpoint, viaRelay: route.usesRelay)
   }
 
-  func status(_ device: Device, at now: Instant) -> PeerStatus {
+  /// - Parameters:
+  ///   - relay: the one that packets to the peer would take.
+  ///   - latency: of the direct path.
+  func status(_ device: Device, relay: UInt16? = nil, latency: Duration? = nil, at now: Instant) -> PeerStatus {
     let session: PeerStatus.Session =
       switch device.status(of: id, now: now)?.state {
       case .established: .established
@@ -42,10 +61,20 @@ struct PeerState {
       }
     let received = memory.lastReceivedNanoseconds
     return PeerStatus(
-      key: key, endpoint: endpoint, path: endpoint.map { .direct($0) } ?? .none, latency: nil,
+      key: key, endpoint: endpoint, path: path(relay), latency: latency,
       lastHandshake: lastHandshake.map { now - $0 },
       lastReceived: received == 0 ? nil : now - Instant(nanoseconds: received),
       receivedBytes: memory.receivedBytes, sentBytes: memory.sentBytes,
       receivedOutOfOrder: memory.receivedOutOfOrder, session: session)
+  }
+
+  private func path(_ relay: UInt16?) -> PeerStatus.Path {
+    guard hasRoute else { return endpoint.map { .direct($0) } ?? .none }
+    return switch route {
+    case .none: .none
+    case .relayed: .relayed(relay)
+    case .direct(let address): .direct(address)
+    case .both(let address): .both(address, relay)
+    }
   }
 }

@@ -48,6 +48,19 @@ final class UDPSockets {
   @discardableResult
   func send(_ message: [UInt8], to address: SocketAddress) -> CInt {
     guard let descriptor = address.ip.family == .v4 ? ipv4 : ipv6 else { return EAFNOSUPPORT }
+    return Self.transmit(message, to: address, over: descriptor)
+  }
+
+  /// Sends one datagram from a port of its own, which nobody listens on.
+  static func sendOnce(_ message: [UInt8], to address: SocketAddress) {
+    let descriptor = clinux_udp_open(address.ip.family == .v4 ? AF_INET : AF_INET6, 0, 65536)
+    guard descriptor >= 0 else { return }
+    transmit(message, to: address, over: descriptor)
+    close(descriptor)
+  }
+
+  @discardableResult
+  static func transmit(_ message: [UInt8], to address: SocketAddress, over descriptor: CInt) -> CInt {
     var kernel = clinux_address(address)
     let length = kernel.length
     let sent = withUnsafePointer(to: &kernel) {

@@ -3,7 +3,7 @@ public import Logging
 public import NIOCore
 public import Netmap
 import Synchronization
-import Wire
+public import Wire
 
 /// The relays of a network as one client uses them: home and standby are kept connected, others are connected with when something
 /// has to go there, and left when nothing does (`reach.md`, 2).
@@ -11,6 +11,7 @@ public actor RelayConnections {
   public enum Event: Hashable, Sendable {
     case connected(relay: UInt16)
     case disconnected(relay: UInt16, reason: String)
+    case failed(relay: UInt16, reason: String)
     /// What a relay says is wrong; `nil`: nothing any more.
     case health(relay: UInt16, String?)
   }
@@ -25,20 +26,19 @@ public actor RelayConnections {
 
   /// Without a packet for so long a relay is left that is neither home nor standby.
   private static let idleTimeout: Duration = .seconds(60)
+  private static let firstPause: Duration = .milliseconds(100)
   private static let longestPause: Duration = .seconds(5)
-  /// Between trying one relay and the next for a peer of which none is known.
-  private static let searchInterval: Duration = .milliseconds(250)
-  /// Packets that wait for a connection that is being made.
-  private static let maximumWaiting = 32
-  private static let maximumOrigins = 10_000
 
   private final class Line {
     var relay: Relay
     var link: RelayLink?
     var task: Task<Void, Never>?
-    var pause: Duration = .milliseconds(100)
+    /// Which try to connect is the one that counts.
+    var attempt = 0
+    var pause = RelayConnections.firstPause
     var error: String?
-    var waiting: [WaitingPacket] = []
+    /// What the relay says is wrong.
+    var health: String?
 
     init(_ relay: Relay) {
       self.relay = relay
@@ -52,12 +52,11 @@ public actor RelayConnections {
   private let logger: Logger
   private let random: any RandomSource
   private nonisolated let receive: @Sendable (ByteBuffer, X25519PublicKey, UInt16) -> Void
+  /// Shared with those who send. The lock is also what keeps packets in order.
+  private nonisolated let board = Mutex(RelayBoard<RelayLink>())
   private var lines: [UInt16: Line] = [:]
   private var home: UInt16?
   private var standby: UInt16?
-  /// Where a peer was last heard from.
-  private nonisolated let origins = Mutex<[X25519PublicKey: UInt16]>([:])
-  private var searchedAt: [X25519PublicKey: (at: Instant, next: Int)] = [:]
   private var sweep: Task<Void, Never>?
   private var isClosed = false
 
@@ -81,7 +80,10 @@ public actor RelayConnections {
     guard !isClosed else { return }
     let wanted = Dictionary(relays.filter(\.relaysTraffic).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
     for (id, line) in lines where wanted[id] != line.relay { drop(id, line, "its record changed") }
-    for (id, relay) in wanted where lines[id] == nil { lines[id] = Line(relay) }
+    for (id, relay) in wanted where lines[id] == nil {
+      lines[id] = Line(relay)
+      board.withLock { $0.add(id) }
+    }
     keepHome()
   }
 
@@ -90,23 +92,36 @@ public actor RelayConnections {
     guard home != self.home || standby != self.standby else { return }
     self.home = home
     self.standby = standby
+    board.withLock { ($0.home, $0.standby) = (home, standby) }
     for (id, line) in lines { line.link?.notePreferred(id == home) }
     keepHome()
+    startSweep()
   }
 
   /// Whether something can be relayed now.
-  public var isConnected: Bool { lines.values.contains { $0.link != nil } }
+  public nonisolated var isConnected: Bool { board.withLock(\.isConnected) }
 
   public var status: [Status] {
-    lines.values.map { Status(id: $0.relay.id, isConnected: $0.link != nil, error: $0.error) }
+    lines.values.map { Status(id: $0.relay.id, isConnected: $0.link != nil, error: $0.error ?? $0.health) }
       .sorted { $0.id < $1.id }
   }
 
-  /// The network changed under the connections: those that do not answer are made anew soon.
-  public func networkChanged() {
-    for line in lines.values {
-      line.pause = .milliseconds(100)
-      line.link?.ping()
+  /// The network changed under the connections: those that do not answer, or whose address of this machine is gone, are made anew.
+  ///
+  /// - Parameter addresses: the machine's own, as they are now; `nil`: not known.
+  public func networkChanged(addresses: [IPAddress]? = nil) {
+    for (id, line) in lines {
+      line.pause = Self.firstPause
+      guard let link = line.link else {
+        // A try that began in the old network may wait long for nothing.
+        if line.task != nil { begin(id, line) }
+        continue
+      }
+      if let local = link.localAddress, let addresses, !local.isLoopback, !addresses.contains(local.unmapped) {
+        link.close()
+      } else {
+        link.ping()
+      }
     }
     keepHome()
   }
@@ -115,53 +130,52 @@ public actor RelayConnections {
     isClosed = true
     sweep?.cancel()
     for (id, line) in lines { drop(id, line, "closed") }
-    lines = [:]
     announce.finish()
   }
 
   // MARK: Sending
 
-  /// Sends to a peer over the first of its relays that is connected; a peer of which no relay is known is looked for at all.
+  /// Sends to a peer over the first of its relays that is connected; a peer of which no relay is known is looked for at all. Never
+  /// waits: what has to wait for a connection does so in a short line, which loses its oldest packets.
   ///
   /// - Parameter relays: ids of the peer's home and standby, if known.
-  public func send(_ packet: ByteBuffer, to key: X25519PublicKey, relays: [UInt16]) {
-    guard !isClosed, let (id, line) = choose(key, relays) else { return }
-    if let link = line.link {
-      link.send(packet, to: key)
-    } else {
-      if line.waiting.count >= Self.maximumWaiting { line.waiting.removeFirst() }
-      line.waiting.append(WaitingPacket(peer: key, bytes: packet))
-      connect(id, line)
+  public nonisolated func send(_ packet: ByteBuffer, to key: X25519PublicKey, relays: [UInt16]) {
+    let wanted = board.withLock { board -> [UInt16] in
+      switch board.take(packet, to: key, relays: relays, at: .now()) {
+      case .send(let link):
+        link.send(packet, to: key)
+        return []
+      case .waits(let wanted): return wanted
+      case .dropped: return []
+      }
     }
+    guard !wanted.isEmpty else { return }
+    Task { await connect(wanted) }
   }
 
-  private func choose(_ key: X25519PublicKey, _ relays: [UInt16]) -> (UInt16, Line)? {
-    func line(_ id: UInt16) -> (UInt16, Line)? { lines[id].map { (id, $0) } }
-    let named = relays.compactMap(line)
-    if let up = named.first(where: { $0.1.link != nil }) { return up }
-    if let origin = origins.withLock({ $0[key] }).flatMap(line), origin.1.link != nil { return origin }
-    if let first = named.first { return first }
-    // Nobody says where it is: own home, own standby, then the others in turn.
-    let own = [home, standby].compactMap { $0 }
-    let order = (own + lines.keys.sorted().filter { !own.contains($0) }).compactMap(line)
-    guard !order.isEmpty else { return nil }
-    let now = Instant.now()
-    var search = searchedAt[key] ?? (now, 0)
-    if now - search.at >= Self.searchInterval { search = (now, search.next + 1) }
-    if searchedAt.count >= Self.maximumOrigins { searchedAt = [:] }
-    searchedAt[key] = search
-    return order[search.next % order.count]
+  /// The relay over which the peer would be sent to now, if it is connected.
+  public nonisolated func relay(for key: X25519PublicKey, relays: [UInt16]) -> UInt16? {
+    board.withLock { $0.relay(for: key, relays, at: .now()) }
   }
 
   // MARK: Connections
 
   private func keepHome() {
-    for id in [home, standby] { if let id, let line = lines[id] { connect(id, line) } }
+    connect([home, standby].compactMap { $0 }.filter { id in board.withLock { $0.seek(id) } })
   }
 
-  private func connect(_ id: UInt16, _ line: Line) {
-    guard line.link == nil, line.task == nil, !isClosed else { return }
-    let relay = line.relay
+  /// With relays of which the board says that they are sought.
+  private func connect(_ ids: [UInt16]) {
+    for id in ids {
+      guard let line = lines[id], !isClosed else { continue }
+      begin(id, line)
+    }
+  }
+
+  private func begin(_ id: UInt16, _ line: Line) {
+    line.task?.cancel()
+    line.attempt += 1
+    let (relay, attempt) = (line.relay, line.attempt)
     line.task = Task { [weak self, nodeKey] in
       while !Task.isCancelled {
         let news = AsyncStream<RelayLink.Event>.makeStream(bufferingPolicy: .bufferingNewest(256))
@@ -175,48 +189,62 @@ public actor RelayConnections {
             default: news.continuation.yield(event)
             }
           }
-          guard await self?.established(link, id, relay) == true else { return link.close() }
-          for await event in news.stream { await self?.handle(event, of: id, relay) }
+          guard await self?.established(link, id, attempt) == true else { return link.close() }
+          for await event in news.stream { await self?.handle(event, of: id, attempt) }
         } catch {
-          await self?.failed(id, relay, error)
+          await self?.failed(id, attempt, error)
         }
-        guard let pause = await self?.pause(before: id, relay) else { return }
+        guard let pause = await self?.pause(before: id, attempt) else { return }
         try? await Task.sleep(for: pause)
       }
     }
   }
 
+  /// The line, if this try is the one that counts.
+  private func line(_ id: UInt16, _ attempt: Int) -> Line? {
+    guard let line = lines[id], line.attempt == attempt, !isClosed else { return nil }
+    return line
+  }
+
   /// `false` if it is not wanted any more.
-  private func established(_ link: RelayLink, _ id: UInt16, _ relay: Relay) -> Bool {
-    guard let line = lines[id], line.relay == relay, !isClosed else { return false }
+  private func established(_ link: RelayLink, _ id: UInt16, _ attempt: Int) -> Bool {
+    guard let line = line(id, attempt) else { return false }
     line.link = link
     line.error = nil
-    line.pause = .milliseconds(100)
+    line.health = nil
+    line.pause = Self.firstPause
     if id == home { link.notePreferred(true) }
-    for packet in line.waiting { link.send(packet.bytes, to: packet.peer) }
-    line.waiting = []
+    board.withLock { for packet in $0.connected(id, link) { link.send(packet.bytes, to: packet.peer) } }
     announce.yield(.connected(relay: id))
-    logger.info("connected with a relay", metadata: ["relay": "\(id)", "region": "\(relay.region)"])
+    logger.info("connected with a relay", metadata: ["relay": "\(id)", "region": "\(line.relay.region)"])
     startSweep()
     return true
   }
 
-  private func failed(_ id: UInt16, _ relay: Relay, _ error: DERPError) {
-    guard let line = lines[id], line.relay == relay else { return }
+  private func failed(_ id: UInt16, _ attempt: Int, _ error: DERPError) {
+    guard let line = line(id, attempt) else { return }
     if line.error != error.description {
       logger.warning("no connection with a relay", metadata: ["relay": "\(id)", "reason": "\(error)"])
     }
     line.error = error.description
+    board.withLock { $0.failed(id) }
+    announce.yield(.failed(relay: id, reason: error.description))
   }
 
   /// How long to wait before the next try; `nil`: do not try again.
-  private func pause(before id: UInt16, _ relay: Relay) -> Duration? {
-    guard let line = lines[id], line.relay == relay, !isClosed else { return nil }
+  private func pause(before id: UInt16, _ attempt: Int) -> Duration? {
+    guard let line = line(id, attempt) else { return nil }
     if line.link != nil {
       line.link = nil
+      board.withLock { $0.disconnected(id) }
       announce.yield(.disconnected(relay: id, reason: line.error ?? "it closed the connection"))
     }
-    guard id == home || id == standby || !line.waiting.isEmpty else {
+    let isWanted = board.withLock { board in
+      if id == home || id == standby || board.isWanted(id, at: .now()) { return true }
+      board.leave(id)
+      return false
+    }
+    guard isWanted else {
       line.task = nil
       return nil
     }
@@ -225,35 +253,34 @@ public actor RelayConnections {
     return pause / 2 + .nanoseconds(Int64(random.uniform(below: UInt64(max(1, pause.nanoseconds / 2)))))
   }
 
-  private func handle(_ event: RelayLink.Event, of id: UInt16, _ relay: Relay) {
-    guard let line = lines[id], line.relay == relay else { return }
+  private func handle(_ event: RelayLink.Event, of id: UInt16, _ attempt: Int) {
+    guard let line = line(id, attempt) else { return }
     switch event {
-    case .peerGone(let key, _): origins.withLock { if $0[key] == id { $0[key] = nil } }
-    case .health(let text): announce.yield(.health(relay: id, text))
+    case .peerGone(let key, _): board.withLock { $0.isGone(key, from: id, at: .now()) }
+    case .health(let text):
+      line.health = text
+      announce.yield(.health(relay: id, text))
     case .restarting(let delay): line.pause = max(line.pause, delay)
-    case .closed(let error): line.error = error.description
+    case .closed(let error):
+      line.error = error.description
+      board.withLock { $0.failed(id) }
     case .packet, .answered: break
     }
   }
 
   private nonisolated func arrived(_ packet: ByteBuffer, from key: X25519PublicKey, over id: UInt16) {
-    origins.withLock { origins in
-      guard origins[key] != id else { return }
-      if origins.count >= Self.maximumOrigins { origins = [:] }
-      origins[key] = id
-    }
+    board.withLock { $0.heard(key, over: id) }
     receive(packet, key, id)
   }
 
   private func drop(_ id: UInt16, _ line: Line, _ reason: String) {
     line.task?.cancel()
     line.task = nil
-    if let link = line.link {
-      line.link = nil
-      link.close()
-      announce.yield(.disconnected(relay: id, reason: reason))
-    }
     lines[id] = nil
+    board.withLock { $0.remove(id) }
+    guard let link = line.link else { return }
+    link.close()
+    announce.yield(.disconnected(relay: id, reason: reason))
   }
 
   /// Leaves what is not used, as long as something besides home and standby is connected.
@@ -275,7 +302,12 @@ public actor RelayConnections {
       guard let link = line.link, now - link.lastWrite >= Self.idleTimeout else { continue }
       line.task?.cancel()
       line.task = nil
+      line.attempt += 1
       line.link = nil
+      board.withLock {
+        $0.disconnected(id)
+        $0.leave(id)
+      }
       link.close()
       announce.yield(.disconnected(relay: id, reason: "not used"))
     }

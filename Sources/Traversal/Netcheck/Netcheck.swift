@@ -96,6 +96,9 @@ public struct Netcheck: Sendable {
     }
   }
 
+  /// The addresses of this machine that were seen until now, while the check goes on.
+  public var addressesSoFar: [SocketAddress] { report.addresses }
+
   /// Does what is due.
   public mutating func advance(at now: Instant, _ random: some RandomSource) -> [Action] {
     var actions: [Action] = []

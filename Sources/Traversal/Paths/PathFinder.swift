@@ -173,6 +173,9 @@ public final class PathFinder {
   /// The way to the peer as it is used now; `nil` for a peer that is not known here.
   public func route(to key: X25519PublicKey) -> Route? { peers[key]?.route }
 
+  /// Whether packets are sent to anybody, as far as ways are kept for them.
+  public var isActive: Bool { peers.values.contains { $0.heartbeatAt != nil } }
+
   /// Latency of the best path, if there is one.
   public func latency(to key: X25519PublicKey) -> Duration? { peers[key]?.best?.latency }
 

@@ -1,0 +1,287 @@
+import CLinux
+import Cryptography
+import DERP
+import Glibc
+import Logging
+import Netmap
+import Traversal
+import Wire
+
+/// Checks of the network, and what follows from them: the home relay, and where this machine says that it can be reached.
+extension Engine {
+  // MARK: When
+
+  /// Begins a check, or remembers that another one is wanted as soon as the running one has ended.
+  func beginNetcheck(isFull: Bool) {
+    guard let pathfinding else { return }
+    guard pathfinding.check.running == nil else {
+      pathfinding.check.isWantedAgain = isFull || pathfinding.check.isWantedAgain == true
+      return
+    }
+    let now = Instant.now()
+    let isFull =
+      isFull || pathfinding.check.last == nil
+      || pathfinding.check.lastFullAt.map { now - $0 >= NetworkCheck.fullInterval } ?? true
+    if isFull { pathfinding.check.lastFullAt = now }
+    pathfinding.check.nextAt = nil
+    var check = Netcheck(
+      probeRegions(), hasIPv4: hostHas(.v4), hasIPv6: hostHas(.v6), previous: isFull ? nil : pathfinding.check.last,
+      home: pathfinding.check.homeRelay, at: now)
+    let actions = check.advance(at: now, random)
+    pathfinding.check.running = check
+    perform(actions)
+  }
+
+  private func hostHas(_ family: IPAddress.Family) -> Bool { localEndpoints.contains { $0.ip.family == family } }
+
+  /// As long as something is sent the NAT's holes and the peers' knowledge of them are kept fresh; else nothing wakes up for that.
+  func keepChecking(_ now: Instant) {
+    guard let pathfinding, pathfinding.check.running == nil, pathfinding.check.nextAt == nil,
+      let last = pathfinding.check.lastFinishedAt, hasWitnesses, pathfinding.finder.isActive
+    else { return }
+    let range = NetworkCheck.interval
+    let spread = UInt64((range.upperBound - range.lowerBound).nanoseconds)
+    pathfinding.check.nextAt = max(
+      now, last + range.lowerBound + .nanoseconds(Int64(random.uniform(below: spread))))
+  }
+
+  func advanceNetcheck(_ now: Instant) {
+    guard let pathfinding else { return }
+    if let due = pathfinding.check.announceBy, due <= now { updateReach(now) }
+    if let due = pathfinding.check.owedUntil, due <= now { payCalls(now) }
+    if var check = pathfinding.check.running, let due = check.deadline, due <= now {
+      let actions = check.advance(at: now, random)
+      pathfinding.check.running = check
+      perform(actions)
+    }
+    if pathfinding.check.running == nil, let due = pathfinding.check.nextAt, due <= now {
+      pathfinding.check.nextAt = nil
+      if pathfinding.finder.isActive { beginNetcheck(isFull: false) }
+    }
+  }
+
+  // MARK: What is asked
+
+  /// Whether anybody besides peers can say where this machine is seen.
+  var hasWitnesses: Bool { !probeRegions().allSatisfy { $0.nodes.allSatisfy { $0.ipv4.isEmpty && $0.ipv6.isEmpty } } }
+
+  /// The relay of this process is none: what it sees is this machine's own.
+  func isLocal(_ relay: Relay) -> Bool {
+    guard let local = configuration.localRelay else { return false }
+    return relay.certificateSHA256 == local.certificate
+  }
+
+  private func probeRegions() -> [ProbeRegion] {
+    let relays = netmap?.relays ?? []
+    let asked = relays.filter { !isLocal($0) }.map { relay in
+      let literal = IPAddress(relay.host)
+      let isNamed = literal == nil && relay.ipv4 == nil && relay.ipv6 == nil
+      let addresses = isNamed ? resolved(relay.host) : [relay.ipv4, relay.ipv6, literal].compactMap { $0 }
+      return region(relay.id, relay.region, addresses, relay.stunPorts.filter { $0 > 0 })
+    }
+    var taken = Set(relays.map(\.id))
+    let configured = configuration.stunServers.compactMap { server -> ProbeRegion? in
+      guard let id = (1...UInt16.max).last(where: { taken.insert($0).inserted }) else { return nil }
+      return region(id, server.host, IPAddress(server.host).map { [$0] } ?? resolved(server.host), [server.port])
+    }
+    return asked + configured
+  }
+
+  private func region(_ id: UInt16, _ name: String, _ addresses: [IPAddress], _ ports: [UInt16]) -> ProbeRegion {
+    func sockets(_ family: IPAddress.Family) -> [SocketAddress] {
+      guard let ip = addresses.first(where: { $0.family == family }) else { return [] }
+      return ports.prefix(2).map { SocketAddress(ip, port: $0) }
+    }
+    return ProbeRegion(id: id, nodes: [.init(name: name, ipv4: sockets(.v4), ipv6: sockets(.v6))])
+  }
+
+  /// What a name last resolved to. It is asked for anew with each full check; the first answer begins another one.
+  private func resolved(_ host: String) -> [IPAddress] {
+    guard let pathfinding else { return [] }
+    if pathfinding.check.resolved[host] == nil, pathfinding.check.resolving.count < 8,
+      pathfinding.check.resolving.insert(host).inserted
+    {
+      let didStart = onDetachedThread { [weak self] in
+        let found = HostLookup.addresses(of: host)
+        Task { await self?.resolved(host, found) }
+      }
+      if !didStart { pathfinding.check.resolving.remove(host) }
+    }
+    return pathfinding.check.resolved[host] ?? []
+  }
+
+  private func resolved(_ host: String, _ addresses: [IPAddress]) {
+    guard let pathfinding else { return }
+    pathfinding.check.resolving.remove(host)
+    guard !addresses.isEmpty else { return }
+    pathfinding.check.resolved[host] = addresses
+    beginNetcheck(isFull: true)
+    settle()
+  }
+
+  // MARK: What comes
+
+  func perform(_ actions: [Netcheck.Action]) {
+    for action in actions {
+      switch action {
+      case .send(let request, let address): io?.sockets.send(request, to: address)
+      case .sendFromElsewhere(let request, let address): UDPSockets.sendOnce(request, to: address)
+      case .measureOverHTTPS(let ids): measureOverHTTPS(ids)
+      case .finished(let report): finishNetcheck(report)
+      }
+    }
+  }
+
+  /// A datagram that looks like STUN.
+  func receiveSTUN(_ datagram: [UInt8]) {
+    let now = Instant.now()
+    guard let pathfinding, var check = pathfinding.check.running,
+      let actions = check.receive(datagram, at: now, random)
+    else { return }
+    pathfinding.check.running = check
+    let found = check.addressesSoFar
+    if !found.isEmpty, pathfinding.check.owedUntil != nil {
+      // Peers wait for this; the rest of the check may take its time.
+      pathfinding.check.seen.note(found, at: now)
+      payCalls(now)
+    }
+    perform(actions)
+  }
+
+  private func measureOverHTTPS(_ ids: [UInt16]) {
+    let relays = Dictionary((netmap?.relays ?? []).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+    for id in ids {
+      guard let relay = relays[id], relay.relaysTraffic else {
+        measured(id, nil)
+        continue
+      }
+      Task { [weak self] in
+        let latency = await RelayLatency.measure(relay)
+        await self?.measured(id, latency)
+      }
+    }
+  }
+
+  private func measured(_ id: UInt16, _ latency: Duration?) {
+    guard let pathfinding, var check = pathfinding.check.running else { return }
+    let actions = check.measured(id, latency)
+    pathfinding.check.running = check
+    perform(actions)
+    settle()
+  }
+
+  private func finishNetcheck(_ report: NetcheckReport) {
+    guard let pathfinding else { return }
+    let now = Instant.now()
+    pathfinding.check.running = nil
+    pathfinding.check.last = report
+    pathfinding.check.lastFinishedAt = now
+    pathfinding.check.seen.note(report.addresses, at: now)
+    if let mapping = report.mapping { pathfinding.check.mapping = mapping }
+    chooseHome(report, now)
+    payCalls(now)
+    updateReach(now)
+    logger.debug(
+      "the network is checked",
+      metadata: [
+        "ipv4": "\(report.globalIPv4?.description ?? "none")", "ipv6": "\(report.globalIPv6?.description ?? "none")",
+        "mapping": "\(report.mapping?.rawValue ?? "unknown")", "home": "\(pathfinding.check.homeRelay ?? 0)",
+      ])
+    if let isFull = pathfinding.check.isWantedAgain {
+      pathfinding.check.isWantedAgain = nil
+      beginNetcheck(isFull: isFull)
+      return
+    }
+    for waiter in pathfinding.check.waiters { waiter.resume() }
+    pathfinding.check.waiters = []
+    keepChecking(now)
+  }
+
+  /// Without any witness what a peer sees is the only way to know (`reach.md` 1).
+  func noteObserved(_ address: SocketAddress, by key: X25519PublicKey) {
+    guard let pathfinding, !hasWitnesses, !localEndpoints.contains(address),
+      pathfinding.check.witnesses.note(address, by: key)
+    else { return }
+    updateReach(.now())
+  }
+
+  // MARK: Relays
+
+  private func chooseHome(_ report: NetcheckReport, _ now: Instant) {
+    guard let pathfinding else { return }
+    let relays = netmap?.relays ?? []
+    let usable = Set(relays.filter(\.relaysTraffic).map(\.id))
+    var report = report
+    var circumstances = HomeRelay.Circumstances()
+    for id in pathfinding.connectedRelays { circumstances.heard[id] = now }
+    circumstances.avoided = Set(report.latencies.keys).subtracting(usable)
+    if let local = relays.first(where: { isLocal($0) && $0.relaysTraffic }) {
+      report.latencies[local.id] = NetcheckReport.Latency(https: .zero)
+      circumstances.forced = local.id
+    }
+    pathfinding.check.home.take(report, at: now, circumstances)
+    setHome(pathfinding.check.home.home, standby: pathfinding.check.home.standby)
+  }
+
+  /// Without a measurement the former home stays, else it is the first relay: whoever looks for this machine tries that one too.
+  func setHome(_ measured: UInt16?, standby: UInt16?) {
+    guard let pathfinding else { return }
+    let usable = (netmap?.relays ?? []).filter(\.relaysTraffic).map(\.id)
+    let former = pathfinding.check.homeRelay.flatMap { usable.contains($0) ? $0 : nil }
+    let local = netmap?.relays.first { isLocal($0) && $0.relaysTraffic }?.id
+    let home = measured.flatMap { usable.contains($0) ? $0 : nil } ?? former ?? local ?? usable.min()
+    let standby = standby.flatMap { usable.contains($0) && $0 != home ? $0 : nil }
+    guard home != pathfinding.check.homeRelay || standby != pathfinding.check.standbyRelay else { return }
+    (pathfinding.check.homeRelay, pathfinding.check.standbyRelay) = (home, standby)
+    pathfinding.relayOrders.yield(.home(home, standby: standby))
+  }
+
+  // MARK: Where this machine is
+
+  /// Asked for by the finder: peers wait to be told.
+  func refreshOwnEndpoints() {
+    guard let pathfinding else { return }
+    let now = Instant.now()
+    guard hasWitnesses else { return payCalls(now) }
+    pathfinding.check.owedUntil = pathfinding.check.owedUntil ?? now + NetworkCheck.callPatience
+    if let running = pathfinding.check.running {
+      guard !running.addressesSoFar.isEmpty else { return }
+      pathfinding.check.seen.note(running.addressesSoFar, at: now)
+      payCalls(now)
+    } else {
+      beginNetcheck(isFull: false)
+    }
+  }
+
+  /// Tells the finder where this machine is, as far as that is known.
+  func payCalls(_ now: Instant) {
+    guard let pathfinding else { return }
+    pathfinding.check.owedUntil = nil
+    perform(pathfinding.finder.setOwnEndpoints(reach(now).addresses, now: now))
+  }
+
+  /// Tells what is new about how this machine is reached. The first time it waits for the first check, or two seconds.
+  func updateReach(_ now: Instant) {
+    guard let pathfinding else { return }
+    if let due = pathfinding.check.announceBy {
+      guard pathfinding.check.last != nil || due <= now else { return }
+      pathfinding.check.announceBy = nil
+    }
+    let reach = reach(now)
+    guard reach != pathfinding.check.told else { return }
+    let isElsewhere = reach.endpoints != pathfinding.check.told?.endpoints
+    pathfinding.check.told = reach
+    announce.yield(.reach(reach))
+    if isElsewhere { perform(pathfinding.finder.setOwnEndpoints(reach.addresses, now: now)) }
+  }
+
+  private func reach(_ now: Instant) -> Reach {
+    guard let check = pathfinding?.check else { return Reach(hostAddresses: localEndpoints) }
+    let seen = hasWitnesses ? check.seen.addresses(at: now) : check.witnesses.addresses
+    let endpoints = OwnEndpoints.list(
+      mapped: mappedEndpoints, seen: seen, host: localEndpoints, meshPrefixes: netmap?.node.meshPrefixes ?? [])
+    return Reach(
+      endpoints: endpoints, natMapping: check.mapping ?? (hasWitnesses ? nil : check.witnesses.mapping),
+      discoKey: pathfinding?.discoKey.publicKey, homeRelay: check.homeRelay, standbyRelay: check.standbyRelay)
+  }
+}

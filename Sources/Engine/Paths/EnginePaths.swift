@@ -1,0 +1,169 @@
+import Cryptography
+import DERP
+import DataPath
+import Logging
+import NIOCore
+import Netmap
+import Traversal
+import Wire
+import WireGuard
+
+/// What the engine does for its `PathFinder`, and how it gets WireGuard's handshakes to peers whose way the finder knows.
+extension Engine {
+  /// How long somebody who asked for a ping waits.
+  private static let pingPatience: Duration = .seconds(5)
+
+  func perform(_ actions: [PathAction]) {
+    for action in actions {
+      switch action {
+      case .send(let message, let address): io?.sockets.send(message, to: address)
+      case .sendRelayed(let message, let key): sendRelayed(message, to: key)
+      case .setRoute(let key, let route, let wireMTU): setRoute(key, route, wireMTU)
+      case .refreshOwnEndpoints: refreshOwnEndpoints()
+      case .observed(let address, let key): noteObserved(address, by: key)
+      case .answered(let token, let address, let latency):
+        guard let pathfinding, let ping = pathfinding.pings.removeValue(forKey: token) else { continue }
+        let relay = address == nil ? relayInUse(for: ping.key) : nil
+        ping.waiter.resume(returning: PingAnswer(address: address, relay: relay, latency: latency))
+      }
+    }
+  }
+
+  private func setRoute(_ key: X25519PublicKey, _ route: Route, _ wireMTU: Int) {
+    guard let id = device.peer(key), let peer = peers[id] else { return }
+    peers[id]?.setRoute(route, wireMTU: wireMTU)
+    stalePeers.insert(id)
+    if let address = route.address, address != peer.route.address { announce.yield(.endpointChanged(key, address)) }
+    logger.debug("route", metadata: ["peer": "\(key)", "name": "\(peer.peer.name)", "route": "\(route)"])
+    guard route != .none, let message = pathfinding?.held.take(id, at: .now()) else { return }
+    transmit(message, along: route, to: peer)
+  }
+
+  // MARK: Handshakes
+
+  /// Sends a handshake message to where WireGuard wants it: along the route of the peer if one of the addresses stands for a peer.
+  func sendHandshake(_ message: [UInt8], to addresses: [Wire.SocketAddress]) {
+    if let id = addresses.lazy.compactMap({ PseudoAddress.peer($0) }).first {
+      sendHandshake(message, to: id)
+      return
+    }
+    for address in addresses { send(message, to: address) }
+  }
+
+  /// An initiation goes where the peer's route leads, and begins a search for a better one. Everything else answers what came over a
+  /// relay, and goes back over it.
+  private func sendHandshake(_ message: [UInt8], to id: PeerID) {
+    guard let pathfinding, let peer = peers[id] else { return }
+    guard message.first == 1 else {
+      sendRelayed(message, to: peer.key)
+      return
+    }
+    if peer.route == .none {
+      pathfinding.held.hold(message, for: id, at: .now())
+    } else {
+      transmit(message, along: peer.route, to: peer)
+    }
+    wantsToSend(to: peer.key)
+  }
+
+  private func transmit(_ message: [UInt8], along route: Route, to peer: PeerState) {
+    if let address = route.address { send(message, to: address) }
+    if route.usesRelay { sendRelayed(message, to: peer.key) }
+  }
+
+  private func send(_ message: [UInt8], to address: Wire.SocketAddress) {
+    let status = io?.sockets.send(message, to: address) ?? 0
+    guard status != 0 else { return }
+    logger.debug(
+      "a handshake message was not sent", metadata: ["to": "\(address)", "reason": "\(reason(of: status))"])
+  }
+
+  // MARK: Relays
+
+  /// A disco or handshake message.
+  func sendRelayed(_ message: [UInt8], to key: X25519PublicKey) {
+    pathfinding?.relays.send(ByteBuffer(bytes: message), to: key, relays: relays(of: key))
+  }
+
+  /// A sealed packet of the data path.
+  func relay(_ packet: UnsafeRawBufferPointer, to id: PeerID) {
+    guard let pathfinding, let peer = peers[id] else { return }
+    pathfinding.relays.send(ByteBuffer(bytes: packet), to: peer.key, relays: peer.peer.relayIDs)
+  }
+
+  private func relays(of key: X25519PublicKey) -> [UInt16] {
+    device.peer(key).flatMap { peers[$0]?.peer.relayIDs } ?? []
+  }
+
+  func relayInUse(for key: X25519PublicKey) -> UInt16? {
+    pathfinding?.relays.relay(for: key, relays: relays(of: key))
+  }
+
+  /// Takes what came over relays and is not the data path's.
+  func collectRelayed() {
+    guard let pathfinding else { return }
+    let (now, wallTime) = (Instant.now(), WallTime.now())
+    let messages = pathfinding.inbox.takeAll()
+    for (index, message) in messages.enumerated() {
+      switch message {
+      case .disco(let bytes, let key): perform(pathfinding.finder.receive(bytes, .relayed(from: key), now: now))
+      case .handshake(let bytes, let key):
+        // Of nobody else is there a way back.
+        guard let id = device.peer(key), peers[id]?.hasRoute == true else { continue }
+        let backlog = messages.count - index - 1
+        perform(
+          device.receive(bytes, from: PseudoAddress.of(id), backlog: backlog, now: now, wallTime: wallTime))
+      }
+    }
+    settle()
+  }
+
+  // MARK: What the data path notices
+
+  func wantsToSend(to key: X25519PublicKey) {
+    guard let pathfinding else { return }
+    let now = Instant.now()
+    perform(pathfinding.finder.wantsToSend(to: key, now: now))
+    keepChecking(now)
+  }
+
+  /// Something of WireGuard's that concerns the finder too. `true`: it is the finder's alone.
+  func tellFinder(_ event: Event) -> Bool {
+    guard let pathfinding else { return false }
+    switch event {
+    case .sourceChanged(let id, let address):
+      guard let peer = peers[id], peer.hasRoute else { return false }
+      perform(pathfinding.finder.heard(peer.key, from: address, now: .now()))
+      return true
+    case .dataSent(let id, _):
+      if let peer = peers[id], peer.hasRoute { wantsToSend(to: peer.key) }
+      return false
+    default: return false
+    }
+  }
+
+  /// What is due for the ways.
+  func advancePaths(_ now: Instant) {
+    guard let pathfinding else { return }
+    pathfinding.expirePings(at: now)
+    perform(
+      pathfinding.finder.advance(now: now) { [device, peers] key in
+        guard let traffic = device.peer(key).flatMap({ peers[$0] })?.memory.observeTraffic() else { return (nil, nil) }
+        return (traffic.lastSent, traffic.lastReceived)
+      })
+    advanceNetcheck(now)
+  }
+
+  // MARK: Questions
+
+  func beginPing(_ key: X25519PublicKey, _ waiter: Pathfinding.Waiter) {
+    let now = Instant.now()
+    guard let pathfinding, let (token, actions) = pathfinding.finder.ping(key, now: now) else {
+      waiter.resume(returning: nil)
+      return
+    }
+    pathfinding.pings[token] = (key, waiter, now + Self.pingPatience)
+    perform(actions)
+    settle()
+  }
+}

@@ -1,0 +1,67 @@
+import Cryptography
+import DERP
+import Netmap
+import Traversal
+import Wire
+import WireGuard
+
+/// What an engine with a disco key keeps to find ways: the finder, the relays, checks of the network, and who waits for what.
+final class Pathfinding {
+  /// What the relays' connections are told, one after the other.
+  enum RelayOrder: Sendable {
+    case relays([Relay])
+    case home(UInt16?, standby: UInt16?)
+    case networkChanged(addresses: [IPAddress])
+  }
+
+  /// A ping that somebody waits for.
+  typealias Waiter = CheckedContinuation<PingAnswer?, Never>
+
+  var discoKey: X25519PrivateKey
+  var finder: PathFinder
+  let relays: RelayConnections
+  let inbox: RelayInbox
+  let relayOrders: AsyncStream<RelayOrder>.Continuation
+  /// Carries out the orders, and follows the relays' events. Cancelled at the end.
+  var tasks: [Task<Void, Never>] = []
+  var held = HeldHandshakes()
+  var pings: [PingToken: (key: X25519PublicKey, waiter: Waiter, until: Instant)] = [:]
+  var check: NetworkCheck
+  /// Health of relays, errors of connections.
+  var relayErrors: [UInt16: String] = [:]
+  var connectedRelays: Set<UInt16> = []
+
+  init(
+    discoKey: X25519PrivateKey, finder: PathFinder, relays: RelayConnections, inbox: RelayInbox,
+    relayOrders: AsyncStream<RelayOrder>.Continuation, now: Instant
+  ) {
+    self.discoKey = discoKey
+    self.finder = finder
+    self.relays = relays
+    self.inbox = inbox
+    self.relayOrders = relayOrders
+    check = NetworkCheck(startedAt: now)
+  }
+
+  /// Lets go of whoever waits, and of the relays.
+  func close() {
+    for task in tasks { task.cancel() }
+    relayOrders.finish()
+    for ping in pings.values { ping.waiter.resume(returning: nil) }
+    pings = [:]
+    for waiter in check.waiters { waiter.resume() }
+    check.waiters = []
+  }
+
+  var nextDeadline: Instant? {
+    ([finder.nextDeadline, check.nextDeadline] + pings.values.map(\.until)).compactMap { $0 }.min()
+  }
+
+  /// Nobody waits longer for what did not come.
+  func expirePings(at now: Instant) {
+    for (token, ping) in pings where ping.until <= now {
+      pings[token] = nil
+      ping.waiter.resume(returning: nil)
+    }
+  }
+}

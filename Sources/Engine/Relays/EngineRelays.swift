@@ -1,0 +1,105 @@
+import Cryptography
+import DERP
+import DataPath
+import Netmap
+import Traversal
+import Wire
+
+/// How an engine's search for ways begins and ends, and what it does with relays.
+extension Engine {
+  func beginPathfinding(_ io: EngineIO) throws(EngineError) {
+    guard let discoKey = configuration.discoKey else { return }
+    let inbox = try RelayInbox(io.dataPath.relayInlet)
+    let relays = RelayConnections(nodeKey: configuration.privateKey, logger: logger) { packet, key, _ in
+      inbox.put(packet, from: key)
+    }
+    let (orders, order) = AsyncStream<Pathfinding.RelayOrder>.makeStream()
+    let now = Instant.now()
+    let pathfinding = Pathfinding(
+      discoKey: discoKey, finder: newFinder(discoKey, now), relays: relays, inbox: inbox, relayOrders: order, now: now)
+    pathfinding.tasks = [
+      Task {
+        for await order in orders {
+          switch order {
+          case .relays(let list): await relays.setRelays(list)
+          case .home(let home, let standby): await relays.setHome(home, standby: standby)
+          case .networkChanged(let addresses): await relays.networkChanged(addresses: addresses)
+          }
+        }
+      },
+      Task { [weak self] in
+        for await event in relays.events { await self?.take(event) }
+      },
+    ]
+    self.pathfinding = pathfinding
+    watch(inbox.doorbell) { $0.collectRelayed() }
+  }
+
+  func endPathfinding() async {
+    guard let pathfinding else { return }
+    self.pathfinding = nil
+    unwatch(pathfinding.inbox.doorbell)
+    pathfinding.close()
+    await pathfinding.relays.close()
+  }
+
+  func newFinder(_ discoKey: X25519PrivateKey, _ now: Instant) -> PathFinder {
+    PathFinder(
+      nodeKey: configuration.privateKey.publicKey, discoKey: discoKey, random: random, now: now)
+  }
+
+  // MARK: The netmap
+
+  /// Whether the finder decides how packets to the peer travel.
+  func hasRoute(_ peer: Peer) -> Bool { pathfinding != nil && peer.discoKey != nil }
+
+  func adoptPaths(_ netmap: Netmap, former: Netmap?) {
+    guard let pathfinding else { return }
+    let now = Instant.now()
+    perform(pathfinding.finder.apply(netmap, now: now))
+    guard former?.relays != netmap.relays || former == nil else { return }
+    pathfinding.relayOrders.yield(.relays(netmap.relays.map { dialled($0) }))
+    setHome(pathfinding.check.homeRelay, standby: pathfinding.check.standbyRelay)
+    beginNetcheck(isFull: true)
+  }
+
+  /// The relay as it is connected with: that of this process without leaving the machine.
+  private func dialled(_ relay: Relay) -> Relay {
+    guard isLocal(relay), let address = configuration.localRelay?.address else { return relay }
+    var relay = relay
+    relay.host = address.ip.description
+    relay.port = address.port
+    relay.ipv4 = address.ip.family == .v4 ? address.ip : nil
+    relay.ipv6 = address.ip.family == .v6 ? address.ip : nil
+    return relay
+  }
+
+  // MARK: Events
+
+  private func take(_ event: RelayConnections.Event) {
+    guard let pathfinding else { return }
+    switch event {
+    case .connected(let id):
+      pathfinding.connectedRelays.insert(id)
+      pathfinding.relayErrors[id] = nil
+    case .disconnected(let id, let reason):
+      pathfinding.connectedRelays.remove(id)
+      pathfinding.relayErrors[id] = reason
+    case .failed(let id, let reason): pathfinding.relayErrors[id] = reason
+    case .health(let id, let text): pathfinding.relayErrors[id] = text
+    }
+    perform(pathfinding.finder.setHasRelay(!pathfinding.connectedRelays.isEmpty, now: .now()))
+    settle()
+  }
+
+  var relayStatus: [RelayStatus] {
+    guard let pathfinding else { return [] }
+    let check = pathfinding.check
+    return (netmap?.relays ?? []).filter(\.relaysTraffic).sorted { $0.id < $1.id }.map { relay in
+      RelayStatus(
+        id: relay.id, region: relay.region, isHome: relay.id == check.homeRelay,
+        isStandby: relay.id == check.standbyRelay, isConnected: pathfinding.connectedRelays.contains(relay.id),
+        latency: check.last?.latencies[relay.id]?.best, error: pathfinding.relayErrors[relay.id])
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import CLinux
+import Cryptography
+import DataPath
+import Glibc
+import NIOCore
+import Synchronization
+
+/// Where packets that came over relays are parted: transport messages go to the data path at once, disco and handshake messages
+/// wait for the engine's thread. The callers are event loops, so nothing here waits, and what waits is bounded: a flood of one kind
+/// leaves room for the other.
+final class RelayInbox: Sendable {
+  enum Message {
+    case disco([UInt8], from: X25519PublicKey)
+    case handshake([UInt8], from: X25519PublicKey)
+  }
+
+  private struct Lines {
+    var messages: [Message] = []
+    var disco = 0
+    var handshakes = 0
+  }
+
+  /// Messages of each kind.
+  static let capacity = 256
+  /// In bytes: a ping that probes for the longest path.
+  static let longestDisco = 2048
+
+  /// Readable when there is something to take.
+  let doorbell: CInt
+  private let inlet: RelayInlet
+  private let lines = Mutex(Lines())
+
+  init(_ inlet: RelayInlet) throws(EngineError) {
+    doorbell = clinux_event_create()
+    guard doorbell >= 0 else { throw .system("making an event descriptor", reason: reason(of: -doorbell)) }
+    self.inlet = inlet
+  }
+
+  deinit { if doorbell >= 0 { close(doorbell) } }
+
+  func put(_ packet: ByteBuffer, from key: X25519PublicKey) {
+    let length = packet.readableBytes
+    switch RelayedKind(packet) {
+    case .transport: _ = packet.withUnsafeReadableBytes { inlet.put($0) }
+    case .disco where length <= Self.longestDisco:
+      add(.disco(Array(packet.readableBytesView), from: key), \.disco)
+    case .handshake: add(.handshake(Array(packet.readableBytesView), from: key), \.handshakes)
+    case .disco, .other: break
+    }
+  }
+
+  private func add(_ message: Message, _ count: WritableKeyPath<Lines, Int>) {
+    let rings = lines.withLock { lines in
+      guard lines[keyPath: count] < Self.capacity else { return false }
+      lines[keyPath: count] += 1
+      lines.messages.append(message)
+      return lines.messages.count == 1
+    }
+    if rings { clinux_event_signal(doorbell) }
+  }
+
+  /// Everything that waits, in its order.
+  func takeAll() -> [Message] {
+    clinux_event_clear(doorbell)
+    return lines.withLock { lines in
+      defer { lines = Lines() }
+      return lines.messages
+    }
+  }
+}
+
+/// What a packet of a relay is, by its first bytes and its length.
+enum RelayedKind {
+  case transport
+  case handshake
+  case disco
+  case other
+
+  private static let discoMagic: [UInt8] = [0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac]
+  private static let shortestDisco = 62
+  private static let shortestTransport = 32
+  /// Initiation, response, cookie reply.
+  private static let handshakeLengths: [UInt8: Int] = [1: 148, 2: 92, 3: 64]
+
+  init(_ packet: ByteBuffer) {
+    let bytes = packet.readableBytesView
+    let start = Array(bytes.prefix(6))
+    if start == Self.discoMagic {
+      self = bytes.count >= Self.shortestDisco ? .disco : .other
+    } else if start.count >= 4, start[1...3] == [0, 0, 0] {
+      self =
+        start[0] == 4 && bytes.count >= Self.shortestTransport
+        ? .transport : Self.handshakeLengths[start[0]] == bytes.count ? .handshake : .other
+    } else {
+      self = .other
+    }
+  }
+}
