@@ -14,7 +14,7 @@ help:
 	@echo 'make soak      what crashes, loss and hostile packets must not break, for T=$(T) seconds each'
 	@echo 'make build     the release binary, $(binary)'
 	@echo 'make bench     the benchmarks: a table, and .build/bench.json; of tunnels as root. ONLY=tcp/1x1280 one of them;'
-	@echo '               BENCH_PEER=path another WireGuard program to compare with'
+	@echo '               BENCH_PEER=path another WireGuard program to compare with; BENCH_DERP=command another relay'
 	@echo 'make install   the release binary, stripped, into $$DESTDIR$$PREFIX/bin (PREFIX=$(PREFIX))'
 	@echo 'make clean     removes what was built'
 	@echo 'make setup     the system packages that are missing (apt)'

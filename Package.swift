@@ -124,9 +124,9 @@ let package = Package(
     .executableTarget(
       name: "meshd-bench",
       dependencies: [
-        "Agent", "Control", "Mesh", "Netmap", "Engine", "DataPath", "WireGuard", "DWNNode", "DWNClient", "DWN",
-        "Identity",
-        "Cryptography", "CSodium", "CLinux", "CCipherSwitch", "Wire", .arguments, .subprocess, .log, .grdb,
+        "Agent", "Control", "Mesh", "Netmap", "Engine", "DataPath", "WireGuard", "DERP", "DWNNode", "DWNClient", "DWN",
+        "Identity", "Cryptography", "CSodium", "CLinux", "CCipherSwitch", "Wire", .arguments, .subprocess, .nio, .log,
+        .grdb,
       ],
       path: "Benchmarks", exclude: ["CipherSwitch"], swiftSettings: swiftSettings,
       // Its cipher has a switch that the product's has not.
@@ -171,7 +171,7 @@ let package = Package(
       "AgentTests",
       [
         "Agent", "Control", "Traversal", "DERP", "Mesh", "Netmap", "DWNNode", "DWNClient", "DWN", "Identity",
-        "Cryptography", "Wire", .nio, .nioPosix, .nioSSL,
+        "Cryptography", "Wire", .nio, .nioPosix, .nioSSL, .log,
       ]),
     tests(
       "Lab",

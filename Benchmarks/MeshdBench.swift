@@ -9,14 +9,14 @@ import Foundation
 struct MeshdBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "meshd-bench", abstract: "Measures what meshd's expensive steps cost on this machine.",
-    subcommands: [EngineEnd.self, DatagramTool.self])
+    subcommands: [EngineEnd.self, RelayEnd.self, DatagramTool.self])
 
   static let all: [any Benchmark] =
     [NodeMemory(), PacketSealing(), Handshaking(), NetmapTranslation(), NodeWrites(), NodeQueries(), NodeEvents()]
     + [1280, 1420].flatMap { mtu in [1, 4].map { TunnelThroughput(streams: $0, mtu: mtu) } }
     + [
       TunnelLimit(), SmallDatagrams(), SegmentedWire(), TunnelProcessorTime(), LoadedRoundTrip(), OutOfOrder(),
-      HandshakeFlood(), ManyPeers(), Idling(),
+      HandshakeFlood(), ManyPeers(), RelayedTunnel(), Idling(),
     ]
 
   @Option(help: "Writes the figures to this file as a JSON array.")

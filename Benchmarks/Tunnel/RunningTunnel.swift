@@ -50,6 +50,8 @@ struct RunningTunnel {
     var without = "none"
     var threads = 1
     var isCipherless = false
+    /// The only way to each other, as `address#pin`.
+    var relay: String?
   }
 
   /// Ours.
@@ -64,13 +66,16 @@ struct RunningTunnel {
         options.without, "--threads", "\(options.threads)",
       ]
       if options.isCipherless { command.append("--cipherless") }
-      return try ChildProcess(command, isTalking: true)
+      guard let relay = options.relay else { return try ChildProcess(command, isTalking: true) }
+      // The whole process in the namespace: a connection with a relay is made by a thread of any kind.
+      return try ChildProcess(lab.inside(end, command + ["--relay", relay]), isTalking: true)
     }
     let keys = try ends.map { try $0.hear() }
     for (end, process) in ends.enumerated() {
       guard try process.ask(keys[1 - end]) == "ready" else { throw BenchmarkFailure(reason: "an engine did not start") }
     }
-    let tunnel = RunningTunnel(place: place, keys: keys.compactMap { X25519PublicKey(base64: $0) }, ends: ends)
+    let tunnel = RunningTunnel(
+      place: place, keys: keys.compactMap { X25519PublicKey(base64: $0.prefix { $0 != " " }) }, ends: ends)
     try lab.awaitAnswer(from: tunnel.farAddress)
     return tunnel
   }
