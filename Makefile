@@ -5,13 +5,16 @@ binary := .build/release/meshd
 swift_sources := Sources Tests Benchmarks Package.swift
 test_flags ?= --disable-xctest
 T ?= 600
+ROAMING ?= 5
 
-.PHONY: help demo test soak build test-build bench install clean setup format lint check-docs
+.PHONY: help demo test soak lab build test-build bench install clean setup format lint check-docs
 
 help:
 	@echo 'make demo      two machines in one mesh, on this one: builds meshd and plays the quick start (root or sudo)'
 	@echo 'make test      every test; as root the lab too, with real daemons in network namespaces'
 	@echo 'make soak      what crashes, loss and hostile packets must not break, for T=$(T) seconds each'
+	@echo 'make lab       which pairs of machines behind NATs find each other, and how fast: a table, and .build/lab.json; as root.'
+	@echo '               PAIRS=open/symmetric,cgnat these alone; ROAMING=50 so many tries of each change of network'
 	@echo 'make build     the release binary, $(binary)'
 	@echo 'make bench     the benchmarks: a table, and .build/bench.json; of tunnels as root. ONLY=tcp/1x1280 one of them;'
 	@echo '               BENCH_PEER=path another WireGuard program to compare with; BENCH_DERP=command another relay'
@@ -35,6 +38,10 @@ test: test-build
 soak: test-build
 	MESHD_SOAK_SECONDS=$(T) swift test --skip-build $(test_flags) --no-parallel --filter Soak
 
+# Every pair of kinds of host behind NATs, and machines that move.
+lab: test-build
+	MESHD_LAB_PAIRS='$(or $(PAIRS),all)' MESHD_LAB_ROAMING=$(ROAMING) swift test --skip-build $(test_flags) --no-parallel --filter 'Lab.*(NAT|Roaming|MTU)'
+
 test-build: setup
 	swift build --build-tests
 
@@ -51,7 +58,7 @@ install:
 
 clean:
 	swift package clean
-	rm -f .build/bench.json .build/build-*.log
+	rm -f .build/bench.json .build/lab.json .build/build-*.log
 
 setup:
 	@scripts/setup

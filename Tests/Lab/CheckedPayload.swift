@@ -59,7 +59,7 @@ struct CheckedPayload: Sendable {
 
 /// Plain sockets with blocking calls, in the network namespace of the thread that makes them.
 enum LabSocket {
-  private static let patience = timeval(tv_sec: 60, tv_usec: 0)
+  static let patience = timeval(tv_sec: 60, tv_usec: 0)
 
   private static func open(_ address: SocketAddress, _ kind: __socket_type, patience: timeval = patience) throws -> CInt
   {
@@ -117,6 +117,12 @@ enum LabSocket {
 
   /// Takes one connection. Whether exactly so many bytes of the stream came on it.
   static func receiveStream(_ listener: CInt, _ payload: CheckedPayload, _ wanted: Int) throws -> Bool {
+    try receiveStream(listener, payload) == wanted
+  }
+
+  /// Takes one connection. How many bytes of the stream came on it until its end, `nil` if something else did, or nothing for longer
+  /// than `patience`.
+  static func receiveStream(_ listener: CInt, _ payload: CheckedPayload, patience: timeval = patience) throws -> Int? {
     defer { close(listener) }
     let descriptor = accept(listener, nil, nil)
     guard descriptor >= 0 else { throw POSIXError(.ETIMEDOUT) }
@@ -127,17 +133,26 @@ enum LabSocket {
     var offset = 0
     while true {
       let count = recv(descriptor, &buffer, buffer.count, 0)
-      guard count > 0 else { return count == 0 && offset == wanted }
-      guard payload.holds(buffer[..<count], from: offset) else { return false }
+      guard count > 0 else { return count == 0 ? offset : nil }
+      guard payload.holds(buffer[..<count], from: offset) else { return nil }
       offset += count
     }
   }
 
-  static func sendStream(_ text: String, _ payload: CheckedPayload, _ count: Int) throws {
+  /// A TCP connection to an address. Neither sending nor receiving takes longer than `patience`.
+  static func connection(to text: String, patience: timeval = patience) throws -> CInt {
     let address = try parse(text)
-    let descriptor = try open(address, SOCK_STREAM)
+    let descriptor = try open(address, SOCK_STREAM, patience: patience)
+    guard withKernelAddress(address, { connect(descriptor, $0, $1) }) == 0 else {
+      close(descriptor)
+      throw POSIXError(.ETIMEDOUT)
+    }
+    return descriptor
+  }
+
+  static func sendStream(_ text: String, _ payload: CheckedPayload, _ count: Int) throws {
+    let descriptor = try connection(to: text)
     defer { close(descriptor) }
-    guard withKernelAddress(address, { connect(descriptor, $0, $1) }) == 0 else { throw POSIXError(.ETIMEDOUT) }
     var offset = 0
     var size = 1
     while offset < count {

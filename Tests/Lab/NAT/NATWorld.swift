@@ -1,12 +1,24 @@
 import Glibc
 import Wire
 
+/// A router of the lab and what it does.
+struct NATRouter: Sendable {
+  let namespace: NetworkNamespace
+  let rules: NATRules
+
+  /// Replaces the rules and forgets every flow, as a restart does.
+  func restart(with rules: NATRules) async throws {
+    try await namespace.run("nft", "flush ruleset\n" + rules.text)
+    try await namespace.run("conntrack", "-F")
+  }
+}
+
 /// A host of the lab and what lies between it and the internet.
 struct NATHost: Sendable {
   let kind: HostKind
   let namespace: NetworkNamespace
   /// The way to the internet, from the host on.
-  let routers: [NetworkNamespace]
+  let routers: [NATRouter]
   /// Its own IPv4 address, `nil` for a host without.
   let address: String?
   /// The IPv4 address by which the internet knows it.
@@ -80,7 +92,7 @@ struct NATWorld: Sendable {
     try await anchor.addRoute("default", via: "2a10::1")
 
     let customers = kinds.indices.filter { kinds[$0] == .cgnat }
-    var carrier: NetworkNamespace?
+    var carrier: NATRouter?
     if !customers.isEmpty {
       carrier = try await Self.router("carrier", on: Self.carrierNetwork, of: internet, lab) { rules in
         rules.customers = customers.map { ("100.64.\($0).2", UInt16(20000 + 2000 * $0)...UInt16(21999 + 2000 * $0)) }
@@ -94,7 +106,7 @@ struct NATWorld: Sendable {
   }
 
   private static func host(
-    _ index: Int, _ kind: HostKind, on internet: NetworkNamespace, _ carrier: NetworkNamespace?, _ lab: NetworkLab
+    _ index: Int, _ kind: HostKind, on internet: NetworkNamespace, _ carrier: NATRouter?, _ lab: NetworkLab
   ) async throws -> NATHost {
     let namespace = try await lab.namespace("h\(index)")
     let network = "11.1.\(index)"
@@ -113,26 +125,26 @@ struct NATWorld: Sendable {
         addressV6: "\(networkV6)::2")
     case .cgnat:
       guard let carrier else { throw Missing(what: "the carrier", in: "the world") }
-      let address = try await connect(namespace, "100.64.\(index)", number: 2, to: carrier, lab)
+      let address = try await connect(namespace, "100.64.\(index)", number: 2, to: carrier.namespace, lab)
       return NATHost(
         kind: kind, namespace: namespace, routers: [carrier], address: address, publicAddress: "\(carrierNetwork).2",
         addressV6: nil)
     case .double:
       let outer = try await router("outer\(index)", on: network, of: internet, lab)
-      let inner = try await router("inner\(index)", on: "192.168.0", of: outer, lab) {
+      let inner = try await router("inner\(index)", on: "192.168.0", of: outer.namespace, lab) {
         $0.mapping = .independent(ports: 40000...49999)
       }
-      let address = try await connect(namespace, "192.168.1", number: 10 + index, to: inner, lab)
+      let address = try await connect(namespace, "192.168.1", number: 10 + index, to: inner.namespace, lab)
       return NATHost(
         kind: kind, namespace: namespace, routers: [inner, outer], address: address, publicAddress: "\(network).2",
         addressV6: nil)
     case .fullCone, .addressRestricted, .portRestricted, .symmetric, .blocked, .upnp:
       let router = try await router("r\(index)", on: network, of: internet, lab) { $0.become(kind) }
-      let address = try await connect(namespace, "192.168.1", number: 10 + index, to: router, lab)
+      let address = try await connect(namespace, "192.168.1", number: 10 + index, to: router.namespace, lab)
       if kind == .upnp {
-        let inside = try await Self.interface(of: router, with: "192.168.1.1")
-        let outside = try await Self.interface(of: router, with: "\(network).2")
-        try await PortMappingDaemon.start(on: router, outside: outside, inside: inside, for: home, lab)
+        let inside = try await Self.interface(of: router.namespace, with: "192.168.1.1")
+        try await PortMappingDaemon.start(
+          on: router.namespace, outside: router.rules.outside, inside: inside, for: home, lab)
       }
       return NATHost(
         kind: kind, namespace: namespace, routers: [router], address: address, publicAddress: "\(network).2",
@@ -144,7 +156,7 @@ struct NATWorld: Sendable {
   private static func router(
     _ label: String, on network: String, of gateway: NetworkNamespace, _ lab: NetworkLab,
     _ change: (inout NATRules) -> Void = { _ in }
-  ) async throws -> NetworkNamespace {
+  ) async throws -> NATRouter {
     let namespace = try await lab.namespace(label)
     try await namespace.enableForwarding()
     let cable = try await lab.connect(namespace, ["\(network).2/24"], gateway, ["\(network).1/24"])
@@ -152,7 +164,7 @@ struct NATWorld: Sendable {
     var rules = NATRules(outside: cable.a, address: "\(network).2")
     change(&rules)
     try await namespace.run("nft", rules.text)
-    return namespace
+    return NATRouter(namespace: namespace, rules: rules)
   }
 
   /// Connects a host to the inside of a router, which is number 1 there, and returns the host's address.
@@ -170,6 +182,46 @@ struct NATWorld: Sendable {
     let words = line.split(separator: " ")
     guard words.count > 1 else { throw Missing(what: address, in: router.label) }
     return String(words[1])
+  }
+
+  /// From now on packets between the first two hosts that are longer than this vanish on the way, without a word.
+  func narrow(to mtu: Int) async throws {
+    var rules = ""
+    for (from, to) in [(hosts[0], hosts[1]), (hosts[1], hosts[0])] {
+      if let from = from.publicAddress, let to = to.publicAddress {
+        rules += "ip saddr \(from) ip daddr \(to) ip length > \(mtu) drop\n"
+      }
+      if let from = from.addressV6, let to = to.addressV6 {
+        // The length of what follows the header.
+        rules += "ip6 saddr \(from) ip6 daddr \(to) ip6 length > \(mtu - 40) drop\n"
+      }
+    }
+    try await internet.run(
+      "nft", "table inet narrow { chain forward { type filter hook forward priority 0;\n\(rules) } }")
+    // A train of datagrams is as long as it is, and cut before it gets there.
+    for host in hosts.prefix(2) {
+      try await host.namespace.run(
+        "sh", "-ec",
+        """
+        device=$(ip -o route show default | sed 's/.* dev \\([^ ]*\\).*/\\1/')
+        [ "$device" ] || device=$(ip -6 -o route show default | sed 's/.* dev \\([^ ]*\\).*/\\1/')
+        ethtool -K "$device" tso off gso off gro off tx-udp-segmentation off
+        """)
+    }
+  }
+
+  /// From now on nothing gets to the machine with these addresses or comes from it, until it is mended.
+  func cut(_ addresses: [String]) async throws {
+    let rules = addresses.map { address in
+      let family = address.contains(":") ? "ip6" : "ip"
+      return "\(family) saddr \(address) drop\n\(family) daddr \(address) drop\n"
+    }
+    try await internet.run(
+      "nft", "table inet cut { chain forward { type filter hook forward priority 0;\n\(rules.joined()) } }")
+  }
+
+  func mend() async throws {
+    _ = try await internet.attempt(["nft", "delete", "table", "inet", "cut"])
   }
 
   /// Ends what still runs on the machines: daemons are no children of the test, so the lab does not know them.
