@@ -69,6 +69,11 @@ static void raise_buffer(int descriptor, int forced, int ordinary, int bytes) {
 int clinux_udp_open(int family, uint16_t port, int buffer) {
   int descriptor = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (descriptor < 0) return -errno;
+  // PROBE: "don't fragment" on every datagram, whatever the kernel believes of the path; how long they may be is our own to find out.
+  int discover = family == AF_INET6 ? IPV6_PMTUDISC_PROBE : IP_PMTUDISC_PROBE;
+  if (setsockopt(descriptor, family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP,
+                 family == AF_INET6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, &discover, sizeof discover) < 0)
+    return failed(descriptor);
   clinux_address address;
   memset(&address, 0, sizeof address);
   socklen_t length;

@@ -81,7 +81,8 @@ public final class DataPath {
       to: DataThreadShared(
         table: Atomic(current.view), wakes: (sending.descriptor, receiving.descriptor), doorbell: bell.descriptor,
         descriptors: descriptors,
-        offloads: Atomic(descriptors.offloads.rawValue), mtu: mtu, flows: flows.view, drops: drops, rings: rings))
+        offloads: Atomic(descriptors.offloads.rawValue), mtu: mtu, fragmented: random.uint32(), flows: flows.view,
+        drops: drops, rings: rings))
   }
 
   deinit {

@@ -19,11 +19,14 @@ struct DataThreadShared: ~Copyable {
   /// The raw value of the `Offloads` that work.
   let offloads: Atomic<UInt8>
   let mtu: Int
+  let fragmented: UInt32
   let flows: FlowTableView
   let drops: DropCounters
   let rings: ControlRings
 
-  var sendPath: SendPath { SendPath(descriptors, mtu: mtu, flows: flows, drops: drops, rings: rings) }
+  var sendPath: SendPath {
+    SendPath(descriptors, mtu: mtu, fragmented: fragmented, flows: flows, drops: drops, rings: rings)
+  }
   var receivePath: ReceivePath { ReceivePath(descriptors, flows: flows, drops: drops, rings: rings) }
 
   /// Strikes out what turned out not to work.

@@ -19,6 +19,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case sendQueueFull
   /// The datagram is longer than its path takes.
   case datagramTooLong
+  /// The packet is longer than the way to its peer takes, and may not be cut. Its sender is told.
+  case packetTooLong
 
   /// Not a message of WireGuard, disco or STUN.
   case foreignDatagram

@@ -21,16 +21,20 @@ public final class ForwardingTable: @unchecked Sendable {
     public var endpoint: SocketAddress?
     /// Whether they go to the control side too, for a relay: besides the endpoint, or instead of it.
     public var viaRelay: Bool
+    /// The longest packet that the way there takes, before it is sealed; `nil`: whatever the interface gives. What is longer is cut, or
+    /// its sender told of `innerLimit`.
+    public var innerLimit: Int?
 
     public init(
       memory: PeerMemory, sealing: SessionMemory? = nil, opening: [SessionMemory] = [],
-      endpoint: SocketAddress? = nil, viaRelay: Bool = false
+      endpoint: SocketAddress? = nil, viaRelay: Bool = false, innerLimit: Int? = nil
     ) {
       self.memory = memory
       self.sealing = sealing
       self.opening = opening
       self.endpoint = endpoint
       self.viaRelay = viaRelay
+      self.innerLimit = innerLimit
     }
   }
 
@@ -120,7 +124,8 @@ private final class PeerRoute: NumberMapEntry {
     entry.initialize(
       to: ForwardingView.PeerEntry(
         id: peer.memory.id, words: peer.memory.words, sealing: peer.sealing?.sealing,
-        viaRelay: peer.viaRelay, address: peer.endpoint.map { clinux_address($0) } ?? clinux_address()))
+        viaRelay: peer.viaRelay, innerLimit: max(peer.innerLimit ?? .max, TooLongNotice.least4),
+        address: peer.endpoint.map { clinux_address($0) } ?? clinux_address()))
   }
 
   deinit { entry.deallocate() }
@@ -137,6 +142,8 @@ struct ForwardingView {
     let words: UnsafeMutablePointer<PeerWords>
     let sealing: UnsafeMutablePointer<SealingKey>?
     let viaRelay: Bool
+    /// Nothing longer is sealed.
+    let innerLimit: Int
     /// Without a family there is none.
     let address: clinux_address
 

@@ -39,6 +39,8 @@ struct PeerWords: ~Copyable {
   let traffic = TrafficWords()
   /// Written by the sending side.
   let sentBytes = Atomic<UInt64>(0)
+  /// The sending side's own.
+  var notices = NoticeRate()
   /// Written by the receiving side, like all that follow.
   let receivedBytes = Atomic<UInt64>(0)
   let receivedOutOfOrder = Atomic<UInt64>(0)

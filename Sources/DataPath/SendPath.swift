@@ -25,27 +25,34 @@ struct SendPath {
   private static let roomSize = 512 << 10
   private static let roomForSuperPacket = 160 << 10
 
-  private let tun: CInt
-  private let hasHeaders: Bool
+  let tun: CInt
+  let hasHeaders: Bool
   private let mtu: Int
-  private let inbox: PacketInbox
+  let inbox: PacketInbox
   private let room: UnsafeMutableRawPointer
   private let flows: FlowTableView
-  private let drops: DropCounters
+  let drops: DropCounters
   private let events: PacketRing.Producer
   private let waiting: PacketRing.Producer
   private let relayed: PacketRing.Producer
   private var requests: PacketRing.Consumer
   private var trains4: DatagramTrains
   private var trains6: DatagramTrains
+  /// What tells the fragments of one packet from those of another.
+  var fragmented: UInt32
   /// Bytes of `room` that hold datagrams on their way.
   private var used = 0
   private var hasDevice = true
   /// The control side has to be woken.
   private(set) var rang = false
 
-  init(_ descriptors: DataPath.Descriptors, mtu: Int, flows: FlowTableView, drops: DropCounters, rings: ControlRings) {
+  /// - Parameter fragmented: where the numbers of fragmented packets begin.
+  init(
+    _ descriptors: DataPath.Descriptors, mtu: Int, fragmented: UInt32, flows: FlowTableView, drops: DropCounters,
+    rings: ControlRings
+  ) {
     tun = descriptors.tun
+    self.fragmented = fragmented
     hasHeaders = descriptors.hasHeaders
     self.mtu = mtu
     self.flows = flows
@@ -150,13 +157,14 @@ struct SendPath {
   // MARK: Sealing
 
   /// Seals one packet; an empty one is a keepalive.
-  private mutating func send(
+  mutating func send(
     _ packet: UnsafeMutableRawPointer, _ length: Int, to peer: UnsafePointer<ForwardingView.PeerEntry>, at now: Instant
   ) {
-    guard let key = peer.pointee.sealing, let counter = key.pointee.takeCounters(at: now) else {
-      return keep(packet, length, for: peer)
-    }
+    guard let key = peer.pointee.sealing else { return keep(packet, length, for: peer) }
+    guard length <= peer.pointee.innerLimit else { return fit(packet, length, to: peer, at: now) }
+    guard let counter = key.pointee.takeCounters(at: now) else { return keep(packet, length, for: peer) }
     guard hasWay(to: peer) else { return drops.count(.noEndpoint) }
+    guard makesRoom(for: length) else { return }
     let sent = seal(packet, length, key, counter, for: peer)
     note(sent, isData: length > 0, key, peer, at: now)
   }
@@ -166,6 +174,12 @@ struct SendPath {
     _ superPacket: SuperPacket, to peer: UnsafePointer<ForwardingView.PeerEntry>, at now: Instant
   ) {
     var segments = superPacket
+    if segments.segmentLength > peer.pointee.innerLimit, peer.pointee.sealing != nil,
+      !segments.isTCP || !segments.shorten(to: peer.pointee.innerLimit)
+    {
+      while let segment = segments.next() { send(segment.packet, segment.length, to: peer, at: now) }
+      return
+    }
     guard let key = peer.pointee.sealing, var counter = key.pointee.takeCounters(segments.count, at: now) else {
       while let segment = segments.next() { keep(segment.packet, segment.length, for: peer) }
       return
@@ -174,13 +188,7 @@ struct SendPath {
     var sent = 0
     while let segment = segments.next() {
       // Only segments that are far smaller than the MTU need more room than was there at the beginning.
-      if SendPath.roomSize &- used < segment.length &+ SendPath.greatestGrowth || trains4.isFull || trains6.isFull,
-        !flush()
-      {
-        drops.count(.sendQueueFull)
-      } else {
-        sent = sent &+ seal(segment.packet, segment.length, key, counter, for: peer)
-      }
+      if makesRoom(for: segment.length) { sent = sent &+ seal(segment.packet, segment.length, key, counter, for: peer) }
       counter &+= 1
     }
     note(sent, isData: true, key, peer, at: now)
@@ -188,6 +196,16 @@ struct SendPath {
 
   /// What sealing adds at most: padding, header and tag.
   private static let greatestGrowth = 16 + TransportMessage.overhead
+
+  /// Whether a packet of this length can be sealed now. If not, it is counted.
+  @inline(__always)
+  private mutating func makesRoom(for length: Int) -> Bool {
+    if SendPath.roomSize &- used < length &+ SendPath.greatestGrowth || trains4.isFull || trains6.isFull, !flush() {
+      drops.count(.sendQueueFull)
+      return false
+    }
+    return true
+  }
 
   private var hasRoom: Bool {
     SendPath.roomSize &- used >= SendPath.roomForSuperPacket && !trains4.isFull && !trains6.isFull
@@ -215,7 +233,8 @@ struct SendPath {
     for peer: UnsafePointer<ForwardingView.PeerEntry>
   ) -> Int {
     let datagram = room + used
-    let padded = TransportMessage.paddedLength(of: length, mtu: mtu)
+    // Padding must not make it longer than the way takes.
+    let padded = TransportMessage.paddedLength(of: length, mtu: min(mtu, peer.pointee.innerLimit))
     let total = padded &+ TransportMessage.overhead
     let hasSocket = hasSocket(for: peer)
     // What the relay would not get is not worth sealing.
@@ -307,7 +326,7 @@ struct SendPath {
 }
 
 /// Where a packet from the TUN lies while it is cut and sealed: room for its header before it, and for padding behind it.
-private struct PacketInbox {
+struct PacketInbox {
   /// The longest packet, which the kernel may have left to be cut.
   static let capacity = 65_536
   private static let before = 64
@@ -316,12 +335,14 @@ private struct PacketInbox {
 
   init() {
     memory = .allocate(
-      byteCount: PacketInbox.before + PacketInbox.capacity + 64 + SuperPacket.longestHeader, alignment: 64)
+      byteCount: 2 * (PacketInbox.before + PacketInbox.capacity + 64) + SuperPacket.longestHeader, alignment: 64)
   }
 
   func deallocate() { memory.deallocate() }
 
   var packet: UnsafeMutableRawPointer { memory + PacketInbox.before }
+  /// The same room for a packet that is made of it.
+  var piece: UnsafeMutableRawPointer { packet + PacketInbox.capacity + 64 + PacketInbox.before }
   /// For the headers of a packet that is being cut.
-  var scratch: UnsafeMutableRawPointer { memory + PacketInbox.before + PacketInbox.capacity + 64 }
+  var scratch: UnsafeMutableRawPointer { piece + PacketInbox.capacity + 64 }
 }

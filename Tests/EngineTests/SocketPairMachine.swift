@@ -126,10 +126,11 @@ struct Link {
 
   /// - Parameter isStarted: whether the first machine's threads run.
   init(
-    establishedAt: Instant = .now(), threads: DataPath.Threads = .one, offloads: Offloads = [], isStarted: Bool = true
+    _ addresses: (String, String) = ("10.200.0.1", "10.200.0.2"), establishedAt: Instant = .now(),
+    threads: DataPath.Threads = .one, offloads: Offloads = [], isStarted: Bool = true
   ) throws {
-    a = try Machine("10.200.0.1", threads: threads, offloads: offloads, isStarted: isStarted)
-    b = try Machine("10.200.0.2", threads: threads, offloads: offloads)
+    a = try Machine(addresses.0, threads: threads, offloads: offloads, isStarted: isStarted)
+    b = try Machine(addresses.1, threads: threads, offloads: offloads)
     func session(_ role: Session.Role, _ local: UInt32, _ remote: UInt32) -> Session {
       Session(
         id: SessionID(UInt64(local)), peer: PeerID(1), role: role, localIndex: local, remoteIndex: remote,
@@ -143,7 +144,7 @@ struct Link {
 
   func table(
     _ here: Machine, _ there: Machine, sealing: SessionMemory?, opening: [SessionMemory], allowed: [String]? = nil,
-    endpoint: SocketAddress? = nil, way: Way = .direct, filter: PacketFilter = .acceptAll
+    endpoint: SocketAddress? = nil, way: Way = .direct, innerLimit: Int? = nil, filter: PacketFilter = .acceptAll
   ) -> ForwardingTable {
     var allowedIPs = AllowedIPs()
     for prefix in allowed ?? ["\(there.address)"] { allowedIPs.insert(IPPrefix(prefix)!, for: PeerID(1)) }
@@ -151,14 +152,17 @@ struct Link {
       peers: [
         .init(
           memory: here.peer, sealing: sealing, opening: opening,
-          endpoint: way == .relayed ? nil : endpoint ?? there.endpoint, viaRelay: way != .direct)
+          endpoint: way == .relayed ? nil : endpoint ?? there.endpoint, viaRelay: way != .direct,
+          innerLimit: innerLimit)
       ],
       policy: .init(allowedIPs: allowedIPs.table(), ownAddresses: [here.address], filter: filter))
   }
 
-  func publishBoth(_ way: Way = .direct, filter: PacketFilter = .acceptAll) {
-    a.dataPath.publish(table(a, b, sealing: aSession, opening: [aSession], way: way, filter: filter))
-    b.dataPath.publish(table(b, a, sealing: bSession, opening: [bSession], way: way, filter: filter))
+  func publishBoth(_ way: Way = .direct, innerLimit: Int? = nil, filter: PacketFilter = .acceptAll) {
+    for (here, there, session) in [(a, b, aSession), (b, a, bSession)] {
+      here.dataPath.publish(
+        table(here, there, sealing: session, opening: [session], way: way, innerLimit: innerLimit, filter: filter))
+    }
   }
 
   /// How sealed packets go to the other machine.

@@ -23,7 +23,8 @@ int clinux_tun_set_offloads(int descriptor, bool tcp, bool udp);
 // --- UDP -----------------------------------------------------------------------------------------------------------
 
 // A non-blocking datagram socket of the family, IPv6 without IPv4, bound to the wildcard address and `port` (0: any free
-// one). Its buffers are raised as far as the kernel allows, up to `buffer` bytes.
+// one). Its buffers are raised as far as the kernel allows, up to `buffer` bytes. Its datagrams are never fragmented, neither
+// here nor on the way; one that is longer than the first link takes is refused (-EMSGSIZE).
 int clinux_udp_open(int family, uint16_t port, int buffer);
 
 // The port a socket is bound to, in host order.

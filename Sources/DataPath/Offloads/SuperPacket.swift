@@ -11,13 +11,13 @@ struct SuperPacket {
   private let packet: UnsafeMutableRawPointer
   private let header: UnsafeMutableRawPointer
   private let isIPv4: Bool
-  private let isTCP: Bool
+  let isTCP: Bool
   /// Where the TCP or UDP header begins, and its length.
   private let start: Int
   private let transportLength: Int
   /// Payload of all segments, and of each but the last.
   private let payload: Int
-  private let segmentSize: Int
+  private var segmentSize: Int
   private let networkSum: InternetChecksum
   private let pseudoSum: InternetChecksum
   private let firstID: UInt16
@@ -26,7 +26,7 @@ struct SuperPacket {
   private var offset = 0
 
   /// How many segments it has.
-  let count: Int
+  private(set) var count: Int
 
   /// `nil` if the headers contradict each other or the packet.
   ///
@@ -73,6 +73,19 @@ struct SuperPacket {
     scratch.storeBytes(of: 0, toByteOffset: start &+ Int(virtio.checksumOffset), as: UInt16.self)
     firstSequence = UInt32(bigEndian: transport.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
     flags = isTCP ? transport.load(fromByteOffset: 13, as: UInt8.self) : 0
+  }
+
+  /// How long the longest segment is.
+  var segmentLength: Int { start &+ transportLength &+ min(segmentSize, payload) }
+
+  /// Makes segments of at most `limit` bytes, before the first is taken. That is for TCP alone: the kernel has left to us where to cut, and
+  /// a stream has no other borders. `false` if the headers leave no room.
+  mutating func shorten(to limit: Int) -> Bool {
+    let room = limit &- start &- transportLength
+    guard room > 0 else { return false }
+    segmentSize = min(segmentSize, room)
+    count = (payload &+ segmentSize &- 1) / segmentSize
+    return true
   }
 
   /// The next segment, whole and with its checksums. It is there until the next call.
