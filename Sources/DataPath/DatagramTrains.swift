@@ -94,9 +94,10 @@ struct DatagramTrains {
       } else if taken != -Int(EINTR) {
         // The first of them is at fault.
         if trains[sent].count > 1 {
-          // EIO: the driver computes no checksums. EINVAL: it may be so as well, or the path is too narrow for these datagrams.
-          if taken == -Int(EIO) || (taken == -Int(EINVAL) && !hasSentTrain) { makesTrains = false }
-          guard sendSingly(drops) else { return false }
+          // EIO: the driver computes no checksums. EINVAL: it may be so as well, or, with older kernels, the path is too narrow for
+          // these datagrams, and then it does not take one of them either.
+          if taken == -Int(EIO) { makesTrains = false }
+          guard sendSingly(drops, insteadOfTrains: taken == -Int(EINVAL) && !hasSentTrain) else { return false }
         } else {
           drops.count(.sending(CInt(truncatingIfNeeded: -taken)))
         }
@@ -120,7 +121,9 @@ struct DatagramTrains {
   }
 
   /// Sends the datagrams of the train that is next, each by itself. `false`: the socket is full, and the rest of them waits.
-  private func sendSingly(_ drops: DropCounters) -> Bool {
+  ///
+  /// - Parameter insteadOfTrains: if one goes out, no more trains are made.
+  private mutating func sendSingly(_ drops: DropCounters, insteadOfTrains: Bool) -> Bool {
     let train = trains + sent
     let spare = DatagramTrains.capacity
     addresses[spare] = addresses[sent]
@@ -136,7 +139,11 @@ struct DatagramTrains {
         return false
       }
       if status == -EINTR { continue }
-      if status < 0 { drops.count(.sending(-status)) }
+      if status < 0 {
+        drops.count(.sending(-status))
+      } else if insteadOfTrains {
+        makesTrains = false
+      }
       train.pointee.start += length
       train.pointee.length = train.pointee.length &- length
     }
