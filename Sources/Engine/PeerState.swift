@@ -43,7 +43,7 @@ struct PeerState {
   var forwarding: ForwardingTable.Peer {
     ForwardingTable.Peer(
       memory: memory, sealing: sealing, opening: sessions.values.sorted { $0.session.id.number < $1.session.id.number },
-      endpoint: endpoint, viaRelay: route.usesRelay)
+      endpoint: endpoint, viaRelay: route.usesRelay, innerLimit: innerLimit)
   }
 
   /// - Parameters:
