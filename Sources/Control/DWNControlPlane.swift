@@ -24,6 +24,9 @@ public actor DWNControlPlane: ControlPlane {
     public var nodeInfo: NodeInfoRecord
     /// Makes an endpoint of a URL that the network's record names. `nil`: the endpoints above are all there are.
     public var dial: (@Sendable (EndpointURL) -> any DWNEndpoint)?
+    /// Whether a relay that a member offers works: a handshake pinned to its certificate, with a global address of it, came to its end.
+    /// It answers in bounded time. The anchor then tells the mesh of it; `nil`: of none.
+    public var verifyRelay: (@Sendable (RelayOffer) async -> Bool)?
 
     public init(
       network: NetworkReference, identity: MachineIdentity, endpoints: [any DWNEndpoint], nodeInfo: NodeInfoRecord
@@ -45,6 +48,8 @@ public actor DWNControlPlane: ControlPlane {
     case follow(Int, LiveTopic)
     /// What follows from the passing of time: expiries, own records, and what the anchor has to renew.
     case upkeep
+    /// The anchor's: trying the relays of members.
+    case relays
   }
 
   public nonisolated let netmaps: AsyncStream<Netmap>
@@ -84,7 +89,10 @@ public actor DWNControlPlane: ControlPlane {
   // Writing
   var lines: [PublicationLine] = []
   var publication: PublicationSchedule
-  var localAddresses: [SocketAddress]?
+  var reach: Reach?
+  var reachSince: Instant?
+  /// The relay that this machine runs for the mesh.
+  var relayOffer: RelayOffer?
 
   // What is told
   var snapshot = ControlStatus.Snapshot()
@@ -93,6 +101,7 @@ public actor DWNControlPlane: ControlPlane {
   var upkeepRetry: Instant?
   /// When upkeep was last done; `nil`: it is due.
   var upkeepAt: Instant?
+  var memberRelays = MemberRelays()
 
   nonisolated var network: NetworkReference { configuration.network }
   nonisolated var isAnchor: Bool { configuration.identity.did == network.anchor }
@@ -115,6 +124,7 @@ public actor DWNControlPlane: ControlPlane {
     choice = EndpointChoice(count: 0)
     publication = PublicationSchedule(now: clock.now())
     begin(.upkeep)
+    if tendsRelays { begin(.relays) }
     for endpoint in configuration.endpoints { add(endpoint, cursors: stored.cursors) }
     translate()
     // Without heads to say so, the ledger says that what the anchor wrote is all there is.
@@ -181,6 +191,7 @@ public actor DWNControlPlane: ControlPlane {
     case .publish(let index): choice.retired.contains(index) ? nil : lines[index].deadline
     case .follow(let index, let topic): live[index].deadline(of: topic)
     case .upkeep: await upkeepDeadline()
+    case .relays: await relayDeadline()
     }
   }
 
@@ -190,6 +201,7 @@ public actor DWNControlPlane: ControlPlane {
     case .publish(let index): await publish(to: index)
     case .follow(let index, let topic): await follow(index, topic)
     case .upkeep: await upkeep()
+    case .relays: await tendRelays()
     }
   }
 
@@ -199,14 +211,33 @@ public actor DWNControlPlane: ControlPlane {
   // MARK: - What others tell
 
   public func setReach(_ reach: Reach) {
-    let addresses = reach.addresses
-    guard addresses != localAddresses else { return }
-    if let before = localAddresses, Set(before.map(\.ip)) != Set(addresses.map(\.ip)) {
+    guard reach != self.reach else { return }
+    if let former = self.reach, hasMoved(from: former, to: reach) {
       for endpoint in endpoints { endpoint.hostAddressesChanged() }
     }
-    localAddresses = addresses
+    let now = clock.now()
+    self.reach = reach
+    reachSince = reachSince ?? now
+    publication.changed(at: now)
+    wake(.upkeep)
+  }
+
+  /// The relay that this machine runs for the mesh, to be told to the anchor, which tries it and tells the others; `nil`: none.
+  public func setRelayOffer(_ offer: RelayOffer?) {
+    guard offer != relayOffer else { return }
+    relayOffer = offer
     publication.changed(at: clock.now())
     wake(.upkeep)
+  }
+
+  /// Whether connections that were made before may lead nowhere: the host has other addresses, or is seen under others.
+  private func hasMoved(from former: Reach, to reach: Reach) -> Bool {
+    func addresses(_ reach: Reach, _ source: Reach.Endpoint.Source) -> Set<IPAddress> {
+      Set(reach.endpoints.filter { $0.source == source }.map(\.address.ip))
+    }
+    if addresses(former, .host) != addresses(reach, .host) { return true }
+    let (seenBefore, seen) = (addresses(former, .stun), addresses(reach, .stun))
+    return !seenBefore.isEmpty && !seen.isEmpty && seenBefore.isDisjoint(with: seen)
   }
 
   public func refresh(reason: String) {
@@ -240,6 +271,7 @@ public actor DWNControlPlane: ControlPlane {
     view = reader.view(at: clock.wallTime())
     guard let view else { return }
     reviseEndpoints()
+    wake(.relays)
     if let netmap = NetmapTranslator.netmap(of: view) {
       emit(netmap)
     } else if var last = lastNetmap {

@@ -64,7 +64,8 @@ public struct Peer: Hashable, Sendable {
   public var natMapping: NATMapping?
   /// Whether a gateway maps a port to it.
   public var hasMappedPort: Bool
-  /// Changes whenever the peer's records do: the engine then initiates again at once.
+  /// Changes when the peer's records say that it has started again or moved: the engine then initiates again at once. Ports alone
+  /// do not change it for a peer with a disco key.
   public var revision: UInt64
 
   public init(

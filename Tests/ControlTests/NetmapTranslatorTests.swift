@@ -88,6 +88,73 @@ struct NetmapTranslatorTests {
     #expect(netmap.peers[0].allowedIPs == netmap.peers[0].addresses + [IPPrefix("172.16.0.0/12")!])
   }
 
+  @Test("what a peer says of its NAT, its key and its relays reaches the engine")
+  func paths() throws {
+    let machines = identities(2)
+    var peer = node(machines[1], "10.200.0.3", name: "peer")
+    func translated() throws -> Peer {
+      try #require(
+        NetmapTranslator.netmap(of: view(machines[0], [node(machines[0], "10.200.0.2", name: "me"), peer]))?.peers.first
+      )
+    }
+    let key = machines[0].wireGuardKey.publicKey
+    peer.endpoint = EndpointRecord(
+      publicEndpoints: [.init(SocketAddress("203.0.113.1:5")!, source: .pcp)], natType: .endpointDependent,
+      discoKey: key, preferredDERP: 3, standbyDERP: 1, updatedAt: start)
+    #expect(try translated().natMapping == .endpointDependent)
+    #expect(try translated().hasMappedPort)
+    #expect(try translated().discoKey == key && translated().relayIDs == [3, 1])
+    peer.endpoint = EndpointRecord(
+      publicEndpoints: [.init(SocketAddress("203.0.113.1:5")!, source: .stun)], preferredDERP: 3, standbyDERP: 3,
+      updatedAt: start)
+    #expect(try translated().natMapping == nil)
+    #expect(try !translated().hasMappedPort)
+    #expect(try translated().discoKey == nil && translated().relayIDs == [3])
+  }
+
+  @Test(
+    "relays that machines name themselves count in networks with encryption v1 alone, under ids that follow from their DIDs"
+  )
+  func pins() throws {
+    let machines = identities(2)
+    var peer = node(machines[1], "10.200.0.3", name: "peer")
+    let certificate = Bytes32([UInt8](repeating: 5, count: 32))!
+    let pin = RelayPin.id(of: machines[1].did)
+    peer.endpoint = EndpointRecord(
+      preferredDERP: 1, homeRelay: pin,
+      relay: RelayOffer(ipv4: IPAddress("203.0.113.1"), port: 8788, stunPorts: [8788], certSHA256: certificate),
+      updatedAt: start)
+    var view = view(machines[0], [node(machines[0], "10.200.0.2", name: "me"), peer])
+    #expect(NetmapTranslator.netmap(of: view)?.relays == [])
+    view.network = NetworkReference(id: view.network.id, anchor: view.network.anchor, envelope: .v1)
+    let netmap = try #require(NetmapTranslator.netmap(of: view))
+    #expect(
+      netmap.relays == [
+        Relay(
+          id: pin, region: "peer", host: "203.0.113.1", port: 8788, ipv4: IPAddress("203.0.113.1"),
+          certificateSHA256: certificate, stunPorts: [8788])
+      ])
+    #expect(netmap.peers[0].relayIDs == [pin])
+  }
+
+  @Test("the revision of a peer with a disco key changes with key, addresses and relays, and not with ports and times")
+  func revisionOfReachable() throws {
+    let machines = identities(2)
+    var peer = node(machines[1], "10.200.0.3", name: "peer")
+    func revision(_ port: UInt16, _ ip: String = "203.0.113.1", key: Int = 0, home: UInt16? = 1) -> UInt64 {
+      peer.endpoint = EndpointRecord(
+        publicEndpoints: [.init(SocketAddress(IPAddress(ip)!, port: port), source: .stun)],
+        discoKey: machines[key].wireGuardKey.publicKey, preferredDERP: home, updatedAt: start + .seconds(Int64(port)))
+      peer.endpointStamp = start + .seconds(Int64(port))
+      return PeerRevision.of(peer)
+    }
+    let first = revision(1000)
+    #expect(revision(2000) == first)
+    #expect(revision(1000, "203.0.113.2") != first)
+    #expect(revision(1000, key: 1) != first)
+    #expect(revision(1000, home: 2) != first)
+  }
+
   @Test("the revision changes with the node record and with the endpoint record, also when their clocks disagree")
   func revision() throws {
     let machines = identities(2)

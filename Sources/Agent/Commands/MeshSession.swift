@@ -35,13 +35,15 @@ struct MeshSession: Sendable {
 
   /// A control plane over this session. Nothing runs until its `run()`.
   func controlPlane(
-    _ network: NetworkState, endpoints: [any DWNEndpoint], logger: Logger
+    _ network: NetworkState, endpoints: [any DWNEndpoint],
+    verifyRelay: (@Sendable (RelayOffer) async -> Bool)? = nil, logger: Logger
   ) async throws -> DWNControlPlane {
     var configuration = DWNControlPlane.Configuration(
       network: network.reference, identity: identity, endpoints: endpoints,
       nodeInfo: NodeInfoRecord(hostname: Self.hostname, os: "linux"))
     // A machine whose own node holds the records needs no other.
     if !network.embedsNode { configuration.dial = { url in HTTPEndpoint(url) } }
+    configuration.verifyRelay = verifyRelay
     let stored = try await store.load().networks[NetworkID(network.networkID)] ?? StoredNetwork()
     return await DWNControlPlane(configuration, stored: stored, keeper: keeper, logger: logger)
   }

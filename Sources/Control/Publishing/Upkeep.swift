@@ -1,6 +1,7 @@
 import DWN
 import Logging
 import Mesh
+import Netmap
 import Wire
 
 /// What follows from the passing of time, whatever nodes do: expiries, this machine's own records, and the anchor's heads and
@@ -45,7 +46,7 @@ extension DWNControlPlane {
     }
     include(view?.nextExpiry)
     if isAnchor { include(await keeper.ledger.headDue) }
-    if let due = publication.deadline(at: now), canPublish { deadline = min(deadline, due) }
+    if let due = publication.deadline(at: now), canPublish { deadline = min(deadline, max(due, firstWrite ?? due)) }
     return deadline
   }
 
@@ -74,21 +75,44 @@ extension DWNControlPlane {
     if own.info != configuration.nodeInfo || !isCurrent(MeshProtocol.nodeInfo(under: own.path), below: own) {
       try await publish(.nodeInfo(configuration.nodeInfo), below: own, cipher)
     }
-    guard let addresses = localAddresses, let record = view?.record else { return }
-    let advertised = AdvertisedAddresses(addresses, meshPrefixes: NetmapTranslator.meshPrefixes(of: record))
-    let isPublished =
-      own.endpoint.map { AdvertisedAddresses($0).says(theSameAs: advertised) && !isStale($0) } ?? false
-      && isCurrent(MeshProtocol.endpoint(under: own.path), below: own)
-    guard !isPublished, !advertised.isEmpty else {
-      publication.settled()
-      return
-    }
+    guard let said = ownEndpoint, let urgency = urgency(of: said, below: own) else { return publication.settled() }
     let now = clock.now()
-    // A node record without an endpoint record is waited for by others; a change of addresses may be one of several.
-    if publication.deadline(at: now) == nil { publication.changed(at: now) }
+    // A node record without an endpoint record is waited for by others; a change may be one of several.
+    publication.differs(urgency, at: now)
+    if let firstWrite, firstWrite > now { return }
     guard publication.take(at: now) else { return }
-    try await publish(.endpoint(advertised.record(updatedAt: clock.wallTime())), below: own, cipher)
+    try await publish(.endpoint(said.record(updatedAt: clock.wallTime())), below: own, cipher)
   }
+
+  /// What the endpoint record has to say. `nil` while that is not known.
+  private var ownEndpoint: OwnEndpoint? {
+    guard let reach, let record = view?.record else { return nil }
+    return OwnEndpoint(
+      reach, relay: relayOffer, meshPrefixes: NetmapTranslator.meshPrefixes(of: record), envelope: network.envelope)
+  }
+
+  /// How soon the endpoint record has to be written; `nil`: what is there says what is so.
+  private func urgency(of said: OwnEndpoint, below own: MeshView.Node) -> PublicationSchedule.Urgency? {
+    if said.isEmpty { return nil }
+    guard let there = own.endpoint, !isStale(there), isCurrent(MeshProtocol.endpoint(under: own.path), below: own)
+    else { return .soon }
+    switch said.difference(from: OwnEndpoint(there)) {
+    case .none: return nil
+    case .stunPorts: return reach?.homeRelay == nil ? .soon : .calm
+    case .more: return .soon
+    }
+  }
+
+  /// The first write of a run waits until the network was checked, so that it does not take back what the run before had found out;
+  /// no longer than this. `nil`: there is nothing to wait for.
+  private var firstWrite: Instant? {
+    guard let reach, let reachSince, reach.discoKey != nil, reach.natMapping == nil, reach.homeRelay == nil,
+      lastNetmap?.relays.isEmpty == false
+    else { return nil }
+    return reachSince + Self.checkPatience
+  }
+
+  private static let checkPatience: Duration = .seconds(2)
 
   /// Programs that speak encryption v1 take a machine for offline five minutes after it wrote where it is.
   private func isStale(_ endpoint: EndpointRecord) -> Bool {

@@ -15,7 +15,7 @@ public enum NetmapTranslator {
       networkName: record.name,
       node: LocalNode(name: own.name, key: own.key, addresses: addresses(of: own), meshPrefixes: meshPrefixes),
       peers: view.nodes.filter { $0.did != own.did }.map { peer($0, meshPrefixes: meshPrefixes) },
-      relays: view.relays.map(relay),
+      relays: relays(view),
       filter: filter(view),
       dns: NameService(suffix: record.suffix, resolvers: record.dnsServers))
   }
@@ -63,16 +63,41 @@ public enum NetmapTranslator {
       key: node.key, name: node.name, addresses: addresses, allowedIPs: addresses + routes,
       endpoints: EndpointHygiene(meshPrefixes: meshPrefixes).filter(candidates, limit: endpointLimit),
       discoKey: endpoint?.discoKey,
-      relayIDs: [endpoint?.preferredDERP, endpoint?.standbyDERP].compactMap { $0 },
-      revision: revision(of: node))
+      relayIDs: endpoint.map(relayIDs) ?? [], natMapping: endpoint.flatMap(natMapping),
+      hasMappedPort: endpoint?.publicEndpoints.contains { $0.source?.isMapping == true } ?? false,
+      revision: PeerRevision.of(node))
   }
 
-  /// Differs whenever the node record or the endpoint record does. The newest stamp alone would not tell: clocks of different
-  /// writers may stand apart.
-  private static func revision(of node: MeshView.Node) -> UInt64 {
-    let newest = UInt64(bitPattern: node.newestStamp.microseconds)
-    let endpoint = UInt64(bitPattern: node.endpointStamp?.microseconds ?? 0)
-    return newest &+ endpoint &* 0x9e37_79b9_7f4a_7c15
+  /// Home first.
+  private static func relayIDs(of endpoint: EndpointRecord) -> [UInt16] {
+    var ids: [UInt16] = []
+    for case let id? in [endpoint.homeRelay ?? endpoint.preferredDERP, endpoint.standbyDERP] where !ids.contains(id) {
+      ids.append(id)
+    }
+    return ids
+  }
+
+  private static func natMapping(of endpoint: EndpointRecord) -> NATMapping? {
+    switch endpoint.natType {
+    case .unknown: nil
+    case .endpointIndependent: .endpointIndependent
+    case .endpointDependent: .endpointDependent
+    }
+  }
+
+  /// Those of the records; with encryption v1 also those that machines name in their endpoint records, the own one among them.
+  private static func relays(_ view: MeshView) -> [Relay] {
+    var relays = view.relays.map(relay)
+    guard view.network.envelope == .v1 else { return relays }
+    var taken = Set(relays.map(\.id))
+    for node in view.nodes.sorted(by: { $0.did < $1.did }) {
+      let id = RelayPin.id(of: node.did)
+      guard let offer = node.endpoint?.relay, let plan = RelayPlan(offer, of: node.did, region: node.name),
+        taken.insert(id).inserted
+      else { continue }
+      relays.append(relay(RelayRecord(id: id, plan)))
+    }
+    return relays.sorted { $0.id < $1.id }
   }
 
   private static func relay(_ record: RelayRecord) -> Relay {

@@ -1,60 +1,6 @@
-public import Cryptography
 import DWN
-public import Identity
+import Identity
 public import Wire
-
-/// What the anchor makes a relay record of. The id it gives itself.
-public struct RelayPlan: Hashable, Sendable {
-  public var host: RelayHost
-  public var port: UInt16
-  public var ipv4: IPAddress?
-  public var ipv6: IPAddress?
-  /// SHA-256 of the leaf certificate's DER; without it the certificate is checked against the system's roots.
-  public var certSHA256: Bytes32?
-  /// UDP ports that answer STUN: none, one, or two.
-  public var stunPorts: [UInt16]
-  public var stunOnly: Bool
-  /// A label for people; `nil`: the id.
-  public var region: String?
-  /// The member's machine that runs it, if one does.
-  public var nodeDID: DID?
-
-  public init(
-    host: RelayHost, port: UInt16, ipv4: IPAddress? = nil, ipv6: IPAddress? = nil, certSHA256: Bytes32? = nil,
-    stunPorts: [UInt16] = [], stunOnly: Bool = false, region: String? = nil, nodeDID: DID? = nil
-  ) {
-    self.host = host
-    self.port = port
-    self.ipv4 = ipv4
-    self.ipv6 = ipv6
-    self.certSHA256 = certSHA256
-    self.stunPorts = stunPorts
-    self.stunOnly = stunOnly
-    self.region = region
-    self.nodeDID = nodeDID
-  }
-
-  /// What a member offers. `nil` where the offer says neither a name nor an address.
-  public init?(_ offer: RelayOffer, of node: DID, region: String?) {
-    guard let host = offer.host ?? (offer.ipv4 ?? offer.ipv6).map({ .address($0) }) else { return nil }
-    self.init(
-      host: host, port: offer.port, ipv4: offer.ipv4, ipv6: offer.ipv6, certSHA256: offer.certSHA256,
-      stunPorts: offer.stunPorts, region: region, nodeDID: node)
-  }
-
-  /// The plan that a record follows.
-  public init(_ record: RelayRecord) {
-    self.init(
-      host: record.host, port: record.port, ipv4: record.ipv4, ipv6: record.ipv6, certSHA256: record.certSHA256,
-      stunPorts: record.stunPorts, stunOnly: record.stunOnly, region: record.region, nodeDID: record.nodeDID)
-  }
-
-  func record(id: UInt16) -> RelayRecord {
-    RelayRecord(
-      id: id, host: host, port: port, ipv4: ipv4, ipv6: ipv6, certSHA256: certSHA256, stunPorts: stunPorts,
-      stunOnly: stunOnly, region: region ?? String(id), nodeDID: nodeDID)
-  }
-}
 
 /// The anchor's relay records (`reach.md` section 2). An id is given once and never again, also after its record was removed.
 extension Ledger {
@@ -63,6 +9,11 @@ extension Ledger {
 
   /// The relays in force, by id.
   public func relays(of network: NetworkID) -> [RelayRecord] { owned[network]?.relays.map(\.record) ?? [] }
+
+  /// The same, with the time of writing.
+  public func recordedRelays(of network: NetworkID) -> [LedgerRelay] {
+    (owned[network]?.relays ?? []).map { LedgerRelay(record: $0.record, writtenAt: $0.write.timestamp) }
+  }
 
   /// Adds a relay under an id that no relay of this network ever had; the first has 1. Throws `relayThere` when one is at the same
   /// host and port, and `relayLimit`.
@@ -83,7 +34,7 @@ extension Ledger {
   ) throws(LedgerError) -> LedgerChange {
     let owned = try requireOwned(network)
     guard let former = owned.relays.first(where: { $0.record.id == id }) else { throw .unknownRelay(id) }
-    let record = plan.record(id: id)
+    let record = RelayRecord(id: id, plan)
     if record == former.record { return LedgerChange() }
     var next = self
     var change = LedgerChange()
@@ -141,8 +92,19 @@ extension Ledger {
       throw .relayThere(there.record.id)
     }
     guard owned.relays.count < Self.relayLimit, let id = owned.nextRelayID else { throw .relayLimit }
-    let relay = plan.record(id: id)
+    let relay = RelayRecord(id: id, plan)
     try write(relay, at: MeshProtocol.relay, in: network, now: now, random: random, to: &change)
     return relay
+  }
+}
+
+/// A relay of an own network, as the ledger knows it.
+public struct LedgerRelay: Hashable, Sendable {
+  public var record: RelayRecord
+  public var writtenAt: WallTime
+
+  public init(record: RelayRecord, writtenAt: WallTime) {
+    self.record = record
+    self.writtenAt = writtenAt
   }
 }

@@ -14,6 +14,9 @@ public struct EndpointRecord: MeshPayload, Hashable {
     public enum Source: String, Hashable, Sendable {
       case stun, upnp, natpmp, pcp, local
       case fixed = "static"
+
+      /// Whether a gateway maps a port to the machine.
+      public var isMapping: Bool { self == .upnp || self == .natpmp || self == .pcp }
     }
 
     public init(_ address: SocketAddress, priority: Int64? = nil, source: Source? = nil) {
@@ -39,6 +42,8 @@ public struct EndpointRecord: MeshPayload, Hashable {
   /// Ids of the relay it listens on, and of the next best.
   public var preferredDERP: UInt16?
   public var standbyDERP: UInt16?
+  /// With encryption v1, in the place of `preferredDERP`: the member's relay that it listens on (`RelayPin`).
+  public var homeRelay: UInt16?
   /// The relay that this machine offers to the mesh.
   public var relay: RelayOffer?
   public var updatedAt: WallTime
@@ -51,8 +56,7 @@ public struct EndpointRecord: MeshPayload, Hashable {
   public init(
     publicEndpoints: [PublicEndpoint] = [], localEndpoints: [SocketAddress] = [], natType: NATType = .unknown,
     discoKey: X25519PublicKey? = nil, preferredDERP: UInt16? = nil, standbyDERP: UInt16? = nil,
-    relay: RelayOffer? = nil,
-    updatedAt: WallTime
+    homeRelay: UInt16? = nil, relay: RelayOffer? = nil, updatedAt: WallTime
   ) {
     self.publicEndpoints = publicEndpoints
     self.localEndpoints = localEndpoints
@@ -60,6 +64,7 @@ public struct EndpointRecord: MeshPayload, Hashable {
     self.discoKey = discoKey
     self.preferredDERP = preferredDERP
     self.standbyDERP = standbyDERP
+    self.homeRelay = homeRelay
     self.relay = relay
     self.updatedAt = updatedAt
   }
@@ -87,6 +92,7 @@ public struct EndpointRecord: MeshPayload, Hashable {
     }
     preferredDERP = reader["preferredDERP"].flatMap(PayloadReader.port)
     standbyDERP = reader["standbyDERP"].flatMap(PayloadReader.port)
+    homeRelay = reader["homeRelay"].flatMap(PayloadReader.port).flatMap { RelayPin.isPin($0) ? $0 : nil }
     relay = reader["relay"].flatMap { RelayOffer($0) }
     updatedAt = try reader.requiredTime("updatedAt")
   }
@@ -99,6 +105,7 @@ public struct EndpointRecord: MeshPayload, Hashable {
     object["discoKey"] = discoKey.map { .string($0.base64) }
     object["preferredDERP"] = preferredDERP.map { .integer(Int64($0)) }
     object["standbyDERP"] = standbyDERP.map { .integer(Int64($0)) }
+    object["homeRelay"] = homeRelay.map { .integer(Int64($0)) }
     object["relay"] = relay?.json
     object["updatedAt"] = .string(updatedAt.rfc3339)
     return .object(object)

@@ -35,7 +35,8 @@ final class Device {
   /// Starts the control plane from what is stored, as after a restart of the machine.
   func start(
     _ network: NetworkReference, _ endpoints: [any DWNEndpoint], hostname: String = "host",
-    addresses: [String] = ["192.168.1.2:41641"], dial: (@Sendable (EndpointURL) -> any DWNEndpoint)? = nil
+    addresses: [String] = ["192.168.1.2:41641"], dial: (@Sendable (EndpointURL) -> any DWNEndpoint)? = nil,
+    verifyRelay: (@Sendable (RelayOffer) async -> Bool)? = nil
   ) async throws {
     let stored = await store.load()
     keeper = try LedgerKeeper(identity: identity, store: store, stored: stored)
@@ -43,6 +44,7 @@ final class Device {
       network: network, identity: identity, endpoints: endpoints,
       nodeInfo: NodeInfoRecord(hostname: hostname, os: "linux"))
     configuration.dial = dial
+    configuration.verifyRelay = verifyRelay
     let plane = await DWNControlPlane(
       configuration, stored: stored.networks[network.id] ?? StoredNetwork(), keeper: keeper, clock: clock,
       random: random,
@@ -169,7 +171,7 @@ extension DWNControlPlane {
   func orderedJobs(isLive: Bool) -> [Job] {
     let indices = endpoints.indices
     let topics = isLive ? LiveTopic.all(isAnchor: isAnchor) : []
-    return [.upkeep] + indices.map { .publish($0) } + indices.map { .fetch($0) }
+    return [.upkeep, .relays] + indices.map { .publish($0) } + indices.map { .fetch($0) }
       + indices.flatMap { index in topics.map { .follow(index, $0) } }
   }
 }

@@ -1,0 +1,144 @@
+import Identity
+import Mesh
+import Wire
+
+/// Which relays of members the anchor tells to the mesh (`reach.md` section 2). A machine offers one in its endpoint record; the
+/// anchor tries it before it writes a relay record, and ends the record when the offer has been gone for a day.
+///
+/// It does no I/O. `observe` says what is offered and what is recorded; `begin` gives out what is to be tried now, and `tried` takes
+/// the result; `ended` says which records are over.
+struct MemberRelays: Hashable, Sendable {
+  /// After an offer that did not work it is tried again, and then after twice the time.
+  static let firstPause: Duration = .seconds(10)
+  static let longestPause: Duration = .seconds(3600)
+  /// Between two changes of one member's relays.
+  static let changePause: Duration = .seconds(600)
+  /// How long an offer is gone before its record is ended.
+  static let absenceLimit: Duration = .seconds(24 * 3600)
+  /// Relays of one member at most, whose machines may be several.
+  static let memberLimit = 4
+  /// Offers that are tried side by side.
+  static let parallelLimit = 4
+
+  /// A live machine of the mesh.
+  struct Node: Hashable, Sendable {
+    var did: DID
+    /// Who owns it: the machine itself where nobody else does.
+    var member: DID
+    var name: String
+    var offer: RelayOffer?
+    /// When its endpoint record was written.
+    var since: WallTime?
+  }
+
+  /// What is to be tried.
+  struct Trial: Hashable, Sendable {
+    var node: DID
+    var offer: RelayOffer
+    var plan: RelayPlan
+    /// Of the record to be written anew; `nil`: there is none.
+    var id: UInt16?
+  }
+
+  private struct Candidate: Hashable, Sendable {
+    var trial: Trial
+    var member: DID
+    /// Not before a pause after the last trial, nor before the member may change something again; `nil`: there is no room for it.
+    var nextTrial: Instant
+    var allowed: Instant?
+    var pause = MemberRelays.firstPause
+    var isUnderWay = false
+
+    var due: Instant? { isUnderWay ? nil : allowed.map { max($0, nextTrial) } }
+  }
+
+  private var candidates: [DID: Candidate] = [:]
+  /// Relays whose offer is gone, and since when.
+  private var absent: [UInt16: WallTime] = [:]
+
+  /// Takes in what is so: the live machines but the anchor, and the relays of the ledger.
+  mutating func observe(_ nodes: [Node], _ relays: [LedgerRelay], at now: Instant, wall: WallTime) {
+    var members: [DID: DID] = [:]
+    for node in nodes { members[node.did] = node.member }
+    var recorded: [DID: LedgerRelay] = [:]
+    var counts: [DID: Int] = [:]
+    var changed: [DID: WallTime] = [:]
+    for relay in relays {
+      guard let did = relay.record.nodeDID else { continue }
+      let member = members[did] ?? did
+      recorded[did] = recorded[did] ?? relay
+      counts[member, default: 0] += 1
+      changed[member] = max(relay.writtenAt, changed[member] ?? relay.writtenAt)
+    }
+
+    var former = candidates
+    candidates = [:]
+    for node in nodes {
+      guard let offer = node.offer, let plan = RelayPlan(offer, of: node.did, region: node.name) else { continue }
+      let there = recorded[node.did]
+      if let there, there.record.says(plan) { continue }
+      let trial = Trial(node: node.did, offer: offer, plan: plan, id: there?.record.id)
+      var candidate = Candidate(trial: trial, member: node.member, nextTrial: now)
+      if let known = former.removeValue(forKey: node.did), known.trial == trial { candidate = known }
+      let hasRoom =
+        there != nil || (relays.count < Ledger.relayLimit && counts[node.member, default: 0] < Self.memberLimit)
+      let pause = changed[node.member].map { max(.zero, $0 + Self.changePause - wall) } ?? .zero
+      candidate.allowed = hasRoom ? now + min(pause, Self.changePause) : nil
+      candidates[node.did] = candidate
+    }
+
+    let offering = Set(nodes.lazy.filter { $0.offer != nil }.map(\.did))
+    let since = Dictionary(nodes.map { ($0.did, $0.since) }, uniquingKeysWith: { first, _ in first })
+    var gone: [UInt16: WallTime] = [:]
+    for relay in relays {
+      guard let did = relay.record.nodeDID, !offering.contains(did) else { continue }
+      gone[relay.record.id] = absent[relay.record.id] ?? min(wall, (since[did] ?? nil) ?? wall)
+    }
+    absent = gone
+  }
+
+  /// When there is something to try or to end.
+  func deadline(at now: Instant, wall: WallTime) -> Instant? {
+    let trials = candidates.values.compactMap(\.due)
+    let ends = absent.values.map { now + max(.zero, $0 + Self.absenceLimit - wall) }
+    return (trials + ends).min()
+  }
+
+  /// The relays whose offer has been gone for too long.
+  func ended(at wall: WallTime) -> [UInt16] {
+    absent.filter { $0.value + Self.absenceLimit <= wall }.keys.sorted()
+  }
+
+  /// What is to be tried now, at most one of each member. Each is to be answered with `tried`.
+  mutating func begin(at now: Instant) -> [Trial] {
+    var members: Set<DID> = Set(candidates.values.filter(\.isUnderWay).map(\.member))
+    var result: [Trial] = []
+    let due = candidates.values.filter { $0.due.map { $0 <= now } ?? false }
+      .sorted { ($0.nextTrial, $0.trial.node) < ($1.nextTrial, $1.trial.node) }
+    for candidate in due where result.count < Self.parallelLimit && members.insert(candidate.member).inserted {
+      candidates[candidate.trial.node]?.isUnderWay = true
+      result.append(candidate.trial)
+    }
+    return result
+  }
+
+  /// Whether the relay is to be recorded, as it was tried. If it did not work, it is tried again later; so is what could not be
+  /// recorded.
+  mutating func tried(_ trial: Trial, works: Bool, at now: Instant) -> Bool {
+    guard var candidate = candidates[trial.node], candidate.trial == trial else { return false }
+    candidate.isUnderWay = false
+    candidate.nextTrial = now + candidate.pause
+    candidate.pause = min(candidate.pause * 2, Self.longestPause)
+    candidates[trial.node] = candidate
+    return works
+  }
+}
+
+extension RelayRecord {
+  /// Whether a record of the plan would say the same. The label stays what it was first.
+  fileprivate func says(_ plan: RelayPlan) -> Bool {
+    var plan = plan
+    plan.region = region
+    return RelayRecord(id: id, plan) == self
+  }
+}

@@ -1,0 +1,64 @@
+import Identity
+import Logging
+import Mesh
+import Wire
+
+/// What the anchor does for the relays of members. With encryption v1 nothing is registered by itself: machines read offers from
+/// endpoint records there.
+extension DWNControlPlane {
+  var tendsRelays: Bool { isAnchor && network.envelope == .jwe && configuration.verifyRelay != nil }
+
+  func relayDeadline() async -> Instant? {
+    guard tendsRelays else { return nil }
+    await observeRelays()
+    return memberRelays.deadline(at: clock.now(), wall: clock.wallTime())
+  }
+
+  func tendRelays() async {
+    guard let verify = configuration.verifyRelay else { return }
+    await observeRelays()
+    for id in memberRelays.ended(at: clock.wallTime()) {
+      logger.info("a member offers its relay no more", metadata: ["relay": "\(id)"])
+      await change { try $0.removeRelay(id, from: $1, now: $2) }
+    }
+    let trials = memberRelays.begin(at: clock.now())
+    await withTaskGroup(of: (MemberRelays.Trial, Bool).self) { group in
+      for trial in trials { group.addTask { (trial, await verify(trial.offer)) } }
+      for await (trial, works) in group where memberRelays.tried(trial, works: works, at: clock.now()) {
+        await record(trial)
+      }
+    }
+  }
+
+  private func record(_ trial: MemberRelays.Trial) async {
+    let random = random
+    logger.info("a member's relay works", metadata: ["node": "\(trial.node)"])
+    await change { ledger, network, wall in
+      guard let id = trial.id else {
+        return try ledger.addRelay(trial.plan, to: network, now: wall, random: random).change
+      }
+      return try ledger.changeRelay(id, to: trial.plan, in: network, now: wall, random: random)
+    }
+  }
+
+  private func change(
+    _ body: @escaping @Sendable (inout Ledger, NetworkID, WallTime) throws -> LedgerChange
+  ) async {
+    let (network, wall) = (network.id, clock.wallTime())
+    do {
+      try await keeper.perform { try body(&$0, network, wall) }
+    } catch {
+      logger.warning("a member's relay cannot be recorded", metadata: ["reason": "\(error)"])
+    }
+  }
+
+  private func observeRelays() async {
+    let relays = await keeper.ledger.recordedRelays(of: network.id)
+    let nodes = (view?.nodes ?? []).filter { $0.did != configuration.identity.did }.map { node in
+      MemberRelays.Node(
+        did: node.did, member: node.record.owner ?? node.did, name: node.name, offer: node.endpoint?.relay,
+        since: node.endpointStamp)
+    }
+    memberRelays.observe(nodes, relays, at: clock.now(), wall: clock.wallTime())
+  }
+}
