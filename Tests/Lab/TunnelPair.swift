@@ -8,45 +8,70 @@ import Netmap
 import TestSupport
 import Wire
 
-/// Two engines of ours that reach each other, by a cable or through a forwarder between them.
+/// Two engines of ours that reach each other, by a cable or by way of a host between them.
 struct TunnelPair {
+  /// What lies between the two.
+  enum Way {
+    case cable
+    /// A host with a program that forwards datagrams.
+    case forwarder
+    /// A router that passes nothing above 1280 bytes, and tells nobody. The two find paths, and so find out.
+    case narrowRouter
+  }
+
   static let wire = ["192.0.2.1", "198.51.100.1"]
   private static let middle = ["192.0.2.254", "198.51.100.254"]
   private static let port: UInt16 = 41641
 
   let engines: [LabEngine]
   /// Where the forwarder is, if there is one.
-  private let between: NetworkNamespace?
+  private let forwarding: NetworkNamespace?
 
   /// - Parameter without: the name of an offload that both leave out.
-  init(_ lab: NetworkLab, without: String, isForwarded: Bool) async throws {
+  init(_ lab: NetworkLab, without: String, by way: Way) async throws {
     let a = try await lab.namespace("a")
     let b = try await lab.namespace("b")
-    if isForwarded {
-      let middle = try await lab.namespace("m")
-      between = middle
-      try await lab.connect(a, ["\(Self.wire[0])/24"], middle, ["\(Self.middle[0])/24"])
-      try await lab.connect(b, ["\(Self.wire[1])/24"], middle, ["\(Self.middle[1])/24"])
-    } else {
-      between = nil
+    var middle: NetworkNamespace?
+    if way == .cable {
       try await lab.connect(a, ["\(Self.wire[0])/24"], b, ["\(Self.wire[1])/24"])
       try await a.run("ip", "route", "add", "\(Self.wire[1])/32", "dev", "eth1a")
       try await b.run("ip", "route", "add", "\(Self.wire[0])/32", "dev", "eth1b")
+    } else {
+      let between = try await lab.namespace("m")
+      try await lab.connect(a, ["\(Self.wire[0])/24"], between, ["\(Self.middle[0])/24"])
+      try await lab.connect(b, ["\(Self.wire[1])/24"], between, ["\(Self.middle[1])/24"])
+      if way == .narrowRouter { try await Self.makeNarrow(between, hosts: [a, b]) } else { middle = between }
     }
+    forwarding = middle
     let offloads = EngineConfiguration.offloads(without: [without])
     var engines: [LabEngine] = []
     for (index, namespace) in [a, b].enumerated() {
       engines.append(
         try await LabEngine.start(
           in: namespace, port: Self.port,
-          addresses: ["10.200.0.\(index + 1)/32", "fd0d:e100:d3c5:1::\(index + 1)/128"], offloads: offloads))
+          addresses: ["10.200.0.\(index + 1)/32", "fd0d:e100:d3c5:1::\(index + 1)/128"], offloads: offloads,
+          findsPaths: way == .narrowRouter))
     }
     self.engines = engines
     for index in 0...1 { try await apply(index, revision: 0) }
-    guard !isForwarded else { return }
+    guard way != .forwarder else { return }
     _ = try await eventually(.seconds(20)) {
       try await a.attempt(["ping", "-q", "-c", "1", "-W", "1", "10.200.0.2"]).succeeded
     }
+  }
+
+  private static func makeNarrow(_ router: NetworkNamespace, hosts: [NetworkNamespace]) async throws {
+    try await router.enableForwarding()
+    // The host behind it does not know of it either: its own end stays wide.
+    try await router.run("ip", "link", "set", "eth2b", "mtu", "1280")
+    try await router.run(
+      "nft",
+      """
+      add table inet silent
+      add chain inet silent leaving { type filter hook output priority 0; }
+      add rule inet silent leaving meta l4proto { icmp, ipv6-icmp } drop
+      """)
+    for (host, gateway) in zip(hosts, middle) { try await host.addRoute("default", via: gateway) }
   }
 
   func stop() async {
@@ -56,20 +81,20 @@ struct TunnelPair {
   /// Gives an engine its netmap; with a new revision it begins a handshake at once.
   private func apply(_ index: Int, revision: UInt64) async throws {
     let other = engines[1 - index]
-    let address = between == nil ? Self.wire[1 - index] : Self.middle[index]
+    let address = forwarding == nil ? Self.wire[1 - index] : Self.middle[index]
     guard let endpoint = SocketAddress("\(address):\(Self.port)") else { throw CocoaError(.formatting) }
     try await engines[index].apply([
       Peer(
         key: other.key.publicKey, name: "peer", addresses: other.addresses, allowedIPs: other.addresses,
-        endpoints: [endpoint], revision: revision)
+        endpoints: [endpoint], discoKey: other.discoKey?.publicKey, revision: revision)
     ])
   }
 
   /// Starts to forward between the two.
   func forward(_ faults: UDPForwarder.Faults, seed: UInt64) async throws -> UDPForwarder {
-    guard let between else { throw CocoaError(.featureUnsupported) }
+    guard let forwarding else { throw CocoaError(.featureUnsupported) }
     let targets = Self.wire.compactMap { SocketAddress("\($0):\(Self.port)") }
-    let sockets = try await inNamespace(between) {
+    let sockets = try await inNamespace(forwarding) {
       try Self.middle.map { try LabSocket.udp(bound: "\($0):\(Self.port)") }
     }
     let forwarder = UDPForwarder(

@@ -18,7 +18,7 @@ struct TunnelSoakTests {
     arguments: ["none", "all"])
   func badNetwork(withoutOffloads: String) async throws {
     try await NetworkLab.run { lab in
-      let pair = try await TunnelPair(lab, without: withoutOffloads, isForwarded: true)
+      let pair = try await TunnelPair(lab, without: withoutOffloads, by: .forwarder)
       do {
         for round in Soak.rounds(short: 2) {
           let forwarder = try await pair.forward(
@@ -43,7 +43,7 @@ struct TunnelSoakTests {
     arguments: ["none", "tso", "uso", "gso", "gro", "all"])
   func fullSpeed(withoutOffloads: String) async throws {
     try await NetworkLab.run { lab in
-      let pair = try await TunnelPair(lab, without: withoutOffloads, isForwarded: false)
+      let pair = try await TunnelPair(lab, without: withoutOffloads, by: .cable)
       do {
         for round in Soak.rounds(short: 1) {
           // Without loss, then with one of a hundred.
@@ -67,7 +67,7 @@ struct TunnelSoakTests {
   @Test("an interface that was taken down for a while counts what it refused, and carries again when it is up")
   func interfaceDown() async throws {
     try await NetworkLab.run { lab in
-      let pair = try await TunnelPair(lab, without: "none", isForwarded: false)
+      let pair = try await TunnelPair(lab, without: "none", by: .cable)
       do {
         let far = pair.engines[1]
         let name = far.engine.interfaceName
@@ -81,6 +81,35 @@ struct TunnelSoakTests {
         #expect(isBack)
         // IPv6 addresses do not survive it by themselves.
         #expect(try await far.namespace.attempt(["ping", "-q", "-c", "1", "-W", "2", "fd0d:e100:d3c5:1::1"]).succeeded)
+      } catch {
+        await pair.stop()
+        throw error
+      }
+      await pair.stop()
+    }
+  }
+
+  @Test(
+    "over a way of 1280 bytes that tells nobody, streams and datagrams of all sizes arrive, and senders learn what they may send",
+    .enabled(if: NetworkLab.have("nft"), "this test needs the command nft"), arguments: ["none", "all"])
+  func narrowWay(withoutOffloads: String) async throws {
+    try await NetworkLab.run { lab in
+      let pair = try await TunnelPair(lab, without: withoutOffloads, by: .narrowRouter)
+      do {
+        for round in Soak.rounds(short: 1) {
+          let outcome = try await pair.exchange(seed: UInt64(round), tcpBytes: 4 << 20, datagrams: 3000)
+          #expect(outcome.changed == 0, "round \(round)")
+          #expect(outcome.datagrams > 1000, "round \(round): \(outcome)")
+        }
+        var dropped: [[UInt64]] = []
+        for engine in pair.engines {
+          let drops = await engine.engine.status().drops
+          dropped.append(
+            [DropReason.packetTooLong, .datagramTooLong].map { drops["\($0)", default: 0] })
+        }
+        // The first sends IPv4, which may not be cut, and is told; the second sends IPv6.
+        #expect((1...500).contains(dropped[0][0]) && dropped[0][1] == 0, "\(dropped)")
+        #expect(dropped[1] == [0, 0])
       } catch {
         await pair.stop()
         throw error

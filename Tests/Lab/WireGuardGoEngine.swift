@@ -9,14 +9,20 @@ import Wire
 final class LabEngine: Sendable {
   let namespace: NetworkNamespace
   let key: X25519PrivateKey
+  /// For path discovery, if it does that.
+  let discoKey: X25519PrivateKey?
   let addresses: [IPPrefix]
   let engine: Engine
   private let counts = Mutex<[X25519PublicKey: Int]>([:])
   private let listener = Mutex<Task<Void, Never>?>(nil)
 
-  private init(namespace: NetworkNamespace, key: X25519PrivateKey, addresses: [IPPrefix], engine: Engine) {
+  private init(
+    namespace: NetworkNamespace, key: X25519PrivateKey, discoKey: X25519PrivateKey?, addresses: [IPPrefix],
+    engine: Engine
+  ) {
     self.namespace = namespace
     self.key = key
+    self.discoKey = discoKey
     self.addresses = addresses
     self.engine = engine
   }
@@ -24,13 +30,16 @@ final class LabEngine: Sendable {
   /// Opens device and sockets in the namespace. Counts handshakes until it is stopped.
   static func start(
     in namespace: NetworkNamespace, port: UInt16?, addresses: [String],
-    key: X25519PrivateKey = X25519PrivateKey(random: SystemRandom()), offloads: Offloads? = nil
+    key: X25519PrivateKey = X25519PrivateKey(random: SystemRandom()), offloads: Offloads? = nil,
+    findsPaths: Bool = false
   ) async throws -> LabEngine {
+    let discoKey = findsPaths ? X25519PrivateKey(random: SystemRandom()) : nil
     let configuration = EngineConfiguration(
-      privateKey: key, port: port, networkNamespace: namespace.path, offloads: offloads)
+      privateKey: key, port: port, networkNamespace: namespace.path, offloads: offloads, discoKey: discoKey)
     let engine = try await Engine(configuration: configuration)
     let lab = LabEngine(
-      namespace: namespace, key: key, addresses: addresses.compactMap { IPPrefix($0) }, engine: engine)
+      namespace: namespace, key: key, discoKey: discoKey, addresses: addresses.compactMap { IPPrefix($0) },
+      engine: engine)
     let events = engine.events
     lab.listener.withLock { listener in
       listener = Task { [weak lab] in
