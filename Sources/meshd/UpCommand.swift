@@ -74,6 +74,8 @@ struct UpCommand: AsyncParsableCommand {
 
   @OptionGroup var dids: DIDOptions
 
+  @OptionGroup var relay: RelayOptions
+
   @Option(
     help: ArgumentHelp(
       "How long to wait until the network is there; the daemon goes on after that.", valueName: "duration"))
@@ -115,7 +117,8 @@ struct UpCommand: AsyncParsableCommand {
       anchor: join.anchor, networkID: join.network,
       listen: listen, advertise: advertise, port: port, interface: interface, mtu: mtu,
       noOffload: noOffload, stun: stun, probesPorts: probesPorts, didGateway: dids.gateway,
-      allowsPrivateDIDHosts: dids.allowsPrivateHosts)
+      allowsPrivateDIDHosts: dids.allowsPrivateHosts,
+      relay: relay.settings)
   }
 
   func run() async throws {

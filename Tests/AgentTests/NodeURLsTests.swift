@@ -7,13 +7,21 @@ import Wire
 struct NodeURLsTests {
   private let hosts = ["203.0.113.5", "10.0.0.2", "2001:db8::5"].map { IPAddress($0)! }
 
-  @Test("wildcard listeners give one URL for each address of their family")
+  @Test("wildcard listeners give one URL for each address of their family: global IPv6, global IPv4, private")
   func wildcard() {
     let listeners = [SocketAddress("0.0.0.0:8787")!, SocketAddress("[::]:8788")!]
     #expect(
       NodeURLs.advertised([], listeners: listeners, hostAddresses: hosts) == [
-        "http://203.0.113.5:8787", "http://10.0.0.2:8787", "http://[2001:db8::5]:8788",
+        "http://[2001:db8::5]:8788", "http://203.0.113.5:8787", "http://10.0.0.2:8787",
       ])
+  }
+
+  @Test("what a gateway maps here comes before what this machine has itself")
+  func mapped() {
+    #expect(
+      NodeURLs.advertised(
+        [], listeners: [SocketAddress("0.0.0.0:8787")!], mapped: [SocketAddress("198.51.100.7:9001")!],
+        hostAddresses: [IPAddress("10.0.0.2")!]) == ["http://198.51.100.7:9001", "http://10.0.0.2:8787"])
   }
 
   @Test("a listener on one address advertises that one alone")

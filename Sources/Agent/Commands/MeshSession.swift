@@ -48,14 +48,16 @@ struct MeshSession: Sendable {
     return await DWNControlPlane(configuration, stored: stored, keeper: keeper, logger: logger)
   }
 
-  /// Makes a network and enters the directory in it: all of it, or nothing.
+  /// Makes a network and enters the directory in it: all of it, or nothing. The relay that this machine runs is its first.
   func createNetwork(
-    named name: String, cidr: String?, envelope: Envelope = .jwe, endpoints: [String], embedsNode: Bool
+    named name: String, cidr: String?, envelope: Envelope = .jwe, endpoints: [String], embedsNode: Bool,
+    relay: RelayPlan? = nil
   ) async throws -> NetworkState {
     if let existing = try directory.loadNetwork() { throw AgentError.anotherNetwork(name: existing.name) }
     let block = cidr.flatMap { IPPrefix($0) } ?? NetworkRecord.defaultCIDR
     let plan = NetworkPlan(
-      record: NetworkRecord(name: name, meshCIDR: block, anchorEndpoints: endpoints), envelope: envelope)
+      record: NetworkRecord(name: name, meshCIDR: block, anchorEndpoints: endpoints), envelope: envelope,
+      relay: envelope == .jwe ? relay : nil)
     let state = try await keeper.perform { [directory, identity] ledger in
       let (network, change) = try ledger.createNetwork(plan, now: .now(), random: SystemRandom())
       let myself = ledger.nodes(of: network.id).first { $0.did == identity.did }
@@ -68,6 +70,19 @@ struct MeshSession: Sendable {
     }
     try directory.adoptPreparedNetwork()
     return state
+  }
+
+  /// Lets the network's record say where the anchor's node is reached, if that is news.
+  ///
+  /// A machine that has no address yet, as early after a boot, keeps those of yesterday.
+  func advertise(_ urls: [String], in network: inout NetworkState) async throws {
+    guard !urls.isEmpty, urls != network.endpoints else { return }
+    let id = network.reference.id
+    try await keeper.perform { ledger in
+      try ledger.updateNetwork(id, now: .now()) { $0.anchorEndpoints = urls }
+    }
+    network.endpoints = urls
+    try directory.save(network)
   }
 
   /// Who has records on the node that this machine runs: itself, and in a network with encryption v1 its members, whose definitions
@@ -143,7 +158,8 @@ struct MeshSession: Sendable {
     throw failure
   }
 
-  private static var hostname: String {
+  /// This machine's name, without its domain.
+  static var hostname: String {
     let name = ProcessInfo.processInfo.hostName
     return name.split(separator: ".").first.map(String.init) ?? "localhost"
   }

@@ -29,6 +29,7 @@ public struct UpRequest: Sendable, Hashable {
   /// URL of a gateway; `none`: no gateway any more.
   public var didGateway: String?
   public var allowsPrivateDIDHosts: Bool?
+  public var relay: RelaySettings
 
   public init(
     create: String? = nil, cidr: String? = nil, envelope: Envelope = .jwe, invite: Invite? = nil,
@@ -36,7 +37,7 @@ public struct UpRequest: Sendable, Hashable {
     networkID: RecordID? = nil, listen: [SocketAddress] = [], advertise: [String] = [], port: UInt16? = nil,
     interface: String? = nil, mtu: Int? = nil, noOffload: [String] = [], stun: [String] = [], probesPorts: Bool? = nil,
     didGateway: String? = nil,
-    allowsPrivateDIDHosts: Bool? = nil
+    allowsPrivateDIDHosts: Bool? = nil, relay: RelaySettings = RelaySettings()
   ) {
     self.create = create
     self.cidr = cidr
@@ -55,6 +56,7 @@ public struct UpRequest: Sendable, Hashable {
     self.probesPorts = probesPorts
     self.didGateway = didGateway
     self.allowsPrivateDIDHosts = allowsPrivateDIDHosts
+    self.relay = relay
   }
 
   /// Refuses what cannot work whatever the state is: names, URLs, blocks.
@@ -87,6 +89,7 @@ public struct UpRequest: Sendable, Hashable {
       // Whether it may be a private host is for the node to say, which has the flags that were kept.
       try DIDSettings(gateway: didGateway, allowsPrivateHosts: true).check()
     }
+    try relay.check()
     for url in endpoints + advertise {
       do { _ = try EndpointURL(url) } catch { throw .badArgument("\(error)") }
     }
@@ -114,6 +117,7 @@ public struct UpRequest: Sendable, Hashable {
     if let allowsPrivateDIDHosts {
       result.append(allowsPrivateDIDHosts ? "--allow-private-did-hosts" : "--no-allow-private-did-hosts")
     }
+    result += relay.arguments
     return result
   }
 
@@ -139,6 +143,7 @@ public struct UpRequest: Sendable, Hashable {
     }
     if !listen.isEmpty || !advertise.isEmpty || port != nil || interface != nil || mtu != nil
       || !noOffload.isEmpty || !stun.isEmpty || probesPorts != nil || didGateway != nil || allowsPrivateDIDHosts != nil
+      || relay != RelaySettings()
     {
       throw .failed("meshd is running: stop it with 'meshd down' before you change these flags")
     }

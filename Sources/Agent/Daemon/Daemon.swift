@@ -23,6 +23,8 @@ public actor Daemon {
   private let session: MeshSession
   private var network: NetworkState
   private let node: EmbeddedNode?
+  private let relay: MeshRelay?
+  private var advertising: Advertising
   /// Whose records the embedded node keeps.
   private let tenants: TenantList
   private let engine: Engine
@@ -86,39 +88,48 @@ public actor Daemon {
     let embedsNode = existing?.embedsNode ?? (request.create != nil && request.endpoints.isEmpty)
 
     let tenants = TenantList([identity.did])
+    let relay = settings.relay.isOn ?? embedsNode ? try MeshRelay(in: directory, logger: logger) : nil
     let node =
       embedsNode
       ? try await EmbeddedNode.start(
-        in: directory, tenants: .kept(tenants), listen: settings.listen, dids: settings.dids, logger: logger)
+        in: directory, tenants: .kept(tenants), listen: settings.listen, dids: settings.dids, logger: logger
+      ) { $0.takeover = relay?.takeover }
       : nil
     var engine: Engine?
     do {
+      if let node { relay?.answer(beside: node.listeners) } else { try await relay?.listen(on: settings.relay.listen) }
+      let advertising = Advertising(settings, node: node?.listeners ?? [], relay: relay)
       let discoKey = try directory.key(StateDirectory.discoKeyFile, orMaking: SystemRandom())
-      let made = try await Engine(
-        configuration: settings.engine(identity, discoKey: discoKey, request), logger: logger)
+      var configuration = settings.engine(identity, discoKey: discoKey, request)
+      configuration.localRelay = relay?.local
+      configuration.mappedTCPPorts = advertising.ports
+      let made = try await Engine(configuration: configuration, logger: logger)
       engine = made
       settings.port = made.port
-      let urls = node.map {
-        NodeURLs.advertised(
-          settings.advertise, listeners: $0.listeners,
-          hostAddresses: HostAddresses.reachable(excluding: Self.meshBlocks(existing)))
-      }
-      let network = try await Self.enter(session, request, existing, nodeURLs: urls)
+      let blocks = Self.meshBlocks(existing)
+      let network = try await Self.enter(
+        session, request, existing, nodeURLs: node.map { _ in advertising.nodeURLs(excluding: blocks) },
+        advertising.relayPlan(excluding: blocks))
+      if relay == nil { try await session.withdrawRelay(from: network) }
       try directory.save(settings)
       tenants.replace(with: await session.tenants(of: network))
       let all: [any DWNEndpoint] = node.map { [$0.node] } ?? []
       self.control = try await session.controlPlane(
-        network, endpoints: all + (embedsNode ? [] : try endpoints(network.endpoints)), logger: logger)
+        network, endpoints: all + (embedsNode ? [] : try endpoints(network.endpoints)),
+        verifyRelay: { await MemberRelayCheck.passes($0) }, logger: logger)
       self.network = network
       self.engine = made
+      self.advertising = advertising
     } catch {
       await engine?.stop()
+      await relay?.stop()
       await node?.stop()
       session.close()
       throw error
     }
     self.stop = stop
     self.node = node
+    self.relay = relay
     self.tenants = tenants
     self.session = session
     self.directory = directory
@@ -128,7 +139,7 @@ public actor Daemon {
 
   /// Makes the network, joins it, or takes up the one that is there, with the addresses of today.
   private static func enter(
-    _ session: MeshSession, _ request: UpRequest, _ existing: NetworkState?, nodeURLs: [String]?
+    _ session: MeshSession, _ request: UpRequest, _ existing: NetworkState?, nodeURLs: [String]?, _ relay: RelayPlan?
   ) async throws -> NetworkState {
     if let name = request.create {
       if !request.endpoints.isEmpty {
@@ -136,7 +147,7 @@ public actor Daemon {
       }
       return try await session.createNetwork(
         named: name, cidr: request.cidr, envelope: request.envelope, endpoints: nodeURLs ?? request.endpoints,
-        embedsNode: nodeURLs != nil)
+        embedsNode: nodeURLs != nil, relay: relay)
     }
     if let anchor = request.anchor, let id = request.networkID {
       return try await session.joinNetwork(
@@ -145,15 +156,7 @@ public actor Daemon {
       ).0
     }
     guard var network = existing else { throw AgentError.noNetwork }
-    // A machine that has no address yet, as early after a boot, keeps those of yesterday.
-    if let nodeURLs, !nodeURLs.isEmpty, nodeURLs != network.endpoints {
-      let id = network.reference.id
-      try await session.keeper.perform { ledger in
-        try ledger.updateNetwork(id, now: .now()) { $0.anchorEndpoints = nodeURLs }
-      }
-      network.endpoints = nodeURLs
-      try session.directory.save(network)
-    }
+    if let nodeURLs { try await session.advertise(nodeURLs, in: &network) }
     return network
   }
 
@@ -173,6 +176,7 @@ public actor Daemon {
     logger.info(
       "meshd is running",
       metadata: ["network": "\(network.name)", "did": "\(identity.did)", "interface": "\(engine.interfaceName)"])
+    await advertise()
     let control = control
     let engine = engine
     let stop = stop
@@ -181,6 +185,7 @@ public actor Daemon {
       group.addTask { await self.applyNetmaps() }
       group.addTask { await self.followEngine() }
       group.addTask { await self.followEndpoints() }
+      group.addTask { await self.followRelay() }
       group.addTask { await self.announceReadiness(isCreated: isCreated, report, onEvent) }
       await stop.wait()
       onEvent(.stopping)
@@ -189,6 +194,7 @@ public actor Daemon {
       await engine.stop()
     }
     await socket.shutdown()
+    await relay?.stop()
     await node?.stop()
     session.close()
     logger.info("meshd has stopped")
@@ -197,6 +203,7 @@ public actor Daemon {
 
   private func applyNetmaps() async {
     for await netmap in control.netmaps {
+      relay?.admit(netmap)
       do {
         try await engine.apply(netmap)
         isApplied = true
@@ -218,16 +225,48 @@ public actor Daemon {
     }
   }
 
+  /// Lets the records say where node and relay are reached now, where that has changed.
+  private func advertise() async {
+    let blocks = Self.meshBlocks(network)
+    do {
+      if node != nil {
+        var advertised = network
+        try await session.advertise(advertising.nodeURLs(excluding: blocks), in: &advertised)
+        network.endpoints = advertised.endpoints
+      }
+      if session.mayRegisterRelays(in: network) {
+        if let plan = advertising.relayPlan(excluding: blocks) { try await session.announce(plan, in: network) }
+      } else {
+        await control.setRelayOffer(advertising.relayOffer(excluding: blocks))
+      }
+    } catch {
+      logger.error("the records cannot say where this machine is reached", metadata: ["reason": "\(error)"])
+    }
+  }
+
+  /// Whoever comes to the relay and is not known may have been added a moment ago. What the anchor's own daemon knows is never older
+  /// than its records.
+  private func followRelay() async {
+    guard let relay else { return }
+    for await _ in relay.members.unknown where node == nil {
+      await control.refresh(reason: "somebody unknown is at the relay")
+    }
+  }
+
   private func followEngine() async {
     for await event in engine.events {
       switch event {
-      case .reach(let reach): await control.setReach(reach)
+      case .reach(let reach):
+        await control.setReach(reach)
+        await advertise()
       case .handshake(let key): logger.debug("handshake", metadata: ["peer": "\(key)"])
       case .endpointChanged(let key, let address):
         logger.info("peer moved", metadata: ["peer": "\(key)", "endpoint": "\(address)"])
       case .portMapped(let port, let address):
         logger.info(
           "the gateway maps a port", metadata: ["port": "\(port)", "address": "\(address?.description ?? "none")"])
+        advertising.map(port, to: address)
+        await advertise()
       case .failed(let error):
         routingError = error.description
         failure = error.description
@@ -362,6 +401,7 @@ extension DaemonSettings {
     if let port = request.port { settings.port = port }
     if let interface = request.interface { settings.interface = interface }
     if let mtu = request.mtu { settings.mtu = mtu }
+    settings.relay = settings.relay.updated(by: request.relay)
     if let gateway = request.didGateway { settings.dids.gateway = gateway == "none" ? nil : gateway }
     if let allows = request.allowsPrivateDIDHosts { settings.dids.allowsPrivateHosts = allows }
     if !request.noOffload.isEmpty { settings.noOffload = request.noOffload.filter { $0 != "none" } }

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 public import Wire
 
@@ -24,7 +25,9 @@ public enum HostAddresses {
     var addresses: [IPAddress] = []
     var entry = list
     while let current = entry {
-      if let address = current.pointee.ifa_addr, let ip = ip(of: address) { addresses.append(ip) }
+      if let address = current.pointee.ifa_addr, let ip = KernelAddress.address(at: address)?.ip {
+        addresses.append(ip)
+      }
       entry = current.pointee.ifa_next
     }
     return addresses.sorted()
@@ -38,50 +41,12 @@ public enum HostAddresses {
     defer { close(descriptor) }
     // Addresses reserved for documentation (RFC 5737, RFC 3849): nobody has a route to them but the default one.
     let target = IPAddress(family == .v4 ? "192.0.2.1" : "2001:db8::1")!
+    guard KernelAddress.with(SocketAddress(target, port: 9), { connect(descriptor, $0, $1) }) == 0 else { return nil }
     var storage = sockaddr_storage()
-    let length = fill(&storage, target)
-    let connected = withUnsafePointer(to: &storage) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, length) }
-    }
-    guard connected == 0 else { return nil }
     var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
-    return withUnsafeMutablePointer(to: &storage) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        getsockname(descriptor, $0, &size) == 0 ? ip(of: $0) : nil
-      }
-    }
-  }
-
-  private static func fill(_ storage: inout sockaddr_storage, _ ip: IPAddress) -> socklen_t {
-    withUnsafeMutableBytes(of: &storage) { bytes in
-      if ip.family == .v4 {
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = UInt16(9).bigEndian
-        address.sin_addr.s_addr = UInt32(truncatingIfNeeded: ip.value).bigEndian
-        withUnsafeBytes(of: address) { bytes.copyMemory(from: $0) }
-        return socklen_t(MemoryLayout<sockaddr_in>.size)
-      }
-      var address = sockaddr_in6()
-      address.sin6_family = sa_family_t(AF_INET6)
-      address.sin6_port = UInt16(9).bigEndian
-      withUnsafeMutableBytes(of: &address.sin6_addr) { $0.copyBytes(from: ip.bytes) }
-      withUnsafeBytes(of: address) { bytes.copyMemory(from: $0) }
-      return socklen_t(MemoryLayout<sockaddr_in6>.size)
-    }
-  }
-
-  private static func ip(of address: UnsafeMutablePointer<sockaddr>) -> IPAddress? {
-    switch Int32(address.pointee.sa_family) {
-    case AF_INET:
-      return address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
-        IPAddress(v4: UInt32(bigEndian: $0.pointee.sin_addr.s_addr))
-      }
-    case AF_INET6:
-      return address.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) { pointer in
-        withUnsafeBytes(of: pointer.pointee.sin6_addr) { IPAddress(bytes: Array($0)) }
-      }
-    default: return nil
+    return withUnsafeMutablePointer(to: &storage) { storage in
+      let status = storage.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &size) }
+      return status == 0 ? KernelAddress.address(at: storage)?.ip : nil
     }
   }
 }

@@ -19,6 +19,7 @@ public struct DaemonSettings: Hashable, Sendable {
   public var probesPorts: Bool
   /// How the embedded node resolves DIDs.
   public var dids: DIDSettings
+  public var relay: RelaySettings
 
   public static let defaultNodePort: UInt16 = 8787
   public static let defaultMTU = 1280
@@ -29,7 +30,8 @@ public struct DaemonSettings: Hashable, Sendable {
   public init(
     listen: [SocketAddress] = DaemonSettings.defaultListen, advertise: [String] = [], port: UInt16 = 0,
     interface: String? = nil, mtu: Int = DaemonSettings.defaultMTU,
-    noOffload: [String] = [], stun: [String] = [], probesPorts: Bool = true, dids: DIDSettings = DIDSettings()
+    noOffload: [String] = [], stun: [String] = [], probesPorts: Bool = true, dids: DIDSettings = DIDSettings(),
+    relay: RelaySettings = RelaySettings()
   ) {
     self.listen = listen
     self.advertise = advertise
@@ -40,6 +42,7 @@ public struct DaemonSettings: Hashable, Sendable {
     self.stun = stun
     self.probesPorts = probesPorts
     self.dids = dids
+    self.relay = relay
   }
 
   static let file = "settings.json"
@@ -56,6 +59,7 @@ public struct DaemonSettings: Hashable, Sendable {
     if !probesPorts { object["portProbing"] = false }
     object["didDHTGateway"] = dids.gateway.map { .string($0) }
     if dids.allowsPrivateHosts { object["allowPrivateDIDHosts"] = true }
+    object["relay"] = relay.json
     return .object(object)
   }
 
@@ -72,7 +76,8 @@ public struct DaemonSettings: Hashable, Sendable {
       noOffload: (json["noOffload"]?.array ?? []).compactMap(\.string),
       stun: (json["stun"]?.array ?? []).compactMap(\.string), probesPorts: json["portProbing"]?.bool ?? true,
       dids: DIDSettings(
-        gateway: json["didDHTGateway"]?.string, allowsPrivateHosts: json["allowPrivateDIDHosts"]?.bool ?? false))
+        gateway: json["didDHTGateway"]?.string, allowsPrivateHosts: json["allowPrivateDIDHosts"]?.bool ?? false),
+      relay: json["relay"].flatMap { RelaySettings($0) } ?? RelaySettings())
   }
 }
 

@@ -46,11 +46,19 @@ public struct RelayCertificate: Sendable {
     self.relayKey = relayKey
     self.now = now
     let bytes = Array(pem.utf8)
-    guard let leaf = try NIOSSLCertificate.fromPEMBytes(bytes).first else { throw DERPError.badInfo }
+    guard let leaf = try NIOSSLCertificate.fromPEMBytes(bytes).first, let hash = Self.sha256(pem: pem) else {
+      throw DERPError.badInfo
+    }
     self.leaf = leaf
     key = try NIOSSLPrivateKey(bytes: bytes, format: .pem)
-    guard let hash = Bytes32(SHA2.sha256(try leaf.toDERBytes())) else { throw DERPError.badInfo }
     sha256 = hash
+  }
+
+  /// SHA-256 of the leaf's DER. `nil` where there is no certificate.
+  public static func sha256(pem: String) -> Bytes32? {
+    guard let leaf = try? NIOSSLCertificate.fromPEMBytes(Array(pem.utf8)).first, let bytes = try? leaf.toDERBytes()
+    else { return nil }
+    return Bytes32(SHA2.sha256(bytes))
   }
 
   /// For a server: TLS 1.2 or newer.

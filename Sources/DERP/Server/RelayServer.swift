@@ -39,12 +39,13 @@ public final class RelayServer: Sendable {
     try channel.pipeline.syncOperations.addHandler(RelayConnectionHandler(core))
   }
 
-  /// Listens until `close` of the channel. Without a TLS context it speaks plainly, which is for tests.
+  /// Listens until `close` of the channel; on an IPv6 address for IPv6 alone. Without a TLS context it speaks plainly, which is for
+  /// tests.
   public func listen(
     on address: NIOCore.SocketAddress, tls: NIOSSLContext?,
     group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
   ) async throws -> any Channel {
-    try await ServerBootstrap(group: group)
+    var bootstrap = ServerBootstrap(group: group)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .serverChannelOption(.backlog, value: 1024)
       .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
@@ -54,7 +55,12 @@ public final class RelayServer: Sendable {
           try install(on: channel)
         }
       }
-      .bind(to: address).get()
+    if address.protocol == .inet6 {
+      // The wildcard of IPv6 would take the port on IPv4 too.
+      bootstrap = bootstrap.serverChannelOption(
+        ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only), value: 1)
+    }
+    return try await bootstrap.bind(to: address).get()
   }
 
   /// Ends all connections of clients.

@@ -1,0 +1,54 @@
+import Mesh
+import Wire
+
+/// Where others reach what this machine runs for them, its node and its relay: by what a person said, what gateways map here, and the
+/// addresses of today.
+struct Advertising: Sendable {
+  private let settings: DaemonSettings
+  /// Where the node listens; empty: there is none.
+  private let node: [SocketAddress]
+  private let relay: MeshRelay?
+  private var mapped: [UInt16: SocketAddress] = [:]
+
+  init(_ settings: DaemonSettings, node: [SocketAddress], relay: MeshRelay?) {
+    self.settings = settings
+    self.node = node
+    self.relay = relay
+  }
+
+  /// A gateway maps the TCP port now, or no more.
+  mutating func map(_ port: UInt16, to address: SocketAddress?) { mapped[port] = address }
+
+  /// What gateways shall map.
+  var ports: [UInt16] {
+    let reachable = (node + (relay?.listeners ?? [])).filter { !$0.ip.isLoopback }
+    return Set(reachable.map(\.port)).sorted()
+  }
+
+  /// URLs of the node. Empty as long as this machine has no address that others could use.
+  func nodeURLs(excluding blocks: [IPPrefix]) -> [String] { urls(settings.advertise, of: node, excluding: blocks) }
+
+  /// The anchor's record of the relay. `nil`: there is none, or nobody could reach it.
+  func relayPlan(excluding blocks: [IPPrefix]) -> RelayPlan? {
+    relay?.plan(urls: relayURLs(excluding: blocks), region: MeshSession.hostname)
+  }
+
+  /// What this machine says of the relay where others write the records.
+  func relayOffer(excluding blocks: [IPPrefix]) -> RelayOffer? { relay?.offer(urls: relayURLs(excluding: blocks)) }
+
+  private func relayURLs(excluding blocks: [IPPrefix]) -> [String] {
+    guard node.isEmpty else { return nodeURLs(excluding: blocks) }
+    let wanted = settings.relay.advertise.compactMap {
+      RelayPlace.url($0, defaultPort: relay?.listeners.first?.port ?? RelaySettings.defaultPort)
+    }
+    return urls(wanted, of: relay?.listeners ?? [], excluding: blocks)
+  }
+
+  private func urls(
+    _ wanted: [String], of listeners: [SocketAddress], excluding blocks: [IPPrefix]
+  ) -> [String] {
+    NodeURLs.advertised(
+      wanted, listeners: listeners, mapped: listeners.compactMap { mapped[$0.port] },
+      hostAddresses: HostAddresses.reachable(excluding: blocks))
+  }
+}

@@ -1,0 +1,120 @@
+import Cryptography
+import DERP
+import DWNNode
+import Engine
+import Logging
+import Mesh
+import NIOCore
+import Netmap
+import Synchronization
+import Wire
+
+/// The relay that a daemon runs for its network, with STUN beside it: behind the port of the daemon's node, or on one of its own.
+final class MeshRelay: Sendable {
+  let members = AcceptedMembers()
+  private let identity: RelayIdentity
+  private let server: RelayServer
+  private let logger: Logger
+
+  private struct State {
+    var listeners: [Wire.SocketAddress] = []
+    var channels: [any Channel] = []
+    var stun: STUNResponder?
+  }
+
+  private let state = Mutex(State())
+
+  /// Takes key and certificate from the directory, which get there once.
+  init(in directory: StateDirectory, limits: RelayLimits = RelayLimits(), logger: Logger) throws {
+    identity = try directory.relayIdentity(now: .now(), logger: logger)
+    server = RelayServer(key: identity.key, admission: members, limits: limits, logger: logger)
+    self.logger = logger
+  }
+
+  // MARK: Where it listens
+
+  /// For the node behind whose port it is. `answer(beside:)` completes it once that listens.
+  var takeover: ConnectionTakeover {
+    ConnectionTakeover(path: "/derp", tls: identity.tls) { [server] channel in try server.install(on: channel) }
+  }
+
+  /// Listens by itself, and answers STUN beside.
+  ///
+  /// With the default addresses, a host without IPv6 gets the IPv4 one alone.
+  func listen(on wanted: [Wire.SocketAddress]) async throws {
+    var bound: [Wire.SocketAddress] = []
+    for address in wanted.isEmpty ? RelaySettings.defaultListen : wanted {
+      do {
+        let channel = try await server.listen(
+          on: NIOCore.SocketAddress(ipAddress: address.ip.description, port: Int(address.port)), tls: identity.tls)
+        state.withLock { $0.channels.append(channel) }
+        bound.append(SocketAddress(address.ip, port: UInt16(clamping: channel.localAddress?.port ?? 0)))
+      } catch {
+        if wanted.isEmpty, address.ip.family == .v6 { continue }
+        throw AgentError.failed("the relay cannot listen on \(address): \(error)")
+      }
+    }
+    answer(beside: bound)
+  }
+
+  /// Answers STUN beside these listeners, which are the relay's from now on.
+  func answer(beside listeners: [Wire.SocketAddress]) {
+    let stun = STUNResponder(beside: listeners, logger: logger)
+    logger.info(
+      "a relay is here",
+      metadata: [
+        "addresses": "\(listeners.map(\.description).joined(separator: " "))",
+        "stun": "\(stun.ports.map(String.init).joined(separator: " "))",
+      ])
+    state.withLock { state in
+      state.listeners = listeners
+      state.stun = stun
+    }
+  }
+
+  func stop() async {
+    let (channels, stun) = state.withLock { state in
+      defer { (state.channels, state.stun) = ([], nil) }
+      return (state.channels, state.stun)
+    }
+    for channel in channels { try? await channel.close() }
+    server.closeClients()
+    stun?.stop()
+  }
+
+  // MARK: What others are told
+
+  var certificate: Bytes32 { identity.certificate.sha256 }
+  var listeners: [Wire.SocketAddress] { state.withLock(\.listeners) }
+  var stunPorts: [UInt16] { state.withLock { $0.stun?.ports ?? [] } }
+
+  /// How this machine's own engine reaches it, whatever stands before the machine.
+  var local: LocalRelay? {
+    guard let listener = listeners.first else { return nil }
+    let address = listener.ip.isUnspecified ? IPAddress(listener.ip.family == .v4 ? "127.0.0.1" : "::1") : listener.ip
+    return address.map { LocalRelay(certificate: certificate, address: SocketAddress($0, port: listener.port)) }
+  }
+
+  /// The anchor's record of it, where it is reached under one of the URLs.
+  func plan(urls: [String], region: String) -> RelayPlan? {
+    RelayPlace(urls: urls).map { $0.plan(certificate: certificate, stunPorts: stunPorts(at: $0), region: region) }
+  }
+
+  /// What a member's endpoint record says of it.
+  func offer(urls: [String]) -> RelayOffer? {
+    RelayPlace(urls: urls).map { $0.offer(certificate: certificate, stunPorts: stunPorts(at: $0)) }
+  }
+
+  /// A port that is forwarded here under another number says nothing of what UDP ports are.
+  private func stunPorts(at place: RelayPlace) -> [UInt16] {
+    listeners.contains { $0.port == place.port } ? stunPorts : []
+  }
+
+  // MARK: Whom it takes
+
+  /// Admits the machines of a netmap and nobody else, and ends the connections of those who are not among them any more.
+  func admit(_ netmap: Netmap) {
+    members.replace(with: Set(netmap.peers.map(\.key)).union([netmap.node.key]))
+    server.table.closeUnless { [members] in members.contains($0) }
+  }
+}
