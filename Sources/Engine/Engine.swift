@@ -40,6 +40,13 @@ public actor Engine {
   var pathfinding: Pathfinding?
   /// What a gateway maps to the engine's own port.
   var mappedEndpoints: [Reach.Endpoint] = []
+  /// What a gateway maps to the configuration's TCP ports.
+  var mappedTCP: [UInt16: SocketAddress] = [:]
+  var gatewayLink: GatewayLink?
+  /// A timer that is so late was asleep (`reach.md` 5 d).
+  private static let wakeUp: Duration = .seconds(2)
+  /// What mattered of the host's network when it was last looked at.
+  private var outline: HostNetwork.Outline?
   /// When the host's addresses are looked at again after a change.
   private var endpointsDueAt: Instant?
   private var hasAnnouncedEndpoints = false
@@ -109,6 +116,7 @@ public actor Engine {
     self.io = nil
     peers = [:]
     await endPathfinding()
+    await endPortMapping()
     io.close()
     announce.finish()
     logger.info("engine has stopped", metadata: ["interface": "\(interfaceName)"])
@@ -182,9 +190,10 @@ public actor Engine {
 
   private func timerFired() {
     guard let io else { return }
-    io.timer.clear()
+    let late = io.timer.clear()
     let now = Instant.now()
     let wallTime = WallTime.now()
+    if late > Self.wakeUp { networkChanged("woke up after \(late.seconds) s") }
     perform(
       device.advance(now: now, wallTime: wallTime) { [peers] in
         peers[$0]?.memory.observeTraffic() ?? Traffic()
@@ -194,6 +203,7 @@ public actor Engine {
       lookAtLocalEndpoints()
     }
     advancePaths(now)
+    advancePortMapping(now)
     settle()
   }
 
@@ -211,7 +221,7 @@ public actor Engine {
   /// Publishes what changed, sends what waited for that, and sets the timer.
   func settle() {
     flushTable()
-    let deadlines = [device.nextDeadline, endpointsDueAt, pathfinding?.nextDeadline]
+    let deadlines = [device.nextDeadline, endpointsDueAt, pathfinding?.nextDeadline, gatewayLink?.mapper.deadline]
     io?.timer.set(deadlines.compactMap { $0 }.min())
   }
 
@@ -225,13 +235,14 @@ public actor Engine {
       let found = LocalEndpoints.list(
         host, meshPrefixes: netmap?.node.meshPrefixes ?? [], port: port,
         hasIPv4: io.sockets.ipv4 != nil, hasIPv6: io.sockets.ipv6 != nil)
-      guard found != localEndpoints || !hasAnnouncedEndpoints else { return }
       if pathfinding != nil {
         localEndpoints = found
-        defer { hasAnnouncedEndpoints = true }
-        if hasAnnouncedEndpoints { networkChanged() }
+        followGateway(host)
+        defer { outline = host.outline }
+        if let outline, outline != host.outline { networkChanged("addresses or routes are others") }
         return
       }
+      guard found != localEndpoints || !hasAnnouncedEndpoints else { return }
       if hasAnnouncedEndpoints { showNewAddress() }
       localEndpoints = found
       hasAnnouncedEndpoints = true

@@ -10,7 +10,7 @@ final class EngineIO {
   let sockets: UDPSockets
   /// For requests.
   let netlink: NetlinkSocket
-  /// Tells of changed links and addresses.
+  /// Tells of changed links, addresses and routes.
   let changes: NetlinkSocket
   let timer: BootTimer
   let dataPath: DataPath
@@ -42,7 +42,8 @@ final class EngineIO {
     sockets = try UDPSockets(port: configuration.port, preferred: configuration.preferredPort)
     tunnel = try TunnelDevice(name: configuration.interfaceName, offloads: configuration.offloads)
     netlink = try NetlinkSocket()
-    changes = try NetlinkSocket(groups: RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR)
+    changes = try NetlinkSocket(
+      groups: RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE)
     timer = try BootTimer()
     settings = InterfaceSettings(socket: netlink, index: tunnel.index)
     let descriptors = DataPath.Descriptors(
@@ -93,9 +94,12 @@ final class BootTimer {
     _ = clinux_timer_set(descriptor, deadline.map { max($0.nanoseconds, 1) } ?? 0)
   }
 
-  /// It has fired: not readable until it is set again.
-  func clear() {
-    deadline = nil
+  /// It has fired: not readable until it is set again. How much too late it is: the machine, or this process, has slept.
+  @discardableResult
+  func clear() -> Duration {
+    defer { deadline = nil }
+    let late = deadline.map { Instant.now() - $0 } ?? .zero
     clinux_event_clear(descriptor)
+    return late
   }
 }

@@ -99,6 +99,7 @@ extension Engine {
     perform(device.removePeer(id))
     peers[id] = nil
     pathfinding?.held.forget(id)
+    closeProbeSockets { $0.peer == key }
     stalePeers.insert(id)
   }
 

@@ -34,15 +34,16 @@ extension Engine {
         latency: isLocal(relay) ? .zero : check.last?.latencies[relay.id]?.best,
         error: pathfinding?.relayErrors[relay.id])
     }
+    result.portMapping = gatewayLink?.mapper.services ?? []
     result.homeRelay = check.homeRelay
     result.standbyRelay = check.standbyRelay
     return result
   }
 
   /// Pings a peer over its best path, and over all others as long as there is no trusted one: the first answer. `nil` if none came
-  /// within five seconds, or the peer has no disco key.
-  public func ping(_ key: X25519PublicKey) async -> PingAnswer? {
-    await withCheckedContinuation { beginPing(key, $0) }
+  /// within the limit, or the peer has no disco key. The finder itself waits no longer than five seconds.
+  public func ping(_ key: X25519PublicKey, within limit: Duration = .seconds(5)) async -> PingAnswer? {
+    await withCheckedContinuation { beginPing(key, within: limit, $0) }
   }
 
   /// From now on this is the key for path discovery: every path is looked for anew, and `EngineEvent.reach` tells of it. Does

@@ -17,6 +17,8 @@ struct PeerState {
   var route = Route.none
   /// The longest inner packet of a direct route.
   var innerLimit: Int?
+  /// Packets go to the address through the control side.
+  private var hasOwnSocket = false
   /// All sessions under which packets are opened.
   var sessions: [SessionID: SessionMemory] = [:]
   /// The one to seal with.
@@ -34,8 +36,10 @@ struct PeerState {
   /// Under every packet on a wire: the IP header, UDP's, and those of a transport message with the cipher's tag.
   private static let overhead = (ipv4: 60, ipv6: 80)
 
-  mutating func setRoute(_ route: Route, wireMTU: Int) {
+  /// - Parameter hasOwnSocket: the address is reached over a socket that the data path does not have.
+  mutating func setRoute(_ route: Route, wireMTU: Int, hasOwnSocket: Bool = false) {
     self.route = route
+    self.hasOwnSocket = hasOwnSocket
     endpoint = route.address
     innerLimit = route.address.map { wireMTU - ($0.ip.family == .v4 ? Self.overhead.ipv4 : Self.overhead.ipv6) }
   }
@@ -43,7 +47,7 @@ struct PeerState {
   var forwarding: ForwardingTable.Peer {
     ForwardingTable.Peer(
       memory: memory, sealing: sealing, opening: sessions.values.sorted { $0.session.id.number < $1.session.id.number },
-      endpoint: endpoint, viaRelay: route.usesRelay, innerLimit: innerLimit)
+      endpoint: hasOwnSocket ? nil : endpoint, viaRelay: route.usesRelay || hasOwnSocket, innerLimit: innerLimit)
   }
 
   /// - Parameters:

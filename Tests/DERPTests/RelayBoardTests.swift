@@ -85,7 +85,7 @@ struct RelayBoardTests {
     #expect(take(&board, [1]) == "dropped")
   }
 
-  @Test("a relay that fails is passed over while the other may work, and is tried for half a minute after its last packet")
+  @Test("a relay that fails is passed over, and is tried for half a minute after its last packet")
   func failing() {
     var board = board()
     board.failed(1)

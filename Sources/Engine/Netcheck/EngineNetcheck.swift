@@ -268,6 +268,7 @@ extension Engine {
       pathfinding.check.announceBy = nil
     }
     let reach = reach(now)
+    pathfinding.finder.setOwnMapping(reach.natMapping, hasMappedPort: !mappedEndpoints.isEmpty)
     guard reach != pathfinding.check.told else { return }
     let isElsewhere = reach.endpoints != pathfinding.check.told?.endpoints
     pathfinding.check.told = reach
@@ -280,8 +281,11 @@ extension Engine {
     let seen = hasWitnesses ? check.seen.addresses(at: now) : check.witnesses.addresses
     let endpoints = OwnEndpoints.list(
       mapped: mappedEndpoints, seen: seen, host: localEndpoints, meshPrefixes: netmap?.node.meshPrefixes ?? [])
+    // Whoever reads that this machine waits at a relay shall find it there.
+    let isRelayed = pathfinding?.connectedRelays.isEmpty == false
     return Reach(
       endpoints: endpoints, natMapping: check.mapping ?? (hasWitnesses ? nil : check.witnesses.mapping),
-      discoKey: pathfinding?.discoKey.publicKey, homeRelay: check.homeRelay, standbyRelay: check.standbyRelay)
+      discoKey: pathfinding?.discoKey.publicKey, homeRelay: isRelayed ? check.homeRelay : nil,
+      standbyRelay: isRelayed ? check.standbyRelay : nil)
   }
 }

@@ -1,4 +1,5 @@
 import CLinux
+import CMnl
 import Glibc
 import Wire
 

@@ -25,11 +25,47 @@ struct HostNetwork: Equatable {
   var addresses: [Address] = []
   /// Links with a default route.
   var defaultRoutes: Set<Int> = []
+  /// The default routes of IPv4 that lead to a gateway.
+  var gateways: [Gateway] = []
+
+  /// A default route: the less its metric, the more it is preferred.
+  struct Gateway: Hashable {
+    var ip: IPAddress
+    var link: Int
+    var metric: UInt32 = 0
+  }
 
   init(links: [Int: Link] = [:], addresses: [Address] = [], defaultRoutes: Set<Int> = []) {
     self.links = links
     self.addresses = addresses
     self.defaultRoutes = defaultRoutes
+  }
+
+  /// What matters to ways out of this host. As long as it is the same no way has changed; what happens on tunnels, the own one among
+  /// them, changes nothing.
+  struct Outline: Hashable {
+    var addresses: Set<IPAddress> = []
+    var defaultRoutes: Set<Int> = []
+    var gateways: Set<Gateway> = []
+  }
+
+  var outline: Outline {
+    let usable = links.filter { $0.value.isUp && !$0.value.isLoopback && !$0.value.isTunnel }
+    return Outline(
+      addresses: Set(
+        addresses.filter { usable[$0.link] != nil && !$0.isUnsettled && !$0.ip.isLinkLocal }.map(\.ip)),
+      defaultRoutes: defaultRoutes.filter { usable[$0] != nil },
+      gateways: Set(gateways.filter { usable[$0.link] != nil }))
+  }
+
+  /// The gateway that IPv4 goes through, and the host's address on that link.
+  var gateway: (ip: IPAddress, host: IPAddress)? {
+    let chosen = gateways.filter { links[$0.link]?.isUp == true && links[$0.link]?.isTunnel == false }
+      .min { ($0.metric, $0.link) < ($1.metric, $1.link) }
+    guard let chosen,
+      let host = addresses.first(where: { $0.link == chosen.link && $0.ip.family == .v4 && !$0.isUnsettled })
+    else { return nil }
+    return (chosen.ip, host.ip)
   }
 
   /// Asks the kernel.
@@ -89,7 +125,12 @@ struct HostNetwork: Equatable {
       content[7] == UInt8(RTN_UNICAST)
     else { return }
     let attributes = NetlinkAttributes(UnsafeRawBufferPointer(rebasing: content[12...]))
-    if let link = attributes.uint32(Int(RTA_OIF.rawValue)) { defaultRoutes.insert(Int(link)) }
+    guard let link = attributes.uint32(Int(RTA_OIF.rawValue)) else { return }
+    defaultRoutes.insert(Int(link))
+    if let gateway = attributes.address(Int(RTA_GATEWAY.rawValue)), gateway.family == .v4 {
+      gateways.append(
+        Gateway(ip: gateway, link: Int(link), metric: attributes.uint32(Int(RTA_PRIORITY.rawValue)) ?? 0))
+    }
   }
 
   /// ARPHRD_NONE.

@@ -10,15 +10,14 @@ import WireGuard
 
 /// What the engine does for its `PathFinder`, and how it gets WireGuard's handshakes to peers whose way the finder knows.
 extension Engine {
-  /// How long somebody who asked for a ping waits.
-  private static let pingPatience: Duration = .seconds(5)
-
   func perform(_ actions: [PathAction]) {
     for action in actions {
       switch action {
-      case .send(let message, let address): io?.sockets.send(message, to: address)
+      case .send(let message, let address): transmit(message, to: address)
       case .sendRelayed(let message, let key): sendRelayed(message, to: key)
       case .setRoute(let key, let route, let wireMTU): setRoute(key, route, wireMTU)
+      case .openProbeSockets(let messages, let address, let key): openProbeSockets(messages, to: address, for: key)
+      case .closeProbeSockets(let key): closeProbeSockets(for: key)
       case .refreshOwnEndpoints: refreshOwnEndpoints()
       case .observed(let address, let key): noteObserved(address, by: key)
       case .answered(let token, let address, let latency):
@@ -31,7 +30,7 @@ extension Engine {
 
   private func setRoute(_ key: X25519PublicKey, _ route: Route, _ wireMTU: Int) {
     guard let id = device.peer(key), let peer = peers[id] else { return }
-    peers[id]?.setRoute(route, wireMTU: wireMTU)
+    peers[id]?.setRoute(route, wireMTU: wireMTU, hasOwnSocket: provenSocket(for: route.address) != nil)
     stalePeers.insert(id)
     if let address = route.address, address != peer.route.address { announce.yield(.endpointChanged(key, address)) }
     logger.debug("route", metadata: ["peer": "\(key)", "name": "\(peer.peer.name)", "route": "\(route)"])
@@ -72,7 +71,7 @@ extension Engine {
   }
 
   private func send(_ message: [UInt8], to address: Wire.SocketAddress) {
-    let status = io?.sockets.send(message, to: address) ?? 0
+    let status = transmit(message, to: address)
     guard status != 0 else { return }
     logger.debug(
       "a handshake message was not sent", metadata: ["to": "\(address)", "reason": "\(reason(of: status))"])
@@ -88,6 +87,8 @@ extension Engine {
   /// A sealed packet of the data path.
   func relay(_ packet: UnsafeRawBufferPointer, to id: PeerID) {
     guard let pathfinding, let peer = peers[id] else { return }
+    provenSocket(for: peer.route.address)?.send(packet)
+    guard peer.route.usesRelay else { return }
     pathfinding.relays.send(ByteBuffer(bytes: packet), to: peer.key, relays: peer.peer.relayIDs)
   }
 
@@ -156,13 +157,13 @@ extension Engine {
 
   // MARK: Questions
 
-  func beginPing(_ key: X25519PublicKey, _ waiter: Pathfinding.Waiter) {
+  func beginPing(_ key: X25519PublicKey, within limit: Duration, _ waiter: Pathfinding.Waiter) {
     let now = Instant.now()
     guard let pathfinding, let (token, actions) = pathfinding.finder.ping(key, now: now) else {
       waiter.resume(returning: nil)
       return
     }
-    pathfinding.pings[token] = (key, waiter, now + Self.pingPatience)
+    pathfinding.pings[token] = (key, waiter, now + limit)
     perform(actions)
     settle()
   }

@@ -27,6 +27,11 @@ final class Pathfinding {
   var held = HeldHandshakes()
   var pings: [PingToken: (key: X25519PublicKey, waiter: Waiter, until: Instant)] = [:]
   var check: NetworkCheck
+  /// Sockets beside the engine's own.
+  var probeSockets: [ProbeSocket] = []
+  /// The one whose datagram is being looked at: answers to its source go out there.
+  var answering: ProbeSocket?
+  private let probeBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
   /// Health of relays, errors of connections.
   var relayErrors: [UInt16: String] = [:]
   var connectedRelays: Set<UInt16> = []
@@ -42,6 +47,15 @@ final class Pathfinding {
     self.relayOrders = relayOrders
     check = NetworkCheck(startedAt: now)
   }
+
+  deinit {
+    probeBuffer.deallocate()
+    close()
+    Task { [relays] in await relays.close() }
+  }
+
+  /// Room for one datagram.
+  func withProbeBuffer(_ body: (UnsafeMutableRawBufferPointer) -> Void) { body(probeBuffer) }
 
   /// Lets go of whoever waits, and of the relays.
   func close() {

@@ -39,13 +39,16 @@ extension Engine {
     guard let pathfinding else { return }
     self.pathfinding = nil
     unwatch(pathfinding.inbox.doorbell)
+    for socket in pathfinding.probeSockets { unwatch(socket.descriptor) }
     pathfinding.close()
     await pathfinding.relays.close()
   }
 
   func newFinder(_ discoKey: X25519PrivateKey, _ now: Instant) -> PathFinder {
-    PathFinder(
+    let finder = PathFinder(
       nodeKey: configuration.privateKey.publicKey, discoKey: discoKey, random: random, now: now)
+    finder.probesPorts = configuration.probesPorts
+    return finder
   }
 
   // MARK: The netmap
@@ -89,6 +92,7 @@ extension Engine {
     case .health(let id, let text): pathfinding.relayErrors[id] = text
     }
     perform(pathfinding.finder.setHasRelay(!pathfinding.connectedRelays.isEmpty, now: .now()))
+    updateReach(.now())
     settle()
   }
 

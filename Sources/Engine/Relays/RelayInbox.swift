@@ -40,7 +40,7 @@ final class RelayInbox: Sendable {
 
   func put(_ packet: ByteBuffer, from key: X25519PublicKey) {
     let length = packet.readableBytes
-    switch RelayedKind(packet) {
+    switch RelayedKind(packet.readableBytesView) {
     case .transport: _ = packet.withUnsafeReadableBytes { inlet.put($0) }
     case .disco where length <= Self.longestDisco:
       add(.disco(Array(packet.readableBytesView), from: key), \.disco)
@@ -82,8 +82,7 @@ enum RelayedKind {
   /// Initiation, response, cookie reply.
   private static let handshakeLengths: [UInt8: Int] = [1: 148, 2: 92, 3: 64]
 
-  init(_ packet: ByteBuffer) {
-    let bytes = packet.readableBytesView
+  init(_ bytes: some Collection<UInt8>) {
     let start = Array(bytes.prefix(6))
     if start == Self.discoMagic {
       self = bytes.count >= Self.shortestDisco ? .disco : .other

@@ -56,6 +56,22 @@ struct CandidateTable: Sendable {
     entries[address, default: Candidate()].learntAt = now
   }
 
+  /// An address that was learnt stays as if the peer had pinged from it now.
+  mutating func keep(_ address: SocketAddress, at now: Instant) {
+    if entries[address]?.learntAt != nil { entries[address]?.learntAt = now }
+  }
+
+  /// Where the peer is seen from outside over IPv4: what it called from counts before what its record says.
+  var outside: SocketAddress? {
+    entries.filter {
+      $0.key.ip.family == .v4 && !$0.key.ip.isPrivate && ($0.value.wasCalled || $0.value.recordIndex != nil)
+    }
+    .min {
+      ($0.value.wasCalled ? 0 : 1, $0.value.recordIndex ?? .max, $0.key)
+        < ($1.value.wasCalled ? 0 : 1, $1.value.recordIndex ?? .max, $1.key)
+    }?.key
+  }
+
   mutating func forgetLearnt(before time: Instant) {
     for (address, candidate) in entries {
       if let learnt = candidate.learntAt, learnt < time { entries[address]?.learntAt = nil }

@@ -13,6 +13,12 @@ public enum PathAction: Hashable, Sendable {
   case refreshOwnEndpoints
   /// A peer saw this machine's datagrams come from here.
   case observed(SocketAddress, by: X25519PublicKey)
+  /// Each of these datagrams from a socket of its own, which then is listened on. What comes there is received like anything else, and
+  /// what is sent to its source goes out there. The first socket over which the peer proves itself stands for that address from then
+  /// on, and the others are closed.
+  case openProbeSockets([[UInt8]], to: SocketAddress, for: X25519PublicKey)
+  /// Those of which none has proved itself are closed.
+  case closeProbeSockets(for: X25519PublicKey)
   /// The answer to `PathFinder.ping`: the first of its pings that was answered. `via` is `nil` for the relay.
   case answered(PingToken, via: SocketAddress?, latency: Duration)
 }

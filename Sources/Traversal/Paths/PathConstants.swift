@@ -26,6 +26,17 @@ public enum PathConstants {
   /// Between two messages that ask a peer for its pings, and between two that are heeded.
   static let callInterval: Duration = .seconds(1)
 
+  /// So long plain pings have, before ports are guessed.
+  static let plainPings: Duration = .seconds(2)
+  /// Between two times that the ports of one peer are guessed.
+  static let portProbingPause: Duration = .seconds(600)
+  static let guesses = 1024
+  static let guessesAtOnce = 10
+  static let guessInterval: Duration = .milliseconds(100)
+  static let openPorts = 256
+  /// As long as guesses may come: all of them, and a little more.
+  static let openPortsLifetime: Duration = .seconds(15)
+
   static let recordCandidates = 20
   static let calledCandidates = 20
   static let learntCandidates = 16

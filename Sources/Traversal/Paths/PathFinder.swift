@@ -26,6 +26,10 @@ public final class PathFinder {
   var ownEndpoints: [SocketAddress] = []
   var ownEndpointsAt: Instant?
   public internal(set) var hasRelay = false
+  /// Whether ports are guessed where nothing else helps.
+  public var probesPorts = false
+  var ownMapping: NATMapping?
+  var ownPortIsMapped = false
   var actions: [PathAction] = []
   var pingBudget: TokenBucket
   /// Without a relay: when all who were not asked are pinged again.
@@ -54,6 +58,8 @@ public final class PathFinder {
       let path = peers[peer.key] ?? PeerPath(key: peer.key, discoKey: discoKey, box: box, now: now)
       path.discoKey = discoKey
       path.box = box
+      path.natMapping = peer.natMapping
+      path.hasMappedPort = peer.hasMappedPort
       let isNew = peers.updateValue(path, forKey: peer.key) == nil
       let endpoints = hygiene.filter(peer.endpoints, limit: PathConstants.recordCandidates)
       let hasNews = endpoints.contains { path.candidates[$0]?.recordIndex == nil }
@@ -110,6 +116,8 @@ public final class PathFinder {
       path.clearBest()
       path.candidates.forgetResults()
       path.pings = [:]
+      path.portProbingAt = nil
+      path.portsProbedAt = nil
       if isInUse {
         path.calledAt = nil
         search(path, isForced: true, asksBack: true, now)

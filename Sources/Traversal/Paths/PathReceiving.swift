@@ -79,6 +79,7 @@ extension PathFinder {
     let latency = now - ping.sentAt
     var size = 0
     if case .probe(let probed) = ping.purpose { size = probed }
+    if ping.purpose == .guess { path.candidates.learn(source, at: now) }
     path.candidates.notePong(source, latency: latency, wireMTU: size)
     if let observed = hygiene.checked(observed) { actions.append(.observed(observed, by: path.key)) }
     consider(
@@ -124,6 +125,7 @@ extension PathFinder {
     // Its old address is not one of its new ones: whether it still gets there has to show.
     if let best = path.best, !usable.isEmpty, !usable.contains(best.address) { suspect(path, now) }
     search(path, isForced: true, asksBack: false, now)
+    planPortProbing(path, now)
     tell(path, now)
   }
 

@@ -24,6 +24,8 @@ extension PathFinder {
   func search(_ path: PeerPath, isForced: Bool, asksBack: Bool, _ now: Instant) {
     path.lastSearch = now
     path.searchAgainAt = nil
+    // The way that works is not forgotten because the peer has no reason to ping.
+    if let best = path.best, path.isTrusted(at: now) { path.candidates.keep(best.address, at: now) }
     path.candidates.forgetLearnt(before: now - PathConstants.learntLifetime)
     dropVanishedBest(path)
     for address in path.candidates.due(at: now, isForced: isForced) {
@@ -48,13 +50,15 @@ extension PathFinder {
   func sendCall(_ path: PeerPath, _ now: Instant) {
     guard hasRelay, path.calledAt.map({ now - $0 >= PathConstants.callInterval }) ?? true else { return }
     path.calledAt = now
+    planPortProbing(path, now)
     actions.append(.sendRelayed(seal(.callMeMaybe(ownEndpoints), path), to: path.key))
   }
 
   /// `false` if a rate forbids it.
   @discardableResult
   func ping(_ path: PeerPath, _ address: SocketAddress, _ purpose: SentPing.Purpose, _ now: Instant) -> Bool {
-    guard path.pings.count < PathConstants.outstandingPings, path.pingBudget.available(at: now) <= now,
+    guard path.pings.values.count(where: { $0.purpose != .guess }) < PathConstants.outstandingPings,
+      path.pingBudget.available(at: now) <= now,
       pingBudget.available(at: now) <= now
     else {
       statistics.limited += 1
@@ -75,7 +79,7 @@ extension PathFinder {
     actions.append(.sendRelayed(sealedPing(path, nil, purpose, now), to: path.key))
   }
 
-  private func sealedPing(
+  func sealedPing(
     _ path: PeerPath, _ address: SocketAddress?, _ purpose: SentPing.Purpose, _ now: Instant
   ) -> [UInt8] {
     let id = TransactionID(random: random)
@@ -87,7 +91,7 @@ extension PathFinder {
       patience = PathConstants.probeInterval * 2
       let headers = (address?.ip.family == .v6 ? 40 : 20) + 8
       padding = max(0, size - headers - DiscoEnvelope.overhead - DiscoMessage.pingLength)
-    case .discovery, .asked: break
+    case .discovery, .asked, .guess: break
     }
     path.pings[id] = SentPing(address: address, sentAt: now, deadline: now + patience, purpose: purpose)
     return seal(.ping(id, nodeKey: nodeKey, padding: padding), path)

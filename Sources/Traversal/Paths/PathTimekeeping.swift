@@ -11,6 +11,7 @@ extension PathFinder {
     if let due = path.watchAt, due <= now { watch(path, now, traffic(path.key)) }
     if let due = path.searchAgainAt, due <= now { search(path, isForced: false, asksBack: false, now) }
     if let due = path.probing?.nextAt, due <= now { probe(path, now) }
+    runPortProbing(path, now)
     tell(path, now)
   }
 

@@ -1,4 +1,5 @@
 import Cryptography
+import Netmap
 import Wire
 
 /// A ping whose pong has not come.
@@ -12,6 +13,8 @@ struct SentPing: Sendable {
     case probe(size: Int)
     /// Somebody asked for it.
     case asked(PingToken)
+    /// To a port that the peer may have open, or from one that it may guess.
+    case guess
   }
 
   /// `nil`: through the relay.
@@ -49,6 +52,12 @@ final class PeerPath {
   var calledAt: Instant?
   var heededCallAt: Instant?
   var probing: MTUProbing?
+  var natMapping: NATMapping?
+  var hasMappedPort = false
+  /// When ports are guessed, unless a way is found before.
+  var portProbingAt: Instant?
+  var portProbing: PortProbing?
+  var portsProbedAt: Instant?
   var pingBudget: TokenBucket
   var pongBudget: TokenBucket
   /// As it was last told.
@@ -97,7 +106,9 @@ final class PeerPath {
     let pingDeadline = pings.values.lazy.map(\.deadline).min()
     // An expired trust changes the route; once told, there is nothing to wake up for.
     let trustEnd = best != nil && !isSuspect && route.address != nil && !route.usesRelay ? trustedUntil : nil
-    return [pingDeadline, heartbeatAt, watchAt, trustEnd, searchAgainAt, probing?.nextAt].lazy.compactMap { $0 }.min()
+    return [
+      pingDeadline, heartbeatAt, watchAt, trustEnd, searchAgainAt, probing?.nextAt, portProbingAt, portProbing?.nextAt,
+    ].lazy.compactMap { $0 }.min()
   }
 }
 

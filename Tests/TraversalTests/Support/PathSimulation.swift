@@ -194,7 +194,7 @@ final class PathSimulation {
         hosts[index].route = route
         hosts[index].wireMTU = mtu
       case .refreshOwnEndpoints: at(.milliseconds(40), .ownEndpoints(index))
-      case .observed, .answered: break
+      case .observed, .answered, .openProbeSockets, .closeProbeSockets: break
       }
     }
   }
