@@ -16,7 +16,7 @@ struct MeshdBench: AsyncParsableCommand {
     + [1280, 1420].flatMap { mtu in [1, 4].map { TunnelThroughput(streams: $0, mtu: mtu) } }
     + [
       TunnelLimit(), SmallDatagrams(), SegmentedWire(), TunnelProcessorTime(), LoadedRoundTrip(), OutOfOrder(),
-      HandshakeFlood(), ManyPeers(), RelayedTunnel(), Idling(),
+      HandshakeFlood(), ManyPeers(), RelayedTunnel(), RelayMemory(), Idling(),
     ]
 
   @Option(help: "Writes the figures to this file as a JSON array.")

@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 import Wire
 
 /// How much memory a process with a node has: at rest, and at its most while 64 clients write. What the clients hold is part of
@@ -25,12 +25,5 @@ struct NodeMemory: Benchmark {
     ]
   }
 
-  /// In MiB, of this process.
-  private static func status(_ name: String) throws -> Double {
-    let text = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
-    guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(name + ":") }),
-      let kibibytes = line.split(whereSeparator: { !$0.isNumber }).first.flatMap({ Double($0) })
-    else { throw BenchmarkFailure(reason: "/proc/self/status has no \(name)") }
-    return kibibytes / 1024
-  }
+  private static func status(_ name: String) throws -> Double { try ProcessMemory.status(name, of: getpid()) }
 }

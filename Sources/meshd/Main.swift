@@ -61,7 +61,7 @@ struct Meshd: AsyncParsableCommand {
     version: "meshd \(Version.text)",
     subcommands: [
       InitCommand.self, UpCommand.self, DownCommand.self, StatusCommand.self, PeerCommand.self, NetworkCommand.self,
-      ACLCommand.self, NetcheckCommand.self, PingCommand.self, DWNCommand.self, VersionCommand.self,
+      ACLCommand.self, NetcheckCommand.self, PingCommand.self, RelayCommand.self, DWNCommand.self, VersionCommand.self,
     ])
 
   /// Whether these first words of a command line name a command.

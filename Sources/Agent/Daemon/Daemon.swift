@@ -25,6 +25,8 @@ public actor Daemon {
   private let node: EmbeddedNode?
   private let relay: MeshRelay?
   private var advertising: Advertising
+  /// Of the newest netmap; `nil` before there is one.
+  private var members: Set<X25519PublicKey>?
   /// Whose records the embedded node keeps.
   private let tenants: TenantList
   private let engine: Engine
@@ -203,6 +205,7 @@ public actor Daemon {
 
   private func applyNetmaps() async {
     for await netmap in control.netmaps {
+      members = MeshRelay.members(of: netmap)
       relay?.admit(netmap)
       do {
         try await engine.apply(netmap)
@@ -322,6 +325,9 @@ public actor Daemon {
   private func answer(_ request: ControlRequest) async -> ControlResponse {
     switch (request.method, request.path) {
     case ("GET", "/api/v0/status"): return ControlResponse(200, await statusJSON().json)
+    case ("GET", "/api/v0/members"):
+      guard let members else { return .error(503, "the records are not there yet") }
+      return ControlResponse(200, ["keys": .array(members.sorted().map { .string($0.base64) })])
     case ("POST", "/api/v0/shutdown"):
       guard request.header(ControlRequest.instanceHeader) == instanceID else {
         return .error(409, "daemon instance does not match")

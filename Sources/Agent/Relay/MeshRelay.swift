@@ -25,9 +25,14 @@ final class MeshRelay: Sendable {
   private let state = Mutex(State())
 
   /// Takes key and certificate from the directory, which get there once.
-  init(in directory: StateDirectory, limits: RelayLimits = RelayLimits(), logger: Logger) throws {
+  ///
+  /// - Parameter isOpen: everybody may use it, whoever the members are.
+  init(
+    in directory: StateDirectory, isOpen: Bool = false, limits: RelayLimits = RelayLimits(), logger: Logger
+  ) throws {
     identity = try directory.relayIdentity(now: .now(), logger: logger)
-    server = RelayServer(key: identity.key, admission: members, limits: limits, logger: logger)
+    let admission: any RelayAdmission = isOpen ? OpenAdmission() : members
+    server = RelayServer(key: identity.key, admission: admission, limits: limits, logger: logger)
     self.logger = logger
   }
 
@@ -113,8 +118,15 @@ final class MeshRelay: Sendable {
   // MARK: Whom it takes
 
   /// Admits the machines of a netmap and nobody else, and ends the connections of those who are not among them any more.
-  func admit(_ netmap: Netmap) {
-    members.replace(with: Set(netmap.peers.map(\.key)).union([netmap.node.key]))
+  func admit(_ netmap: Netmap) { admit(Self.members(of: netmap)) }
+
+  static func members(of netmap: Netmap) -> Set<X25519PublicKey> {
+    Set(netmap.peers.map(\.key)).union([netmap.node.key])
+  }
+
+  /// The same for keys.
+  func admit(_ keys: Set<X25519PublicKey>) {
+    members.replace(with: keys)
     server.table.closeUnless { [members] in members.contains($0) }
   }
 }

@@ -16,6 +16,9 @@ public struct ControlRequest: Sendable {
 
   public static let status = ControlRequest(method: "GET", path: "/api/v0/status")
 
+  /// The keys of the machines that the daemon's network has now.
+  static let members = ControlRequest(method: "GET", path: "/api/v0/members")
+
   public static func shutdown(instance: String) -> ControlRequest {
     ControlRequest(method: "POST", path: "/api/v0/shutdown", headers: [instanceHeader: instance])
   }

@@ -10,6 +10,7 @@ public struct StateDirectory: Sendable, Hashable {
   /// Names of files of which one at least lies in a folder of this program.
   private static let marks = [
     "identity.json", "config.json", "meshd.lock", "settings.json", "network.json", "dwn.sqlite", "mesh.sqlite",
+    "relay.key",
   ]
 
   /// Opens the folder, making it (0700) if it is not there. A folder that others may enter is narrowed if it is empty or was in
