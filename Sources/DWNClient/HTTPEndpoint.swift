@@ -90,11 +90,6 @@ public final class HTTPEndpoint: DWNEndpoint {
     try await socket.subscribe(tenant: tenant, message: message)
   }
 
-  /// No hints come over plain HTTP: the stream stays silent until it is cancelled.
-  public func changes(tenant: DID) -> AsyncStream<ChangeHint> {
-    AsyncStream { _ in }
-  }
-
   /// Servers stop reading headers somewhere after this many bytes.
   private static let longHeader = 12 << 10
 

@@ -19,7 +19,6 @@ public final class DWNNode: DWNEndpoint {
   private let directory: any DIDDirectory
   private let definitions = DefinitionCache()
   private let signerDocuments = SignerDocuments()
-  private let feed = ChangeFeed()
   let hub: SubscriptionHub
   let gate: TenantGate
   private let clock: @Sendable () -> WallTime
@@ -53,7 +52,6 @@ public final class DWNNode: DWNEndpoint {
   public func close() async {
     hub.close()
     await store.close()
-    feed.finish()
   }
 
   public func process(tenant: DID, message: JSONValue, data: [UInt8]?) async throws(EndpointError) -> Reply {
@@ -92,10 +90,6 @@ public final class DWNNode: DWNEndpoint {
   /// How many follow a tenant's feed now.
   public func subscriptions(of tenant: DID) -> Int { hub.count(of: tenant) }
 
-  public func changes(tenant: DID) -> AsyncStream<ChangeHint> {
-    feed.subscribe(tenant: tenant)
-  }
-
   /// A message that is what it says it is.
   private struct Checked {
     var message: Message
@@ -131,7 +125,7 @@ public final class DWNNode: DWNEndpoint {
       return NodeReply(
         try await change(tenant) { [definitions] transaction in
           try RecordsDeleting(tenant: tenant, transaction: transaction, definitions: definitions)
-            .outcome(of: signed, json: String(decoding: encoded, as: UTF8.self))
+            .reply(to: signed, json: String(decoding: encoded, as: UTF8.self))
         })
     case .protocolsConfigure(let configure):
       let definition = try ProtocolDefinition(.object(configure.definition), isStrict: limits.isStrict)
@@ -139,7 +133,7 @@ public final class DWNNode: DWNEndpoint {
       return NodeReply(
         try await change(tenant, within: quota(of: tenant)) { transaction in
           try ProtocolsConfiguring(tenant: tenant, transaction: transaction)
-            .outcome(of: signed, definition: definition, json: String(decoding: encoded, as: UTF8.self))
+            .reply(to: signed, definition: definition, json: String(decoding: encoded, as: UTF8.self))
         })
     case .recordsRead:
       var request = try RecordsReadRequest(message, claimed)
@@ -222,7 +216,7 @@ public final class DWNNode: DWNEndpoint {
     }
     return try await change(tenant, within: quota(of: tenant)) { [definitions, limits, arrival] transaction in
       try RecordsWriting(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
-        .outcome(of: arrival)
+        .reply(to: arrival)
     }
   }
 
@@ -230,13 +224,11 @@ public final class DWNNode: DWNEndpoint {
 
   private func change(
     _ tenant: DID, within quota: TenantQuota? = nil,
-    _ body: @escaping @Sendable (any MessageTransaction) throws -> Outcome
+    _ body: @escaping @Sendable (any MessageTransaction) throws -> Reply
   ) async throws -> Reply {
-    let outcome = try await store.write(tenant) { transaction in
+    try await store.write(tenant) { transaction in
       try quota.within(transaction) { try body(transaction) }
     }
-    feed.emit(outcome.hints, tenant: tenant)
-    return outcome.reply
   }
 
   // MARK: Who signed
@@ -261,16 +253,11 @@ public final class DWNNode: DWNEndpoint {
 
 extension Reply {
   static func notATenant(_ refusal: String = "Not a registered tenant.") -> Reply { Reply(.init(401, refusal)) }
-}
 
-/// What processing a message that changes the store came to.
-struct Outcome: Sendable {
-  var reply: Reply
-  var hints: Set<ChangeHint> = []
+  static let accepted = Reply(.init(202, "Accepted"))
 
-  static func refused(_ code: Int, _ detail: String) -> Outcome { Outcome(reply: Reply(.init(code, detail))) }
+  /// A first write came without its data. It is kept, and nobody is shown it.
+  static let waitsForData = Reply(.init(204, "No Content"))
 
-  static func accepted(_ hints: Set<ChangeHint>, code: Int = 202) -> Outcome {
-    Outcome(reply: Reply(.init(code, code == 204 ? "No Content" : "Accepted")), hints: hints)
-  }
+  static func refused(_ code: Int, _ detail: String) -> Reply { Reply(.init(code, detail)) }
 }

@@ -259,6 +259,4 @@ private struct FailingEndpoint: DWNEndpoint {
   func process(tenant: DID, message: JSONValue, data: [UInt8]?) async throws(EndpointError) -> Reply {
     throw .refused(name: name, reason: "a secret of the disk")
   }
-
-  func changes(tenant: DID) -> AsyncStream<ChangeHint> { AsyncStream { $0.finish() } }
 }

@@ -81,7 +81,9 @@ extension PlannedQuestion {
   static let changes: [PlannedQuestion] = [
     PlannedQuestion("a message leaves", "message_cid", "tag_message") { try $0.remove(message) },
     PlannedQuestion("a message steps back", "tag_message", "message_cid") { try $0.demote(message) },
-    PlannedQuestion("a subtree goes", "message_context") { _ = try $0.erase(below: context, includingRecord: true) },
+    PlannedQuestion("a subtree goes", "message_context", "tag_message") {
+      try $0.erase(below: context, includingRecord: true)
+    },
   ]
 
   static let selections: [PlannedQuestion] = [

@@ -264,22 +264,6 @@ struct RecordLifeTests {
     let reply = try await tenancy.node.process(tenant: tenancy.alice.did, message: .object(twin), data: draft.data)
     #expect(reply.status.code == 409)
   }
-
-  @Test("listeners hear of what changed, and of what was erased with it")
-  func changes() async throws {
-    var hints = tenancy.node.changes(tenant: tenancy.alice.did).makeAsyncIterator()
-    let box = try await tenancy.write(tenancy.alice, "box")
-    #expect(await hints.next() == ChangeHint(protocolURI: TestTenancy.protocolURI, path: "box"))
-    let item = try await tenancy.write(tenancy.alice, "box/item", below: box)
-    _ = try await tenancy.write(tenancy.alice, "box/item/part", below: item)
-    let prune = tenancy.alice.signer.recordsDelete(box.recordID, prune: true, at: tenancy.tick())
-    #expect(try await tenancy.status(prune) == "202")
-    var heard: Set<String> = []
-    while heard.count < 3, let hint = await hints.next() { heard.insert(hint.path?.text ?? "") }
-    #expect(heard == ["box", "box/item", "box/item/part"])
-    await tenancy.node.close()
-    #expect(await hints.next() == nil)
-  }
 }
 
 extension SeededRandom {

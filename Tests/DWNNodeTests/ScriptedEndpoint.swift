@@ -30,8 +30,6 @@ final class ScriptedEndpoint: DWNEndpoint {
     sources.withLock { $0.append(source) }
     return (reply, source)
   }
-
-  func changes(tenant: DID) -> AsyncStream<ChangeHint> { AsyncStream { $0.finish() } }
 }
 
 final class ScriptedSource: SubscriptionSource {

@@ -18,9 +18,6 @@ public protocol DWNEndpoint: Sendable {
 
   /// This host has other addresses now: connections that were made with the old ones may lead nowhere, without a sign of it.
   func hostAddressesChanged()
-
-  /// Says, as long as it is iterated, that something of the tenant may have changed. A hint, never content.
-  func changes(tenant: DID) -> AsyncStream<ChangeHint>
 }
 
 extension DWNEndpoint {
@@ -47,17 +44,6 @@ public protocol SubscriptionSource: Sendable {
 
   /// Ends the subscription. A reader that waits gets `nil`.
   func close()
-}
-
-/// Something about a tenant may have changed.
-public struct ChangeHint: Hashable, Sendable {
-  public var protocolURI: String
-  public var path: ProtocolPath?
-
-  public init(protocolURI: String, path: ProtocolPath? = nil) {
-    self.protocolURI = protocolURI
-    self.path = path
-  }
 }
 
 /// Why a node gave no reply.

@@ -109,28 +109,28 @@ struct ImportAdmission {
 
   private func admit(_ signed: SignedMessage, _ data: ReceivedData?, _ transaction: SQLiteTransaction) throws {
     let json = signed.message.value.text
-    let outcome: Outcome
+    let reply: Reply
     switch signed.message.kind {
     case .recordsWrite:
       let arrival = try ArrivingWrite(try RecordsWrite(signed), json: json, data: data, limits: Self.limits)
       do {
-        outcome = try RecordsWriting(
+        reply = try RecordsWriting(
           tenant: head.tenant, transaction: transaction, definitions: definitions, limits: Self.limits
-        ).outcome(of: arrival)
+        ).reply(to: arrival)
       } catch let refusal as DWNError where refusal.isAboutEarlierData {
         // Kept beside the delete of its record, without its data: whoever might see the record may see the delete.
         try transaction.insert(arrival.stored(isLatest: false), data: nil)
         return
       }
     case .recordsDelete:
-      outcome = try RecordsDeleting(tenant: head.tenant, transaction: transaction, definitions: definitions)
-        .outcome(of: signed, json: json)
+      reply = try RecordsDeleting(tenant: head.tenant, transaction: transaction, definitions: definitions)
+        .reply(to: signed, json: json)
     case .protocolsConfigure:
-      outcome = try ProtocolsConfiguring(tenant: head.tenant, transaction: transaction)
-        .outcome(of: signed, definition: try ProtocolDefinition(configure: signed), json: json)
+      reply = try ProtocolsConfiguring(tenant: head.tenant, transaction: transaction)
+        .reply(to: signed, definition: try ProtocolDefinition(configure: signed), json: json)
     default: throw DWNError(400, "SchemaValidatorFailure", "a \(signed.message.kind.rawValue) is not kept")
     }
-    let status = outcome.reply.status
+    let status = reply.status
     guard status.isSuccess else { throw DWNError(status.code, "\(status.code)", status.detail) }
   }
 

@@ -9,19 +9,15 @@ import Wire
 struct RevocationPurge {
   let transaction: any MessageTransaction
 
-  /// Says where something changed.
-  func run(_ grant: RecordID, revoked time: WallTime) throws -> Set<ChangeHint> {
-    var hints: Set<ChangeHint> = []
+  func run(_ grant: RecordID, revoked time: WallTime) throws {
     for message in try transaction.messages(authorizedBy: grant, after: time) {
-      hints.insert(message.hint)
       if message.content?.isInitial == true, let place = message.place {
-        hints.formUnion(try transaction.erase(below: place.contextID, includingRecord: true))
+        try transaction.erase(below: place.contextID, includingRecord: true)
       } else {
         try transaction.remove(message)
         if message.kind == .configure, message.isLatest { try reinstate(message.protocolURI) }
       }
     }
-    return hints
   }
 
   /// Puts the newest definition that is left in force, as news.

@@ -8,7 +8,7 @@ struct ProtocolsConfiguring {
   let tenant: DID
   let transaction: any MessageTransaction
 
-  func outcome(of signed: SignedMessage, definition: ProtocolDefinition, json: String) throws -> Outcome {
+  func reply(to signed: SignedMessage, definition: ProtocolDefinition, json: String) throws -> Reply {
     let admission = try admission(of: signed, definition)
     guard try transaction.message(element: signed.element) == nil else { return .refused(409, "Conflict") }
     for (alias, uri) in definition.uses.sorted(by: { $0.key < $1.key }) where try !isInstalled(uri) {
@@ -26,7 +26,7 @@ struct ProtocolsConfiguring {
       if message.isLatest { try transaction.demote(earlier) }
     }
     try transaction.insert(message, data: nil)
-    return .accepted([message.hint])
+    return .accepted
   }
 
   private func isInstalled(_ uri: String) throws -> Bool {

@@ -8,7 +8,7 @@ struct RecordsDeleting {
   let transaction: any MessageTransaction
   let definitions: DefinitionCache
 
-  func outcome(of signed: SignedMessage, json: String) throws -> Outcome {
+  func reply(to signed: SignedMessage, json: String) throws -> Reply {
     guard case .recordsDelete(let request) = signed.message.body else {
       throw DWNError(400, "SchemaValidatorFailure", "not a RecordsDelete")
     }
@@ -33,7 +33,7 @@ struct RecordsDeleting {
         try transaction.remove(earlier)
       }
     }
-    var hints = prune ? try transaction.erase(below: place.contextID, includingRecord: false) : []
+    if prune { try transaction.erase(below: place.contextID, includingRecord: false) }
     var tombstone = StoredMessage(
       kind: .delete, cid: signed.message.cid.text, element: signed.element, author: signed.author,
       timestamp: signed.message.timestamp, json: json, protocolURI: initial.protocolURI, place: place,
@@ -43,8 +43,7 @@ struct RecordsDeleting {
       }, isLatest: true)
     tombstone.note(admission)
     try transaction.insert(tombstone, data: nil)
-    hints.insert(tombstone.hint)
-    return .accepted(hints)
+    return .accepted
   }
 
   private func wins(_ signed: SignedMessage, prune: Bool, over earlier: StoredMessage) throws -> Bool {

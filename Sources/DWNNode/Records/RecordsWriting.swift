@@ -9,8 +9,8 @@ struct RecordsWriting {
   let definitions: DefinitionCache
   let limits: NodeLimits
 
-  /// Of a write whose signatures have been verified.
-  func outcome(of arrival: ArrivingWrite) throws -> Outcome {
+  /// To a write whose signatures have been verified.
+  func reply(to arrival: ArrivingWrite) throws -> Reply {
     let write = arrival.write
     let standing: RecordStanding
     switch try RecordStanding.of(arrival, tenant, transaction, definitions, limits) {
@@ -63,7 +63,7 @@ struct RecordsWriting {
         429, "RecordsWriteQuotaExceeded",
         "\(limits.recordsByAnyone) records of others wait at \(place.path): the tenant has to deal with them first")
     }
-    _ = try erase(oldest)
+    try erase(oldest)
   }
 
   private func checkImmutable(_ write: RecordsWrite, _ initial: StoredMessage) throws {
@@ -83,13 +83,13 @@ struct RecordsWriting {
 
   private func commit(
     _ message: StoredMessage, _ arrival: ArrivingWrite, _ standing: RecordStanding, _ place: SiblingPlace
-  ) throws -> Outcome {
+  ) throws -> Reply {
     let write = arrival.write
     guard let content = try arrival.content ?? carriedContent(for: write, among: standing.stored) else {
       var waiting = message
       waiting.isLatest = false
       try transaction.insert(waiting, data: nil)
-      return .accepted([], code: 204)
+      return .waitsForData
     }
     if BuiltInRecords.govern(write) {
       try BuiltInRecords(tenant: tenant, reader: transaction).check(write, data: content.bytes())
@@ -103,26 +103,23 @@ struct RecordsWriting {
       }
     }
     try transaction.insert(message, content: content)
-    var hints: Set<ChangeHint> = [message.hint]
     if write.squash, write.isInitial {
-      for sibling in try transaction.siblings(at: place, olderThan: write.timestamp) {
-        hints.formUnion(try erase(sibling))
-      }
+      for sibling in try transaction.siblings(at: place, olderThan: write.timestamp) { try erase(sibling) }
     }
     if write.isInitial, let limit = standing.rules?.recordLimit, limit.strategy == .purgeOldest {
-      for sibling in try transaction.oldest(at: place, beyond: limit.maximum) { hints.formUnion(try erase(sibling)) }
+      for sibling in try transaction.oldest(at: place, beyond: limit.maximum) { try erase(sibling) }
     }
     if write.protocolURI == PermissionsProtocol.uri, write.path == PermissionsProtocol.revocation,
       let grant = write.parentID
     {
-      hints.formUnion(try RevocationPurge(transaction: transaction).run(grant, revoked: write.dateCreated))
+      try RevocationPurge(transaction: transaction).run(grant, revoked: write.dateCreated)
     }
-    return .accepted(hints)
+    return .accepted
   }
 
-  private func erase(_ message: StoredMessage) throws -> Set<ChangeHint> {
-    guard let context = message.place?.contextID else { return [] }
-    return try transaction.erase(below: context, includingRecord: true)
+  private func erase(_ message: StoredMessage) throws {
+    guard let context = message.place?.contextID else { return }
+    try transaction.erase(below: context, includingRecord: true)
   }
 
   /// The data of the newest write, for a later one that changes only what lies around it. `nil` for a first write.

@@ -32,11 +32,11 @@ public struct TenantQuota: Hashable, Sendable {
 
 extension TenantQuota? {
   /// Makes a change, which is undone by what is thrown if there is no room for it.
-  func within(_ transaction: any MessageTransaction, _ change: () throws -> Outcome) throws -> Outcome {
+  func within(_ transaction: any MessageTransaction, _ change: () throws -> Reply) throws -> Reply {
     guard let self else { return try change() }
     let before = try transaction.usage()
-    let outcome = try change()
-    if outcome.reply.status.isSuccess { try self.check(before, transaction.usage()) }
-    return outcome
+    let reply = try change()
+    if reply.status.isSuccess { try self.check(before, transaction.usage()) }
+    return reply
   }
 }

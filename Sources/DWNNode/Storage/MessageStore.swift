@@ -114,8 +114,8 @@ protocol MessageTransaction: MessageReader {
 
   func remove(_ message: StoredMessage) throws
 
-  /// Takes out every message of all records below a record, and of the record too if asked, and says where they were.
-  func erase(below context: ContextID, includingRecord: Bool) throws -> Set<ChangeHint>
+  /// Takes out every message of all records below a record, and of the record too if asked.
+  func erase(below context: ContextID, includingRecord: Bool) throws
 
   /// The records at a place whose newest message is older than a time.
   func siblings(at place: SiblingPlace, olderThan time: WallTime) throws -> [StoredMessage]

@@ -57,12 +57,11 @@ final class SQLiteTransaction: MessageTransaction {
     entries.removeAll { $0.cid == message.cid }
   }
 
-  func erase(below context: ContextID, includingRecord: Bool) throws -> Set<ChangeHint> {
+  func erase(below context: ContextID, includingRecord: Bool) throws {
     // `0` follows `/`: between the two lies everything that begins with the context and a slash.
     let below: StatementArguments = [tenant, context.text + "/", context.text + "0"]
-    var hints = try erase(where: "context_id >= ? AND context_id < ?", below)
-    if includingRecord { hints.formUnion(try erase(where: "context_id = ?", [tenant, context.text])) }
-    return hints
+    try erase(where: "context_id >= ? AND context_id < ?", below)
+    if includingRecord { try erase(where: "context_id = ?", [tenant, context.text]) }
   }
 
   func siblings(at place: SiblingPlace, olderThan time: WallTime) throws -> [StoredMessage] {
@@ -107,14 +106,12 @@ final class SQLiteTransaction: MessageTransaction {
     ])
   }
 
-  private func erase(where condition: String, _ arguments: StatementArguments) throws -> Set<ChangeHint> {
-    let rest = "FROM message INDEXED BY message_context WHERE tenant = ? AND \(condition)"
-    let erased = try Row.fetchAll(database, sql: "SELECT protocol, path, cid \(rest)", arguments: arguments)
-    guard !erased.isEmpty else { return [] }
-    try database.execute(sql: "DELETE \(rest)", arguments: arguments)
-    let cids = Set(erased.map { $0[2] as String })
+  private func erase(where condition: String, _ arguments: StatementArguments) throws {
+    let cids = try String.fetchSet(
+      database.cachedStatement(
+        sql: "DELETE FROM message INDEXED BY message_context WHERE tenant = ? AND \(condition) RETURNING cid"),
+      arguments: arguments)
     entries.removeAll { cids.contains($0.cid) }
-    return Set(erased.map { ChangeHint(protocolURI: $0[0], path: ProtocolPath($0[1] as String)) })
   }
 
   private func execute(_ sql: String, _ arguments: StatementArguments) throws {

@@ -87,8 +87,6 @@ struct StoredMessage: Sendable {
     place.map { SiblingPlace(protocolURI: protocolURI, path: $0.path, parent: $0.contextID.parent) }
   }
 
-  var hint: ChangeHint { ChangeHint(protocolURI: protocolURI, path: place?.path) }
-
   /// Throws if what the store kept is no JSON, which means that its file was changed by another hand.
   func message() throws -> JSONValue {
     try JSONValue(parsing: json, depth: Message.maximumDepth)

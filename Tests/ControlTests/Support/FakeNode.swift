@@ -150,8 +150,6 @@ final class FakeNode: DWNEndpoint, Sendable {
       }
     }
   }
-
-  func changes(tenant: DID) -> AsyncStream<ChangeHint> { AsyncStream { $0.finish() } }
 }
 
 extension FakeNode.State {

@@ -141,14 +141,12 @@ final class ModelTransaction: MessageTransaction {
 
   func remove(_ message: StoredMessage) { messages.rows.removeAll { $0.message.cid == message.cid } }
 
-  func erase(below context: ContextID, includingRecord: Bool) -> Set<ChangeHint> {
+  func erase(below context: ContextID, includingRecord: Bool) {
     func isErased(_ row: ModelMessages.Row) -> Bool {
       guard let place = row.message.place else { return false }
       return context.contains(place.contextID) && (includingRecord || place.contextID != context)
     }
-    let hints = Set(messages.rows.filter(isErased).map(\.message.hint))
     messages.rows.removeAll(where: isErased)
-    return hints
   }
 
   func siblings(at place: SiblingPlace, olderThan time: WallTime) -> [StoredMessage] {

@@ -167,7 +167,7 @@ struct StoreContractTests {
       try await store.write(Samples.bob) { transaction in
         try transaction.remove(Samples.write("a"))
         try transaction.demote(Samples.write("a"))
-        _ = try transaction.erase(below: ContextID("a")!, includingRecord: true)
+        try transaction.erase(below: ContextID("a")!, includingRecord: true)
       }
       let selection = Selection(filter: RecordsFilter(tags: ["x": .equals("y")]), visibility: .all)
       #expect(try await store.read(Samples.bob) { try $0.find(selection) }.isEmpty)
