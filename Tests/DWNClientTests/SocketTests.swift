@@ -254,8 +254,8 @@ struct SocketAbuseTests {
   @Test("a connection that answers pings stays, however long nothing happens")
   func quiet() async throws {
     let node = try await ScriptedSocketNode.start()
-    let (endpoint, source) = try await open(node, heartbeat: .seconds(2))
-    while node.pings < 3 { try await Task.sleep(for: .milliseconds(20)) }
+    let (endpoint, source) = try await open(node, heartbeat: .seconds(8))
+    while node.pings < 2 { try await Task.sleep(for: .milliseconds(20)) }
     let id = try #require(node.texts.first?["subscription"]?["id"]?.string)
     node.peers[0].send(ScriptedSocketNode.text(Frames.event(1), subscription: id))
     #expect(try await source.next() == Frames.event(1))
