@@ -38,6 +38,11 @@ struct DWNCommand: AsyncParsableCommand {
       completion: .file())
     var terms: String?
     @Option(
+      help: ArgumentHelp(
+        "Work that a registration takes when few register: hashes that begin with so many zero bits.", valueName: "bits"
+      ))
+    var work = RegistrationRequirements.usualWork
+    @Option(
       name: .customLong("max-messages"),
       help: ArgumentHelp("Messages of a tenant that is not named by --tenant.", valueName: "number"))
     var quotaMessages = 10_000
@@ -75,6 +80,7 @@ struct DWNCommand: AsyncParsableCommand {
     @Flag(name: .shortAndLong, help: "Log more.") var verbose = false
 
     func validate() throws {
+      guard (0...64).contains(work) else { throw ValidationError("--work takes 0 to 64 bits") }
       guard open || register || !tenants.isEmpty else {
         throw ValidationError("name at least one --tenant, or --register, or --open")
       }
@@ -126,7 +132,7 @@ struct DWNCommand: AsyncParsableCommand {
         }
         text = String(decoding: bytes, as: UTF8.self)
       }
-      return .registered(RegistrationRequirements(terms: text), named: Set(tenants))
+      return .registered(RegistrationRequirements(terms: text, work: work), named: Set(tenants))
     }
   }
 }

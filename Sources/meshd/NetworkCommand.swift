@@ -24,11 +24,13 @@ struct NetworkCommand: AsyncParsableCommand {
     var endpoints: [String] = []
     @Option(help: ArgumentHelp("IPv4 block of the network.", valueName: "cidr")) var cidr: String?
     @Flag(name: .customLong("v1"), help: "Give the network encryption v1; see 'meshd up --help'.") var usesV1 = false
+    @OptionGroup var terms: TermsOption
     @OptionGroup var state: StateOptions
     @OptionGroup var json: JSONOption
 
     private var request: UpRequest {
-      UpRequest(create: name, cidr: cidr, envelope: usesV1 ? .v1 : .jwe, endpoints: endpoints)
+      UpRequest(
+        create: name, cidr: cidr, envelope: usesV1 ? .v1 : .jwe, endpoints: endpoints, acceptsTerms: terms.isAccepted)
     }
 
     func validate() throws { try request.checkUsage() }
@@ -54,6 +56,7 @@ struct NetworkCommand: AsyncParsableCommand {
 
     @Argument(help: ArgumentHelp("An invitation to join by.", valueName: "invite")) var invite: InviteArgument?
     @OptionGroup var join: JoinOptions
+    @OptionGroup var terms: TermsOption
     @OptionGroup var state: StateOptions
     @OptionGroup var json: JSONOption
 
@@ -69,7 +72,9 @@ struct NetworkCommand: AsyncParsableCommand {
     }
 
     private var request: UpRequest {
-      UpRequest(invite: invite?.invite, endpoints: join.endpoints, anchor: join.anchor, networkID: join.network)
+      UpRequest(
+        invite: invite?.invite, endpoints: join.endpoints, anchor: join.anchor, networkID: join.network,
+        acceptsTerms: terms.isAccepted)
     }
 
     func run() async throws {

@@ -23,6 +23,13 @@ struct JSONOption: ParsableArguments {
   var isOn = false
 }
 
+struct TermsOption: ParsableArguments {
+  @Flag(
+    name: .customLong("accept-terms"),
+    help: "Agree to the terms of service of the nodes that --endpoint or an invitation names, where they have some.")
+  var isAccepted = false
+}
+
 /// What a join needs.
 struct JoinOptions: ParsableArguments {
   @Option(

@@ -26,6 +26,7 @@ struct UpCommand: AsyncParsableCommand {
 
   @OptionGroup var state: StateOptions
   @OptionGroup var join: JoinOptions
+  @OptionGroup var terms: TermsOption
   @OptionGroup var json: JSONOption
 
   @Option(help: ArgumentHelp("Make a network of this name first.", valueName: "name"))
@@ -114,7 +115,7 @@ struct UpCommand: AsyncParsableCommand {
   private var request: UpRequest {
     UpRequest(
       create: create, cidr: cidr, envelope: usesV1 ? .v1 : .jwe, invite: invite?.invite, endpoints: join.endpoints,
-      anchor: join.anchor, networkID: join.network,
+      anchor: join.anchor, networkID: join.network, acceptsTerms: terms.isAccepted,
       listen: listen, advertise: advertise, port: port, interface: interface, mtu: mtu,
       noOffload: noOffload, stun: stun, probesPorts: probesPorts, didGateway: dids.gateway,
       allowsPrivateDIDHosts: dids.allowsPrivateHosts,

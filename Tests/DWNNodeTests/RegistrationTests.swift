@@ -24,7 +24,7 @@ struct RegistrationTests {
   private func node(terms: String? = nil, limits: NodeLimits = NodeLimits()) throws -> DWNNode {
     try DWNNode(
       databasePath: path,
-      tenants: .registered(.init(terms: terms, easiest: .max >> 6), named: [tenancy.carol.did]), limits: limits)
+      tenants: .registered(.init(terms: terms, work: 6), named: [tenancy.carol.did]), limits: limits)
   }
 
   private func get(_ running: RunningServer, _ path: String) async throws -> String {

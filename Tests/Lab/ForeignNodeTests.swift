@@ -5,21 +5,25 @@ import Wire
 extension MeshdLab {
   /// Networks whose records lie on a node that is not the first machine's own.
   @Suite struct ForeignNodeTests {
+    /// A node on a host, from when it listens.
+    private func serve(_ routed: RoutedHosts, _ host: MeshdHost, _ flags: String...) async throws -> LabProcess {
+      let node = try await routed.lab.start(
+        host.typed(
+          ["meshd", "dwn", "serve", "--listen", "0.0.0.0:8787", "--data", host.home.path + "/records"] + flags),
+        in: host.namespace)
+      let listening = try await eventually(.seconds(20)) {
+        try await !host.namespace.run("ss", "-Hltn", "sport = :8787").isEmpty
+      }
+      try #require(listening, "\(node.output)")
+      return node
+    }
+
     @Test("the records can live on a node that somebody else runs, which may restart")
     func standaloneNode() async throws {
       try await RoutedHosts.run(3) { routed in
         let (first, second, server) = (routed.first, routed.second, routed.third)
         let anchor = try QuickStart.identity(in: try await first.meshd("init"))
-        let serve = server.typed([
-          "meshd", "dwn", "serve", "--listen", "0.0.0.0:8787", "--data", server.home.path + "/records", "--tenant",
-          anchor,
-        ])
-        let node = try await routed.lab.start(serve, in: server.namespace)
-        let listening = try await eventually(.seconds(10)) {
-          try await !server.namespace.run("ss", "-Hltn", "sport = :8787").isEmpty
-        }
-        try #require(listening, "\(node.output)")
-
+        let node = try await serve(routed, server, "--tenant", anchor)
         let endpoint = "http://\(RoutedHosts.addressV4(2)):8787"
         try await first.meshd("up", "--create", "lab", "--endpoint", endpoint)
         #expect(
@@ -33,7 +37,7 @@ extension MeshdLab {
         // The tunnel needs no node, and a node needs nothing but its disk.
         await node.stop()
         try await QuickStart.requireTunnel(first, second)
-        _ = try await routed.lab.start(serve, in: server.namespace)
+        _ = try await serve(routed, server, "--tenant", anchor)
         try await second.meshd("down")
         try await second.meshd("up")
         try await QuickStart.requireTunnel(first, second)
@@ -44,21 +48,31 @@ extension MeshdLab {
     func otherTenant() async throws {
       try await RoutedHosts.run { routed in
         let (first, server) = (routed.first, routed.second)
-        let node = try await routed.lab.start(
-          server.typed([
-            "meshd", "dwn", "serve", "--listen", "0.0.0.0:8787", "--data", server.home.path + "/records", "--tenant",
-            BadInputTests.someDID,
-          ]), in: server.namespace)
-        let listening = try await eventually(.seconds(10)) {
-          try await !server.namespace.run("ss", "-Hltn", "sport = :8787").isEmpty
-        }
-        try #require(listening, "\(node.output)")
+        _ = try await serve(routed, server, "--tenant", BadInputTests.someDID)
         let endpoint = "http://\(RoutedHosts.addressV4(1)):8787"
         let outcome = try await first.attempt(["up", "--create", "lab", "--endpoint", endpoint])
         let complaint = outcome.complaint(status: 1, naming: [endpoint, "tenant"])
         #expect(complaint == nil, "\(complaint ?? "")")
         #expect(try await first.isQuiet())
         #expect(try await first.status()["network"] == nil)
+      }
+    }
+
+    @Test("a node that takes whoever registers gets a proof of work, and agreement to its terms from whoever says so")
+    func registration() async throws {
+      try await RoutedHosts.run { routed in
+        let (first, server) = (routed.first, routed.second)
+        let terms = server.home.path + "/terms.txt"
+        try "Be kind.\n".write(toFile: terms, atomically: true, encoding: .utf8)
+        _ = try await serve(routed, server, "--register", "--terms", terms, "--work", "8")
+        let endpoint = "http://\(RoutedHosts.addressV4(1)):8787"
+        let outcome = try await first.attempt(["up", "--create", "lab", "--endpoint", endpoint])
+        let complaint = outcome.complaint(
+          status: 1, naming: [endpoint + "/registration/terms-of-service", "--accept-terms"])
+        #expect(complaint == nil, "\(complaint ?? "")")
+        #expect(try await first.status()["network"] == nil)
+        try await first.meshd("up", "--create", "lab", "--endpoint", endpoint, "--accept-terms")
+        #expect(try await first.status()["network"] == "lab")
       }
     }
   }

@@ -64,7 +64,9 @@ public struct MeshCommands: Sendable {
     let session = try await MeshSession.open(directory, identity)
     defer { session.close() }
     let remote = try endpoints(request.endpoints)
-    if !remote.isEmpty { try await Preflight.prepare(remote, for: request.envelope, session) }
+    if !remote.isEmpty {
+      try await Preflight.prepare(remote, for: request.envelope, session, acceptsTerms: request.acceptsTerms)
+    }
     let network = try await session.createNetwork(
       named: request.create ?? "", cidr: request.cidr, envelope: request.envelope, endpoints: request.endpoints,
       embedsNode: remote.isEmpty)
@@ -101,7 +103,8 @@ public struct MeshCommands: Sendable {
     let session = try await MeshSession.open(directory, identity)
     defer { session.close() }
     let (network, isAdmitted) = try await session.joinNetwork(
-      NetworkID(id), of: anchor, invite: request.invite, urls: urls, endpoints: try endpoints(urls))
+      NetworkID(id), of: anchor, invite: request.invite, urls: urls, endpoints: try endpoints(urls),
+      acceptsTerms: request.acceptsTerms)
     var result: JSONObject = [
       "did": .string(identity.did.text), "networkId": .string(id.text), "network": .string(network.name),
       "meshCIDR": .string(network.meshCIDR), "admitted": .bool(isAdmitted),

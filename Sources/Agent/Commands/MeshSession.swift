@@ -95,7 +95,8 @@ struct MeshSession: Sendable {
   /// Looks for the network at the endpoints and enters the directory in it, with the envelope that its id commits to. With an
   /// invitation, and unless the anchor has added this machine already, the anchor is asked to.
   func joinNetwork(
-    _ id: NetworkID, of anchor: DID, invite: Invite? = nil, urls: [String], endpoints: [any DWNEndpoint]
+    _ id: NetworkID, of anchor: DID, invite: Invite? = nil, urls: [String], endpoints: [any DWNEndpoint],
+    acceptsTerms: Bool
   ) async throws -> (NetworkState, isAdmitted: Bool) {
     if var existing = try directory.loadNetwork() {
       guard existing.networkID == id.recordID, existing.anchor == anchor else {
@@ -113,7 +114,10 @@ struct MeshSession: Sendable {
       networkID: id.recordID, anchor: anchor, name: finding.record.name, endpoints: urls, embedsNode: false,
       envelope: finding.envelope, meshCIDR: "\(finding.record.meshCIDR)",
       meshIP: "\(plan.ipv4(for: identity.did))")
-    if state.envelope == .v1 { try await installDefinition(state.reference, at: endpoints) }
+    if state.envelope == .v1 {
+      try await ForeignTenancy(identity: identity, acceptsTerms: acceptsTerms).enterWherePossible(endpoints)
+      try await installDefinition(state.reference, at: endpoints)
+    }
     if let invite, !finding.isAdmitted { try await ask(state, invite, at: endpoints) }
     try directory.save(state)
     return (state, finding.isAdmitted)

@@ -16,6 +16,8 @@ public struct UpRequest: Sendable, Hashable {
   public var endpoints: [String]
   public var anchor: DID?
   public var networkID: RecordID?
+  /// Whether terms of service of nodes are agreed to, as they are now.
+  public var acceptsTerms: Bool
   public var listen: [SocketAddress]
   public var advertise: [String]
   public var port: UInt16?
@@ -34,10 +36,10 @@ public struct UpRequest: Sendable, Hashable {
   public init(
     create: String? = nil, cidr: String? = nil, envelope: Envelope = .jwe, invite: Invite? = nil,
     endpoints: [String] = [], anchor: DID? = nil,
-    networkID: RecordID? = nil, listen: [SocketAddress] = [], advertise: [String] = [], port: UInt16? = nil,
-    interface: String? = nil, mtu: Int? = nil, noOffload: [String] = [], stun: [String] = [], probesPorts: Bool? = nil,
-    didGateway: String? = nil,
-    allowsPrivateDIDHosts: Bool? = nil, relay: RelaySettings = RelaySettings()
+    networkID: RecordID? = nil, acceptsTerms: Bool = false, listen: [SocketAddress] = [], advertise: [String] = [],
+    port: UInt16? = nil, interface: String? = nil, mtu: Int? = nil, noOffload: [String] = [], stun: [String] = [],
+    probesPorts: Bool? = nil, didGateway: String? = nil, allowsPrivateDIDHosts: Bool? = nil,
+    relay: RelaySettings = RelaySettings()
   ) {
     self.create = create
     self.cidr = cidr
@@ -46,6 +48,7 @@ public struct UpRequest: Sendable, Hashable {
     self.endpoints = endpoints
     self.anchor = anchor
     self.networkID = networkID
+    self.acceptsTerms = acceptsTerms
     self.listen = listen
     self.advertise = advertise
     self.port = port
@@ -105,6 +108,7 @@ public struct UpRequest: Sendable, Hashable {
     for endpoint in endpoints { add("--endpoint", endpoint) }
     add("--anchor", anchor?.text)
     add("--network", networkID?.text)
+    if acceptsTerms { result.append("--accept-terms") }
     for address in listen { add("--listen", address.description) }
     for url in advertise { add("--advertise", url) }
     add("--port", port.map(String.init))
@@ -142,8 +146,8 @@ public struct UpRequest: Sendable, Hashable {
       throw .failed("meshd is running with other endpoints: stop it with 'meshd down', then run this again")
     }
     if !listen.isEmpty || !advertise.isEmpty || port != nil || interface != nil || mtu != nil
-      || !noOffload.isEmpty || !stun.isEmpty || probesPorts != nil || didGateway != nil || allowsPrivateDIDHosts != nil
-      || relay != RelaySettings()
+      || !noOffload.isEmpty || acceptsTerms || !stun.isEmpty || probesPorts != nil || didGateway != nil
+      || allowsPrivateDIDHosts != nil || relay != RelaySettings()
     {
       throw .failed("meshd is running: stop it with 'meshd down' before you change these flags")
     }

@@ -111,7 +111,7 @@ public actor Daemon {
       let blocks = Self.meshBlocks(existing)
       let network = try await Self.enter(
         session, request, existing, nodeURLs: node.map { _ in advertising.nodeURLs(excluding: blocks) },
-        advertising.relayPlan(excluding: blocks))
+        advertising.relayPlan(excluding: blocks), logger)
       if relay == nil { try await session.withdrawRelay(from: network) }
       try directory.save(settings)
       tenants.replace(with: await session.tenants(of: network))
@@ -141,11 +141,13 @@ public actor Daemon {
 
   /// Makes the network, joins it, or takes up the one that is there, with the addresses of today.
   private static func enter(
-    _ session: MeshSession, _ request: UpRequest, _ existing: NetworkState?, nodeURLs: [String]?, _ relay: RelayPlan?
+    _ session: MeshSession, _ request: UpRequest, _ existing: NetworkState?, nodeURLs: [String]?, _ relay: RelayPlan?,
+    _ logger: Logger
   ) async throws -> NetworkState {
     if let name = request.create {
       if !request.endpoints.isEmpty {
-        try await Preflight.prepare(try endpoints(request.endpoints), for: request.envelope, session)
+        try await Preflight.prepare(
+          try endpoints(request.endpoints), for: request.envelope, session, acceptsTerms: request.acceptsTerms)
       }
       return try await session.createNetwork(
         named: name, cidr: request.cidr, envelope: request.envelope, endpoints: nodeURLs ?? request.endpoints,
@@ -154,10 +156,17 @@ public actor Daemon {
     if let anchor = request.anchor, let id = request.networkID {
       return try await session.joinNetwork(
         NetworkID(id), of: anchor, urls: request.endpoints,
-        endpoints: try endpoints(request.endpoints)
+        endpoints: try endpoints(request.endpoints), acceptsTerms: request.acceptsTerms
       ).0
     }
     guard var network = existing else { throw AgentError.noNetwork }
+    if request.acceptsTerms, !network.embedsNode {
+      let tenancy = ForeignTenancy(identity: session.identity, acceptsTerms: true)
+      do { try await tenancy.enterWherePossible(try endpoints(network.endpoints)) } catch {
+        // The tunnels need no node.
+        logger.warning("a node does not take the agreement", metadata: ["reason": "\(error)"])
+      }
+    }
     if let nodeURLs { try await session.advertise(nodeURLs, in: &network) }
     return network
   }

@@ -10,9 +10,9 @@ enum Preflight {
   /// Throws when an endpoint cannot be reached, does not serve this machine as a tenant, or does not take the definitions of networks
   /// with this envelope. That can only be found out by installing them: they are the ledger's, and stay.
   static func prepare(
-    _ endpoints: [any DWNEndpoint], for envelope: Envelope, _ session: MeshSession
+    _ endpoints: [any DWNEndpoint], for envelope: Envelope, _ session: MeshSession, acceptsTerms: Bool
   ) async throws {
-    try await check(endpoints, identity: session.identity)
+    try await enter(endpoints, ForeignTenancy(identity: session.identity, acceptsTerms: acceptsTerms))
     try await session.keeper.perform { try $0.install(envelope, now: .now()) }
     let definitions = await session.keeper.ledger.outgoing.filter { $0.network == nil }
     for endpoint in endpoints {
@@ -42,28 +42,15 @@ enum Preflight {
     }
   }
 
-  /// Throws when an endpoint cannot be reached or does not serve this machine as a tenant.
-  static func check(_ endpoints: [any DWNEndpoint], identity: MachineIdentity) async throws(AgentError) {
-    let query = MessageSigner(identity).protocolsQuery(protocolURI: MeshProtocol.uri, at: .now())
+  private static func enter(_ endpoints: [any DWNEndpoint], _ tenancy: ForeignTenancy) async throws(AgentError) {
     for endpoint in endpoints {
       let reply: Reply
-      do {
-        reply = try await endpoint.process(tenant: identity.did, message: query.message.value, data: nil)
-      } catch {
-        throw .failed(error.description)
-      }
+      do { reply = try await tenancy.enter(endpoint) } catch { throw .failed(error.description) }
       guard reply.status.isSuccess else {
         throw .failed(
           "\(endpoint.name) does not serve this machine: \(reply.status.code) \(reply.status.detail); "
-            + (await requirements(of: endpoint) ?? "its operator adds --tenant \(identity.did)"))
+            + "its operator adds --tenant \(tenancy.identity.did)")
       }
     }
-  }
-
-  /// What the node says that a tenant has to do first; `nil` if it names nothing.
-  private static func requirements(of endpoint: any DWNEndpoint) async -> String? {
-    guard let information = try? await (endpoint as? HTTPEndpoint)?.information(), !information.registration.isEmpty
-    else { return nil }
-    return "it asks for \(information.registration.map(\.description).joined(separator: " and "))"
   }
 }

@@ -34,14 +34,15 @@ public struct RegistrationRequirements: Hashable, Sendable {
   /// The terms, as people read them.
   public var terms: String?
   /// The largest hash that is taken while few register, as the first 16 bytes of 32, all others being ones.
-  public var easiest: UInt128
+  var easiest: UInt128
 
-  /// 24 leading zero bits: about a minute of one core's work in a scripting language, and seconds in a fast one.
-  public static let usual: UInt128 = .max >> 24
+  /// Leading zero bits: about a minute of one core's work in a scripting language, and seconds in a fast one.
+  public static let usualWork = 24
 
-  public init(terms: String? = nil, easiest: UInt128 = RegistrationRequirements.usual) {
+  /// `work` is how many zero bits the hashes begin with that are taken while few register, 0 to 64.
+  public init(terms: String? = nil, work: Int = RegistrationRequirements.usualWork) {
     self.terms = terms
-    self.easiest = easiest
+    easiest = .max >> UInt128(work)
   }
 
   /// As `/info` names them.
