@@ -13,7 +13,7 @@ enum MeshdBinary {
   /// Why the program cannot be tried here, or `nil` if it can.
   static let obstacle: String? = {
     if let obstacle = NetworkLab.obstacle { return obstacle }
-    for tool in ["iperf3", "nft", "setpriv", "unshare", "mount"] where !NetworkLab.have(tool) {
+    for tool in ["iperf3", "nft", "setpriv", "unshare", "mount", "openssl"] where !NetworkLab.have(tool) {
       return "the lab needs the command \(tool): run scripts/setup"
     }
     if access(url.path, X_OK) != 0 {
