@@ -32,39 +32,24 @@ public struct JWERecordCipher: RecordCipher {
   public func seal(
     _ plaintext: [UInt8], at path: ProtocolPath, random: any RandomSource
   ) throws(MeshError) -> SealedData {
+    guard try MeshProtocol.isSealed(at: path) else { return SealedData(data: plaintext, encryption: nil) }
     var recipients: [EnvelopeRecipient] = []
-    switch MeshProtocol.secrecy(of: path) {
-    case nil: throw .cannotEncrypt(path: path, reason: "the mesh protocol has no such path")
-    case .clear: return SealedData(data: plaintext, encryption: nil)
-    case .members:
+    if MeshProtocol.secrecy(of: path) == .members {
       guard let key = keyring.key(of: epoch) else {
         throw .cannotEncrypt(path: path, reason: "the network key of epoch \(epoch) has not arrived")
       }
       recipients.append(EnvelopeRecipient(key.publicKey, .protocolContext(epoch)))
-    case .anchor: break
     }
-    guard let definition, definition.envelope == .jwe, let typeKey = definition.typeKeys[path] else {
-      throw .cannotEncrypt(path: path, reason: "the anchor's definition gives no key for it")
-    }
-    recipients.append(EnvelopeRecipient(typeKey, .protocolPath))
-    do {
+    recipients.append(EnvelopeRecipient(try definition.typeKey(at: path, in: .jwe), .protocolPath))
+    return try SealedData(at: path) { () throws(EnvelopeError) in
       let (envelope, ciphertext) = try JWEEnvelope.seal(plaintext, to: recipients, random: random)
-      return SealedData(data: ciphertext, encryption: envelope.json)
-    } catch {
-      throw .cannotEncrypt(path: path, reason: error.description)
+      return (envelope.json, ciphertext)
     }
   }
 
   public func open(_ write: RecordsWrite, data: [UInt8]) throws(MeshError) -> [UInt8] {
     let path = write.path
-    guard write.protocolURI == MeshProtocol.uri, let secrecy = MeshProtocol.secrecy(of: path),
-      write.contextID.root == network.id.recordID
-    else { throw .unreadable(path: path, reason: .elsewhere) }
-    guard let encryption = write.encryption else {
-      guard secrecy == .clear else { throw .unreadable(path: path, reason: .inClear) }
-      return data
-    }
-    guard secrecy != .clear else { throw .unreadable(path: path, reason: .encrypted) }
+    guard let encryption = try network.encryption(of: write) else { return data }
     do throws(EnvelopeError) {
       let envelope = try JWEEnvelope(.object(encryption))
       if let entry = envelope.entries.first(where: { $0.scheme == .didKey }) {

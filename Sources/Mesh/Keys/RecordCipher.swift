@@ -1,3 +1,4 @@
+import Cryptography
 public import DWN
 public import Wire
 
@@ -27,5 +28,53 @@ public struct SealedData: Hashable, Sendable {
   public init(data: [UInt8], encryption: JSONValue?) {
     self.data = data
     self.encryption = encryption
+  }
+
+  /// Throws `cannotEncrypt` with the reason why there is no envelope.
+  init(
+    at path: ProtocolPath, _ seal: () throws(EnvelopeError) -> (envelope: JSONValue, ciphertext: [UInt8])
+  ) throws(MeshError) {
+    do {
+      let (envelope, ciphertext) = try seal()
+      self.init(data: ciphertext, encryption: envelope)
+    } catch {
+      throw .cannotEncrypt(path: path, reason: error.description)
+    }
+  }
+}
+
+// MARK: What the ciphers have in common
+
+extension MeshProtocol {
+  /// Whether what is written at a path is sealed. Throws `cannotEncrypt` where the mesh protocol has no such path.
+  static func isSealed(at path: ProtocolPath) throws(MeshError) -> Bool {
+    guard let secrecy = secrecy(of: path) else {
+      throw .cannotEncrypt(path: path, reason: "the mesh protocol has no such path")
+    }
+    return secrecy != .clear
+  }
+}
+
+extension MeshDefinition? {
+  /// The anchor's key for a path. Throws `cannotEncrypt` if there is none, or the definition is for another envelope.
+  func typeKey(at path: ProtocolPath, in envelope: Envelope) throws(MeshError) -> X25519PublicKey {
+    guard let self, self.envelope == envelope, let key = self.typeKeys[path] else {
+      throw .cannotEncrypt(path: path, reason: "the anchor's definition gives no key for it")
+    }
+    return key
+  }
+}
+
+extension NetworkReference {
+  /// The envelope of a record of this network; `nil` where it is in clear, and is to be. Throws `unreadable`.
+  func encryption(of write: RecordsWrite) throws(MeshError) -> JSONObject? {
+    let path = write.path
+    guard write.protocolURI == MeshProtocol.uri, let secrecy = MeshProtocol.secrecy(of: path),
+      write.contextID.root == id.recordID
+    else { throw .unreadable(path: path, reason: .elsewhere) }
+    guard (write.encryption == nil) == (secrecy == .clear) else {
+      throw .unreadable(path: path, reason: secrecy == .clear ? .encrypted : .inClear)
+    }
+    return write.encryption
   }
 }

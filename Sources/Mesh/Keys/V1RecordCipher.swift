@@ -32,39 +32,23 @@ public struct V1RecordCipher: RecordCipher {
   public func seal(
     _ plaintext: [UInt8], at path: ProtocolPath, random: any RandomSource
   ) throws(MeshError) -> SealedData {
-    switch MeshProtocol.secrecy(of: path) {
-    case nil: throw .cannotEncrypt(path: path, reason: "the mesh protocol has no such path")
-    case .clear: return SealedData(data: plaintext, encryption: nil)
-    case .members, .anchor: break
-    }
-    guard let definition, definition.envelope == .v1, let typeKey = definition.typeKeys[path] else {
-      throw .cannotEncrypt(path: path, reason: "the anchor's definition gives no key for it")
-    }
-    var recipients = [V1Envelope.Recipient(typeKey, .protocolPath)]
-    for role in definition.readingRoles[path] ?? [] {
+    guard try MeshProtocol.isSealed(at: path) else { return SealedData(data: plaintext, encryption: nil) }
+    var recipients = [V1Envelope.Recipient(try definition.typeKey(at: path, in: .v1), .protocolPath)]
+    for role in definition?.readingRoles[path] ?? [] {
       guard let key = audiences[role] else {
         throw .cannotEncrypt(path: path, reason: "the key of those with the role \(role), who read it, is not known")
       }
       recipients.append(.init(key, .roleAudience(protocolURI: MeshProtocol.uri, rolePath: role)))
     }
-    do {
+    return try SealedData(at: path) { () throws(EnvelopeError) in
       let (envelope, ciphertext) = try V1Envelope.seal(plaintext, to: recipients, random: random)
-      return SealedData(data: ciphertext, encryption: envelope.json)
-    } catch {
-      throw .cannotEncrypt(path: path, reason: error.description)
+      return (envelope.json, ciphertext)
     }
   }
 
   public func open(_ write: RecordsWrite, data: [UInt8]) throws(MeshError) -> [UInt8] {
     let path = write.path
-    guard write.protocolURI == MeshProtocol.uri, let secrecy = MeshProtocol.secrecy(of: path),
-      write.contextID.root == network.id.recordID
-    else { throw .unreadable(path: path, reason: .elsewhere) }
-    guard write.encryption != nil else {
-      guard secrecy == .clear else { throw .unreadable(path: path, reason: .inClear) }
-      return data
-    }
-    guard secrecy != .clear else { throw .unreadable(path: path, reason: .encrypted) }
+    guard try network.encryption(of: write) != nil else { return data }
     do throws(EnvelopeError) {
       let record = try V1SealedRecord(write, data: data)
       if let anchorKeys {
