@@ -27,15 +27,7 @@ struct NodeEvents: Benchmark {
 
   /// `groups`: a write concerns one of so many equal groups of subscribers. `nil`: there are none.
   private func run(groups: Int?) async throws -> (writes: Double, events: Double) {
-    let subject = try await NodeUnderTest()
-    do {
-      let rates = try await run(subject, groups: groups)
-      await subject.remove()
-      return rates
-    } catch {
-      await subject.remove()
-      throw error
-    }
+    try await NodeUnderTest.run { try await run($0, groups: groups) }
   }
 
   private func run(_ subject: NodeUnderTest, groups: Int?) async throws -> (writes: Double, events: Double) {

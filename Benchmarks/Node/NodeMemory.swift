@@ -7,7 +7,10 @@ struct NodeMemory: Benchmark {
   let title = "memory of a node"
 
   func figures(_ effort: Effort) async throws -> [Figure] {
-    let subject = try await NodeUnderTest()
+    try await NodeUnderTest.run { try await figures($0) }
+  }
+
+  private func figures(_ subject: NodeUnderTest) async throws -> [Figure] {
     try await Task.sleep(for: .milliseconds(500))
     let rest = try Self.status("VmRSS")
     let writes = try await Prepared.writes(4_000, for: subject)
@@ -18,7 +21,6 @@ struct NodeMemory: Benchmark {
       return true
     }
     let peak = try Self.status("VmHWM")
-    await subject.remove()
     let resting = Figure("memory at rest", rest, "MiB")
     return [
       resting, Figure("memory at most, 64 clients that write", rest + max(0, peak - before), versus: resting),

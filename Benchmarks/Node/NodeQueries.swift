@@ -12,15 +12,7 @@ struct NodeQueries: Benchmark {
   private static let machines = 100
 
   func figures(_ effort: Effort) async throws -> [Figure] {
-    let subject = try await NodeUnderTest()
-    do {
-      let figures = try await figures(subject)
-      await subject.remove()
-      return figures
-    } catch {
-      await subject.remove()
-      throw error
-    }
+    try await NodeUnderTest.run { try await figures($0) }
   }
 
   private func figures(_ subject: NodeUnderTest) async throws -> [Figure] {
@@ -32,7 +24,8 @@ struct NodeQueries: Benchmark {
       try await subject.take(endpoint.0, data: endpoint.1)
       endpoints.append(endpoint.0)
     }
-    let verification = Figure("signatures of queries alone, one core", checks(subject, endpoints[0]), "1/s")
+    let verification = Figure(
+      "signatures of queries alone, one core", NodeUnderTest.checks(of: queried(subject)(endpoints[0]).json), "1/s")
     var queries: [Figure] = []
     var reads: [Figure] = []
     var filled = 0
@@ -88,20 +81,5 @@ struct NodeQueries: Benchmark {
         })
     }
     return Clients.median(rates)
-  }
-
-  private func checks(_ subject: NodeUnderTest, _ endpoint: RecordsWrite) -> Double {
-    let query = queried(subject)(endpoint).json
-    return Interleaving.rates(
-      [
-        Contender(name: "check") { count in
-          for _ in 0..<count {
-            guard let message = try? Message(query),
-              let signed = try? SignedMessage(checking: message, resolver: OfflineResolver())
-            else { preconditionFailure("a signed query does not verify") }
-            use(signed)
-          }
-        }
-      ], rounds: 5)[0]
   }
 }

@@ -18,7 +18,7 @@ final class NodeUnderTest: Sendable {
 
   var databasePath: String { folder.appendingPathComponent("node.sqlite").path }
 
-  init() async throws {
+  private init() async throws {
     folder = URL(fileURLWithPath: ".build/bench-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     node = try DWNNode(databasePath: folder.appendingPathComponent("node.sqlite").path, tenants: [tenant.did])
@@ -48,10 +48,29 @@ final class NodeUnderTest: Sendable {
     try await take(tenant.recordsWrite(role, at: clock.next()), data: role.data)
   }
 
-  /// Ends the node and removes everything.
-  func remove() async {
-    await node.close()
-    try? FileManager.default.removeItem(at: folder)
+  /// Gives a node to `body`, ends it afterwards and removes everything.
+  static func run<Result>(_ body: (NodeUnderTest) async throws -> Result) async throws -> Result {
+    let subject = try await NodeUnderTest()
+    let result: Swift.Result<Result, any Error>
+    do { result = .success(try await body(subject)) } catch { result = .failure(error) }
+    await subject.node.close()
+    try? FileManager.default.removeItem(at: subject.folder)
+    return try result.get()
+  }
+
+  /// How often a second one core checks the form, the CIDs and the signature of a message: what cannot be shared.
+  static func checks(of message: JSONValue) -> Double {
+    Interleaving.rates(
+      [
+        Contender(name: "check") { count in
+          for _ in 0..<count {
+            guard let parsed = try? Message(message),
+              let signed = try? SignedMessage(checking: parsed, resolver: OfflineResolver())
+            else { preconditionFailure("a signed message does not verify") }
+            use(signed)
+          }
+        }
+      ], rounds: 5)[0]
   }
 
   func time() -> WallTime { clock.next() }

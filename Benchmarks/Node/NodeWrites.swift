@@ -10,19 +10,12 @@ struct NodeWrites: Benchmark {
   private static let slice = Duration.seconds(2)
 
   func figures(_ effort: Effort) async throws -> [Figure] {
-    let subject = try await NodeUnderTest()
-    do {
-      let figures = try await figures(subject)
-      await subject.remove()
-      return figures
-    } catch {
-      await subject.remove()
-      throw error
-    }
+    try await NodeUnderTest.run { try await figures($0) }
   }
 
   private func figures(_ subject: NodeUnderTest) async throws -> [Figure] {
     let table = try DiskLimits.BareTable(in: subject.folder)
+    let write = subject.signed("network/machine", below: subject.network).0.message.value
     var rates: [[Double]] = Array(repeating: [], count: 6)
     for _ in 0..<Self.rounds {
       rates[0].append(try DiskLimits.flushes(in: subject.folder, for: Self.slice / 2))
@@ -30,7 +23,7 @@ struct NodeWrites: Benchmark {
       rates[2].append(try table.rows(perCommit: 64, for: Self.slice / 2))
       rates[3].append(try await writes(subject, clients: 1, signed: 3_000))
       rates[4].append(try await writes(subject, clients: 64, signed: 16_000))
-      rates[5].append(try verifications(subject))
+      rates[5].append(NodeUnderTest.checks(of: write))
     }
     let medians = rates.map(Clients.median)
     let flush = Figure("flushes of the disk, 4 KiB each", medians[0], "1/s")
@@ -52,23 +45,6 @@ struct NodeWrites: Benchmark {
       try await subject.take(writes[number].0, data: writes[number].1)
       return true
     }
-  }
-
-  /// What cannot be shared: each write's form, CIDs and signature.
-  private func verifications(_ subject: NodeUnderTest) throws -> Double {
-    let write = subject.signed("network/machine", below: subject.network).0.message.value
-    let rates = Interleaving.rates(
-      [
-        Contender(name: "check") { count in
-          for _ in 0..<count {
-            guard let message = try? Message(write),
-              let signed = try? SignedMessage(checking: message, resolver: OfflineResolver())
-            else { preconditionFailure("a signed write does not verify") }
-            use(signed)
-          }
-        }
-      ], rounds: 5)
-    return rates[0]
   }
 }
 
