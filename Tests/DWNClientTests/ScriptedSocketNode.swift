@@ -3,6 +3,7 @@ import DWNClient
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import NIOSSL
 import NIOWebSocket
 import Synchronization
 import Wire
@@ -44,7 +45,7 @@ final class ScriptedSocketNode: Sendable {
   }
 
   static func start(
-    answersPings: Bool = true, _ behaviour: @escaping Behaviour = ScriptedSocketNode.honest
+    answersPings: Bool = true, tls: NIOSSLContext? = nil, _ behaviour: @escaping Behaviour = ScriptedSocketNode.honest
   ) async throws -> ScriptedSocketNode {
     let node = ScriptedSocketNode(behaviour, answersPings: answersPings)
     let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -59,6 +60,7 @@ final class ScriptedSocketNode: Sendable {
             }
           })
         return channel.eventLoop.makeCompletedFuture {
+          if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
           try channel.pipeline.syncOperations.configureHTTPServerPipeline(
             withServerUpgrade: (upgraders: [upgrader], completionHandler: { _ in }))
         }
@@ -68,9 +70,9 @@ final class ScriptedSocketNode: Sendable {
     return node
   }
 
-  var url: EndpointURL {
-    get throws { try EndpointURL("http://127.0.0.1:\(listener.withLock { $0?.localAddress?.port } ?? 0)") }
-  }
+  var port: Int { listener.withLock { $0?.localAddress?.port } ?? 0 }
+
+  var url: EndpointURL { get throws { try EndpointURL("http://127.0.0.1:\(port)") } }
 
   /// Everything that clients sent.
   var texts: [JSONValue] { state.withLock { $0.texts } }

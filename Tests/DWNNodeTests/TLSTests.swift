@@ -11,32 +11,6 @@ import Wire
 /// TLS and HTTP on one port, with files that can be renewed.
 @Suite(.timeLimit(.minutes(1)))
 struct TLSTests {
-  private let folder: URL
-
-  init() throws {
-    folder = FileManager.default.temporaryDirectory.appendingPathComponent("dwnnode-tls-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-  }
-
-  private var certificate: String { folder.appendingPathComponent("cert.pem").path }
-  private var key: String { folder.appendingPathComponent("key.pem").path }
-
-  /// Makes a certificate of its own for a name. `false` where there is no openssl.
-  private func issue(_ name: String) async throws -> Bool {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
-    process.arguments = [
-      "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
-      "/CN=\(name)", "-keyout", key, "-out", certificate,
-    ]
-    process.standardError = FileHandle.nullDevice
-    process.standardOutput = FileHandle.nullDevice
-    return await withCheckedContinuation { continuation in
-      process.terminationHandler = { continuation.resume(returning: $0.terminationStatus == 0) }
-      do { try process.run() } catch { continuation.resume(returning: false) }
-    }
-  }
-
   /// Asks for `/health` over TLS; gives the answer and the name in the certificate that was shown.
   private func get(_ server: RunningServer, atMost version: TLSVersion? = nil) async throws -> (String, name: String) {
     var configuration = TLSConfiguration.makeClientConfiguration()
@@ -66,27 +40,42 @@ struct TLSTests {
 
   @Test("TLS and plain HTTP are spoken on the same port, and new files count from the next connection on")
   func onePort() async throws {
-    guard try await issue("first.example") else { return }
-    let files = try TLSFiles(certificatePath: certificate, keyPath: key)
+    let certificate = try await SelfSignedCertificate("first.example")
+    let files = try TLSFiles(certificate)
     let running = try await RunningServer.start(ScriptedEndpoint()) { $0.tls = files }
     let first = try await get(running)
     #expect(first.0.hasPrefix("HTTP/1.1 200 ") && first.name.contains("first.example"), "\(first)")
     let plain = try await running.exchange("GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     #expect(plain.hasPrefix("HTTP/1.1 200 "))
-    #expect(try await issue("second.example"))
+    try await certificate.renew("second.example")
     try files.reload()
     #expect(try await get(running).name.contains("second.example"))
-    try Data("nonsense".utf8).write(to: URL(fileURLWithPath: certificate))
+    try Data("nonsense".utf8).write(to: URL(fileURLWithPath: certificate.certificatePath))
     #expect(throws: NodeError.self) { try files.reload() }
     #expect(try await get(running).name.contains("second.example"), "what cannot be used changes nothing")
     await running.server.shutdown()
-    try FileManager.default.removeItem(at: folder)
+  }
+
+  @Test("files that were renewed on the disk are noticed, once, and not while one of them is missing")
+  func renewed() async throws {
+    let certificate = try await SelfSignedCertificate("first.example")
+    let files = try TLSFiles(certificate)
+    #expect(!files.haveChanged())
+    try await certificate.renew("second.example")
+    #expect(files.haveChanged())
+    #expect(!files.haveChanged())
+    let aside = certificate.keyPath + ".aside"
+    try FileManager.default.moveItem(atPath: certificate.keyPath, toPath: aside)
+    #expect(!files.haveChanged())
+    try FileManager.default.moveItem(atPath: aside, toPath: certificate.keyPath)
+    #expect(files.haveChanged())
+    try files.reload()
+    #expect(!files.haveChanged())
   }
 
   @Test("versions before 1.2 are refused, and so is plain HTTP where TLS is required")
   func refused() async throws {
-    guard try await issue("x.example") else { return }
-    let files = try TLSFiles(certificatePath: certificate, keyPath: key)
+    let files = try TLSFiles(try await SelfSignedCertificate("x.example"))
     let running = try await RunningServer.start(ScriptedEndpoint()) {
       $0.tls = files
       $0.requiresTLS = true
@@ -97,23 +86,25 @@ struct TLSTests {
     #expect(try await running.exchange("GET /health HTTP/1.1\r\nhost: x\r\n\r\n").isEmpty)
     #expect(try await running.exchange("").isEmpty, "silence is ended")
     await running.server.shutdown()
-    try FileManager.default.removeItem(at: folder)
   }
 
   @Test("a key of another certificate, an encrypted one and a missing file say which file is meant")
   func badFiles() async throws {
-    guard try await issue("a.example") else { return }
-    let other = folder.appendingPathComponent("other.pem").path
-    try FileManager.default.copyItem(atPath: key, toPath: other)
-    guard try await issue("b.example") else { return }
-    for (path, named) in [(other, other), (certificate, certificate), (folder.path + "/none", folder.path + "/none")] {
+    let certificate = try await SelfSignedCertificate("a.example")
+    let other = try await SelfSignedCertificate("b.example").keyPath
+    for path in [other, certificate.certificatePath, certificate.keyPath + ".none"] {
       do {
-        _ = try TLSFiles(certificatePath: certificate, keyPath: path)
+        _ = try TLSFiles(certificatePath: certificate.certificatePath, keyPath: path)
         Issue.record("\(path) was taken")
       } catch {
-        #expect(error.description.contains(named), "\(error)")
+        #expect(error.description.contains(path), "\(error)")
       }
     }
-    try FileManager.default.removeItem(at: folder)
+  }
+}
+
+extension TLSFiles {
+  fileprivate convenience init(_ certificate: SelfSignedCertificate) throws {
+    try self.init(certificatePath: certificate.certificatePath, keyPath: certificate.keyPath)
   }
 }

@@ -11,6 +11,8 @@ struct SocketDialer: Sendable {
   let url: EndpointURL
   let limits: HTTPEndpoint.Limits
   let random: any RandomSource
+  /// For URLs of https. Whose certificates are believed is the system's to say.
+  var tls = TLSConfiguration.makeClientConfiguration()
 
   /// Why there is no connection.
   enum Failure: Error {
@@ -40,7 +42,7 @@ struct SocketDialer: Sendable {
 
   private func upgrade() async throws -> Outcome {
     let timeout = TimeAmount.nanoseconds(limits.connectTimeout.nanoseconds)
-    let context = url.isTLS ? try NIOSSLContext(configuration: .makeClientConfiguration()) : nil
+    let context = url.isTLS ? try NIOSSLContext(configuration: tls) : nil
     let outcome = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .connectTimeout(timeout)
       .channelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -107,7 +109,7 @@ struct SocketDialer: Sendable {
     case is NIOHTTPClientUpgradeError:
       .notADWN(name: url.text, reason: "it does not take the upgrade to WebSocket as RFC 6455 says")
     case is HTTPParserError: .notADWN(name: url.text, reason: "it does not answer in HTTP")
-    case is NIOSSLError: .unreachable(name: url.text, reason: String("TLS: \(error)".prefix(200)))
+    case is NIOSSLError, is NIOSSLExtraError: .unreachable(name: url.text, reason: String("TLS: \(error)".prefix(200)))
     default: TransportFailure.describe(error, name: url.text, limits: limits)
     }
   }

@@ -1,7 +1,7 @@
-import Foundation
 import NIOCore
 import NIOSSL
 import Synchronization
+import TestSupport
 import Testing
 import Wire
 
@@ -230,18 +230,9 @@ struct DocumentFetcherTests {
 
   @Test("TLS is spoken with the name of the host, and a certificate for another one is not believed")
   func tls() async throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("did-tls-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    let (certificate, key) = (
-      folder.appendingPathComponent("cert.pem").path, folder.appendingPathComponent("key.pem").path
-    )
-    guard try await Self.issue("did.example", certificate: certificate, key: key) else { return }
-    let chain = try NIOSSLCertificate.fromPEMFile(certificate)
-    let context = try NIOSSLContext(
-      configuration: .makeServerConfiguration(
-        certificateChain: chain.map { .certificate($0) },
-        privateKey: .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))))
+    let certificate = try await SelfSignedCertificate("did.example")
+    let chain = try NIOSSLCertificate.fromPEMFile(certificate.certificatePath)
+    let context = try NIOSSLContext(certificate)
     let host = try await DocumentHost.start(tls: context)
     host["/"] = .document(Self.body)
     let script = ScriptedLookup(["did.example": [["127.0.0.1"]], "other.example": [["127.0.0.1"]]])
@@ -259,20 +250,14 @@ struct DocumentFetcherTests {
     #expect(host.paths == ["/"])
     try await host.stop()
   }
+}
 
-  /// Makes a certificate of its own for a name. `false` where there is no openssl.
-  private static func issue(_ name: String, certificate: String, key: String) async throws -> Bool {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/openssl")
-    process.arguments = [
-      "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
-      "/CN=\(name)", "-addext", "subjectAltName=DNS:\(name)", "-keyout", key, "-out", certificate,
-    ]
-    process.standardError = FileHandle.nullDevice
-    process.standardOutput = FileHandle.nullDevice
-    return await withCheckedContinuation { continuation in
-      process.terminationHandler = { continuation.resume(returning: $0.terminationStatus == 0) }
-      do { try process.run() } catch { continuation.resume(returning: false) }
-    }
+extension NIOSSLContext {
+  /// A server's.
+  convenience init(_ certificate: SelfSignedCertificate) throws {
+    try self.init(
+      configuration: .makeServerConfiguration(
+        certificateChain: NIOSSLCertificate.fromPEMFile(certificate.certificatePath).map { .certificate($0) },
+        privateKey: .privateKey(NIOSSLPrivateKey(file: certificate.keyPath, format: .pem))))
   }
 }
