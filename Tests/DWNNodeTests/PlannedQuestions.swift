@@ -30,6 +30,10 @@ extension PlannedQuestion {
   private static let place = SiblingPlace(
     protocolURI: SampleMessages.protocolURI, path: "box/item", parent: ContextID(root: record))
   private static let message = SampleMessages.write("r")
+  private static let messages = [
+    MessagesFilter(protocolURI: SampleMessages.protocolURI, pathPrefix: "box", contextPrefix: "r"),
+    MessagesFilter(pathPrefix: "box/item"),
+  ]
 
   static let readings: [PlannedQuestion] = [
     PlannedQuestion("messages of a record", "message_record") { _ = try $0.messages(of: record) },
@@ -71,6 +75,15 @@ extension PlannedQuestion {
     PlannedQuestion("the feed", "message_feed") { _ = try $0.feed(FeedSpan(after: 0, through: 9, limit: 9)) },
     PlannedQuestion("a filtered feed", "message_feed") {
       _ = try $0.feed(FeedSpan(after: 0, through: 9, limit: 9, filter: .records(RecordsFilter(path: "box"))))
+    },
+    PlannedQuestion("a page of a MessagesQuery", "message_feed", "tag_message") {
+      _ = try $0.feed(FeedSpan(after: 0, through: 9, limit: 9, filter: .messages(messages)))
+    },
+    PlannedQuestion("the fingerprint of a MessagesQuery", "message_feed", "tag_message") {
+      try $0.forEachCID(in: FeedSpan(after: 0, through: 9, limit: .max, filter: .messages(messages))) { _ in }
+    },
+    PlannedQuestion("a grant that is invoked", "message_record") {
+      _ = try GrantRules(tenant: SampleMessages.alice, reader: $0).stored(record)
     },
     PlannedQuestion("siblings before a squash", "message_siblings", "message_record") {
       _ = try $0.siblings(at: place, olderThan: SampleMessages.time(0))
