@@ -26,18 +26,47 @@ struct RelayConnectionsTests {
     func count(of text: String) -> Int { packets.withLock { $0.count { $0.text == text } } }
   }
 
-  private func key() -> X25519PrivateKey { X25519PrivateKey(random: SystemRandom()) }
+  /// Relays with the ids from 1, and two who know them: what comes to the right one is noted.
+  private struct Pair {
+    let relays: [TestRelay]
+    let received = Received()
+    let left: RelayConnections
+    let right: RelayConnections
+    /// The right one's key.
+    let key: X25519PublicKey
 
-  /// Relays with these ids.
-  private func relays(_ count: UInt16) async throws -> [(TestRelay, Relay)] {
-    var result: [(TestRelay, Relay)] = []
-    for id in 1...count {
-      let relay = try await TestRelay()
-      var record = relay.relay
-      record.id = id
-      result.append((relay, record))
+    init(relays count: UInt16) async throws {
+      var relays: [TestRelay] = []
+      var records: [Relay] = []
+      for id in 1...count {
+        let relay = try await TestRelay()
+        var record = relay.relay
+        record.id = id
+        relays.append(relay)
+        records.append(record)
+      }
+      self.relays = relays
+      let keys = [X25519PrivateKey(random: SystemRandom()), X25519PrivateKey(random: SystemRandom())]
+      left = RelayConnections(nodeKey: keys[0], receive: { _, _, _ in })
+      right = RelayConnections(nodeKey: keys[1], receive: received.handler)
+      key = keys[1].publicKey
+      await left.setRelays(records)
+      await right.setRelays(records)
     }
-    return result
+
+    /// The left one sends, until it has arrived at the right one or a long time has passed.
+    func sendUntilReceived(_ text: String, relays: [UInt16]) async throws {
+      for _ in 0..<1000 where received.count(of: text) == 0 {
+        left.send(ByteBuffer(string: text), to: key, relays: relays)
+        try await Task.sleep(for: .milliseconds(20))
+      }
+    }
+
+    func close() async {
+      await left.close()
+      await right.close()
+      for relay in relays { await relay.stop() }
+    }
   }
 
   private func waitUntilConnected(_ connections: RelayConnections, _ ids: Set<UInt16>) async throws -> Bool {
@@ -51,90 +80,56 @@ struct RelayConnectionsTests {
 
   @Test("home and standby are connected at once, another relay when something has to go there")
   func homeAndStandby() async throws {
-    let relays = try await relays(3)
-    let (a, b) = (key(), key())
-    let received = Received()
-    let left = RelayConnections(nodeKey: a, receive: { _, _, _ in })
-    let right = RelayConnections(nodeKey: b, receive: received.handler)
-    await left.setRelays(relays.map(\.1))
-    await right.setRelays(relays.map(\.1))
-    await left.setHome(1, standby: 2)
-    await right.setHome(3, standby: nil)
-    #expect(try await waitUntilConnected(left, [1, 2]))
-    #expect(try await waitUntilConnected(right, [3]))
-    #expect(await left.status.first { $0.id == 3 }?.isConnected == false)
-    left.send(ByteBuffer(string: "to its home"), to: b.publicKey, relays: [3])
-    #expect(try await received.wait(for: "to its home") == 3)
-    await left.close()
-    await right.close()
-    for (relay, _) in relays { await relay.stop() }
+    let pair = try await Pair(relays: 3)
+    await pair.left.setHome(1, standby: 2)
+    await pair.right.setHome(3, standby: nil)
+    #expect(try await waitUntilConnected(pair.left, [1, 2]))
+    #expect(try await waitUntilConnected(pair.right, [3]))
+    #expect(await pair.left.status.first { $0.id == 3 }?.isConnected == false)
+    pair.left.send(ByteBuffer(string: "to its home"), to: pair.key, relays: [3])
+    #expect(try await pair.received.wait(for: "to its home") == 3)
+    await pair.close()
   }
 
-  @Test("when a relay dies the peer's other one carries on, and the dead one is connected again when it is back")
+  @Test("when a relay dies the peer's other one carries on")
   func standbyTakesOver() async throws {
-    let relays = try await relays(2)
-    let (a, b) = (key(), key())
-    let received = Received()
-    let left = RelayConnections(nodeKey: a, receive: { _, _, _ in })
-    let right = RelayConnections(nodeKey: b, receive: received.handler)
-    for connections in [left, right] {
-      await connections.setRelays(relays.map(\.1))
+    let pair = try await Pair(relays: 2)
+    for connections in [pair.left, pair.right] {
       await connections.setHome(1, standby: 2)
       #expect(try await waitUntilConnected(connections, [1, 2]))
     }
-    left.send(ByteBuffer(string: "first"), to: b.publicKey, relays: [1, 2])
-    #expect(try await received.wait(for: "first") == 1)
-    await relays[0].0.stop()
+    pair.left.send(ByteBuffer(string: "first"), to: pair.key, relays: [1, 2])
+    #expect(try await pair.received.wait(for: "first") == 1)
+    await pair.relays[0].stop()
     // As long as nobody has noticed, packets are lost, as they are anywhere.
-    for number in 0..<1000 where received.count(of: "second") == 0 {
-      _ = number
-      left.send(ByteBuffer(string: "second"), to: b.publicKey, relays: [1, 2])
-      try await Task.sleep(for: .milliseconds(20))
-    }
-    #expect(try await received.wait(for: "second") == 2)
-    #expect(await left.status.first { $0.id == 1 }?.error != nil)
-    await left.close()
-    await right.close()
-    await relays[1].0.stop()
+    try await pair.sendUntilReceived("second", relays: [1, 2])
+    #expect(try await pair.received.wait(for: "second") == 2)
+    #expect(await pair.left.status.first { $0.id == 1 }?.error != nil)
+    await pair.close()
   }
 
   @Test("a peer of which no relay is known is found at whichever it is")
   func search() async throws {
-    let relays = try await relays(3)
-    let (a, b) = (key(), key())
-    let received = Received()
-    let left = RelayConnections(nodeKey: a, receive: { _, _, _ in })
-    let right = RelayConnections(nodeKey: b, receive: received.handler)
-    await left.setRelays(relays.map(\.1))
-    await right.setRelays(relays.map(\.1))
-    await left.setHome(1, standby: nil)
-    await right.setHome(3, standby: nil)
-    #expect(try await waitUntilConnected(right, [3]))
-    for _ in 0..<500 where received.count(of: "hello") == 0 {
-      left.send(ByteBuffer(string: "hello"), to: b.publicKey, relays: [])
-      try await Task.sleep(for: .milliseconds(20))
-    }
-    #expect(try await received.wait(for: "hello") == 3)
-    await left.close()
-    await right.close()
-    for (relay, _) in relays { await relay.stop() }
+    let pair = try await Pair(relays: 3)
+    await pair.left.setHome(1, standby: nil)
+    await pair.right.setHome(3, standby: nil)
+    #expect(try await waitUntilConnected(pair.right, [3]))
+    try await pair.sendUntilReceived("hello", relays: [])
+    #expect(try await pair.received.wait(for: "hello") == 3)
+    await pair.close()
   }
 
   @Test("a relay that left the map is left")
   func removed() async throws {
-    let relays = try await relays(1)
-    let connections = RelayConnections(nodeKey: key(), receive: { _, _, _ in })
-    await connections.setRelays(relays.map(\.1))
-    await connections.setHome(1, standby: nil)
-    #expect(try await waitUntilConnected(connections, [1]))
-    await connections.setRelays([])
-    #expect(await connections.status.isEmpty)
-    #expect(!connections.isConnected)
-    for _ in 0..<3000 where relays[0].0.server.table.statistics.clients > 0 {
-      try await Task.sleep(for: .milliseconds(10))
-    }
-    #expect(relays[0].0.server.table.statistics.clients == 0)
-    await connections.close()
-    await relays[0].0.stop()
+    let pair = try await Pair(relays: 1)
+    await pair.left.setHome(1, standby: nil)
+    #expect(try await waitUntilConnected(pair.left, [1]))
+    await pair.left.setRelays([])
+    #expect(await pair.left.status.isEmpty)
+    #expect(!pair.left.isConnected)
+    let table = pair.relays[0].server.table
+    for _ in 0..<3000 where table.statistics.clients > 0 { try await Task.sleep(for: .milliseconds(10)) }
+    #expect(table.statistics.clients == 0)
+    await pair.close()
   }
 }
