@@ -3,6 +3,7 @@ import DWNClient
 import Foundation
 import Identity
 import NIOCore
+import NIOPosix
 import TestSupport
 import Testing
 import Wire
@@ -175,6 +176,19 @@ struct HTTPTests {
   func connectionBound() async throws {
     let running = try await RunningServer.start(tenancy.node) { $0.maximumConnections = 0 }
     #expect(try await running.exchange(post("{}")).isEmpty)
+    await running.server.shutdown()
+  }
+
+  @Test("when all connections are taken, the one that waits longest for a request is closed for a new one")
+  func makingRoom() async throws {
+    let running = try await RunningServer.start(tenancy.node) { $0.maximumConnections = 1 }
+    for _ in 0..<3 {
+      let waiting = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+        .connect(host: running.address.ip.description, port: Int(running.address.port)).get()
+      let answer = try await running.exchange("GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+      #expect(answer.hasPrefix("HTTP/1.1 200 "), "\(answer)")
+      try await waiting.closeFuture.get()
+    }
     await running.server.shutdown()
   }
 

@@ -20,7 +20,7 @@ struct ConnectionPipeline: Sendable {
   let subscriptions: SubscriptionBudget
 
   func install(on channel: any Channel) -> EventLoopFuture<Void> {
-    guard connections.admit(channel) else {
+    guard connections.admit(channel, now: .now()) else {
       routes.service.metrics.refused(.connections)
       routes.service.log.debug(
         "connection refused: too many are open", metadata: ["from": "\(channel.remoteAddress?.description ?? "?")"])
@@ -95,7 +95,8 @@ struct ConnectionPipeline: Sendable {
         return channel.eventLoop.makeSucceededFuture(isRoot && head.method == .GET ? HTTPHeaders() : nil)
       },
       upgradePipelineHandler: { [self] channel, head in
-        channel.eventLoop.makeCompletedFuture {
+        connections.setIdle(channel, since: nil)
+        return channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.addHandler(
             WebSocketFaults(linger: configuration.lingerTimeout, metrics: routes.service.metrics))
           let connection = try WebSocketSession.Connection(wrappingChannelSynchronously: channel)

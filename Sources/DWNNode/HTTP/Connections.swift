@@ -2,63 +2,64 @@ import NIOCore
 import Synchronization
 import Wire
 
-/// Tells a connection to end once it has nothing more to answer.
+/// Tells a connection to end once it has nothing more to answer: the server ends, or somebody else needs the place.
 public struct ServerIsClosing: Sendable {}
 
 /// The connections that are open, and what they hold together.
 final class Connections: Sendable {
   private struct Connection {
     let channel: any Channel
-    let network: UInt128?
     /// Another protocol has taken it over, with bounds of its own.
     var isHandedOver = false
   }
 
   private struct State {
     var open: [ObjectIdentifier: Connection] = [:]
-    var handedOver = 0
-    var perNetwork: [UInt128: Int] = [:]
+    var places: ConnectionPlaces<ObjectIdentifier>
     var largeBodies: [UInt128: Int] = [:]
     var bodyBytes = 0
     var isClosing = false
     var waiter: CheckedContinuation<Void, Never>?
   }
 
-  private let maximum: Int
-  private let maximumPerNetwork: Int
   private let bodyBudget: Int
-  private let state = Mutex(State())
+  private let state: Mutex<State>
 
   init(maximum: Int, maximumPerNetwork: Int, bodyBudget: Int) {
-    self.maximum = maximum
-    self.maximumPerNetwork = maximumPerNetwork
     self.bodyBudget = bodyBudget
+    state = Mutex(State(places: ConnectionPlaces(maximum: maximum, maximumPerNetwork: maximumPerNetwork)))
   }
 
-  /// Whether one more connection is welcome. It leaves by itself when it closes.
-  func admit(_ channel: any Channel) -> Bool {
+  /// Whether one more connection is welcome, perhaps in the place of one that waits for a request. It leaves by itself when it
+  /// closes.
+  func admit(_ channel: any Channel, now: Instant) -> Bool {
     let network = Self.network(of: channel.remoteAddress)
-    let isAdmitted = state.withLock { state in
-      guard state.open.count - state.handedOver < maximum, !state.isClosing else { return false }
-      if let network {
-        guard state.perNetwork[network, default: 0] < maximumPerNetwork else { return false }
-        state.perNetwork[network, default: 0] += 1
+    let (isAdmitted, evicted) = state.withLock { state -> (Bool, (any Channel)?) in
+      let id = ObjectIdentifier(channel)
+      guard !state.isClosing, case .admitted(let evicted) = state.places.admit(id, of: network, now: now) else {
+        return (false, nil)
       }
-      state.open[ObjectIdentifier(channel)] = Connection(channel: channel, network: network)
-      return true
+      state.open[id] = Connection(channel: channel)
+      return (true, evicted.flatMap { state.open[$0]?.channel })
     }
     if isAdmitted { channel.closeFuture.whenComplete { _ in self.remove(channel) } }
+    // It may have got a request in the meantime: then it answers that first.
+    evicted?.pipeline.fireUserInboundEventTriggered(ServerIsClosing())
     return isAdmitted
+  }
+
+  /// A connection waits for a request since a time; `nil`: it is served.
+  func setIdle(_ channel: any Channel, since time: Instant?) {
+    state.withLock { $0.places.setIdle(ObjectIdentifier(channel), since: time) }
   }
 
   /// Another protocol takes the connection over, with bounds of its own: it makes room here, and ends with the server all the same.
   func handOver(_ channel: any Channel) {
     let isClosing = state.withLock { state in
       let id = ObjectIdentifier(channel)
-      guard let connection = state.open[id], !connection.isHandedOver else { return false }
+      guard state.open[id] != nil else { return false }
       state.open[id]?.isHandedOver = true
-      state.handedOver += 1
-      leave(connection.network, &state)
+      state.places.leave(id)
       return state.isClosing
     }
     if isClosing { channel.close(promise: nil) }
@@ -127,16 +128,10 @@ final class Connections: Sendable {
     deadline?.cancel()
   }
 
-  private func leave(_ network: UInt128?, _ state: inout State) {
-    guard let network, let count = state.perNetwork[network] else { return }
-    state.perNetwork[network] = count > 1 ? count - 1 : nil
-  }
-
   private func remove(_ channel: any Channel) {
     let waiter = state.withLock { state in
-      if let connection = state.open.removeValue(forKey: ObjectIdentifier(channel)) {
-        if connection.isHandedOver { state.handedOver -= 1 } else { leave(connection.network, &state) }
-      }
+      state.open[ObjectIdentifier(channel)] = nil
+      state.places.leave(ObjectIdentifier(channel))
       guard state.open.isEmpty else { return nil as CheckedContinuation<Void, Never>? }
       defer { state.waiter = nil }
       return state.waiter

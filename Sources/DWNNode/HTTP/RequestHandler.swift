@@ -109,6 +109,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
   private func begin(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
     state = .receiving(head)
+    connections.setIdle(context.channel, since: nil)
     caller = Caller(
       remote: context.remoteAddress, forwardedFor: head.headers["x-forwarded-for"],
       trusting: configuration.trustedProxies)
@@ -241,6 +242,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
         return
       }
       state = .waiting
+      connections.setIdle(context.channel, since: .now())
       setDeadline(configuration.headTimeout, context)
       context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     }
