@@ -176,6 +176,23 @@ struct RegistrationTests {
     #expect(throws: RegistrationRefusal.self) { try take(after: 1200) }
   }
 
+  @Test("of a list that changes, the owner is always a tenant and has no quota; the others come, go, and have one")
+  func kept() async throws {
+    let list = TenantList(owner: tenancy.alice.did)
+    var limits = NodeLimits()
+    limits.quota = TenantQuota(messages: 1, bytes: 60_000)
+    let node = try DWNNode(databasePath: path, tenants: .kept(list), limits: limits)
+    for _ in 0..<2 { #expect(try await install(node, tenancy.alice).hasPrefix("202")) }
+    #expect(try await install(node, tenancy.bob) == "401 Not a registered tenant.")
+    list.replace(with: [tenancy.bob.did])
+    #expect(try await install(node, tenancy.bob).hasPrefix("202"))
+    #expect(try await install(node, tenancy.bob).hasPrefix("429 TenantMessageQuotaExceeded"))
+    #expect(try await install(node, tenancy.alice).hasPrefix("202"))
+    list.replace(with: [])
+    #expect(try await install(node, tenancy.bob) == "401 Not a registered tenant.")
+    await node.close()
+  }
+
   @Test("a tenant has its quota, and others as much again: neither takes the other's room")
   func quota() async throws {
     let node = try DWNNode(

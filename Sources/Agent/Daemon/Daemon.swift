@@ -89,12 +89,13 @@ public actor Daemon {
     var settings = try directory.loadSettings().updated(by: request)
     let embedsNode = existing?.embedsNode ?? (request.create != nil && request.endpoints.isEmpty)
 
-    let tenants = TenantList([identity.did])
+    let tenants = TenantList(owner: identity.did)
     let relay = settings.relay.isOn ?? embedsNode ? try MeshRelay(in: directory, logger: logger) : nil
     let node =
       embedsNode
       ? try await EmbeddedNode.start(
-        in: directory, tenants: .kept(tenants), listen: settings.listen, dids: settings.dids, logger: logger
+        in: directory, tenants: .kept(tenants), listen: settings.listen, dids: settings.dids,
+        limits: Self.nodeLimits, logger: logger
       ) { $0.takeover = relay?.takeover }
       : nil
     var engine: Engine?
@@ -170,6 +171,13 @@ public actor Daemon {
     if let nodeURLs { try await session.advertise(nodeURLs, in: &network) }
     return network
   }
+
+  /// What members of a network with encryption v1 keep on its anchor's node is a definition or two.
+  private static let nodeLimits: NodeLimits = {
+    var limits = NodeLimits()
+    limits.quota = TenantQuota(messages: 300, bytes: 4 << 20)
+    return limits
+  }()
 
   private static func meshBlocks(_ network: NetworkState?) -> [IPPrefix] {
     [network.flatMap { IPPrefix($0.meshCIDR) } ?? NetworkRecord.defaultCIDR, AddressPlan.ipv6Block]

@@ -4,7 +4,7 @@ public import Identity
 public enum Tenancy: Hashable, Sendable, ExpressibleByArrayLiteral {
   /// These DIDs alone.
   case listed(Set<DID>)
-  /// Those that a list has at the moment.
+  /// Those that a list has at the moment, each but its owner within the quota.
   case kept(TenantList)
   /// Any DID.
   case open
@@ -19,7 +19,7 @@ public enum Tenancy: Hashable, Sendable, ExpressibleByArrayLiteral {
   public func names(_ did: DID) -> Bool {
     switch self {
     case .listed(let named), .registered(_, let named): named.contains(did)
-    case .kept(let list): list.contains(did)
+    case .kept(let list): did == list.owner
     case .open: false
     }
   }

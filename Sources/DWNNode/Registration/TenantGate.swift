@@ -29,7 +29,8 @@ final class TenantGate: Sendable {
   func refusal(of did: DID) async throws -> String? {
     switch tenancy {
     case .open: return nil
-    case .listed, .kept: return tenancy.names(did) ? nil : Self.unknown
+    case .listed(let named): return named.contains(did) ? nil : Self.unknown
+    case .kept(let list): return list.contains(did) ? nil : Self.unknown
     case .registered(_, let named):
       if named.contains(did) { return nil }
       guard let agreed = try await registrations()[did] else { return Self.unknown }
@@ -41,7 +42,8 @@ final class TenantGate: Sendable {
   func mayServe(_ did: DID) -> Bool {
     switch tenancy {
     case .open: true
-    case .listed, .kept: tenancy.names(did)
+    case .listed(let named): named.contains(did)
+    case .kept(let list): list.contains(did)
     case .registered(_, let named):
       named.contains(did) || state.withLock { $0.registered.map { $0.keys.contains(did) } ?? true }
     }
