@@ -131,8 +131,8 @@ public final class DWNNode: DWNEndpoint {
       let definition = try ProtocolDefinition(.object(configure.definition), isStrict: limits.isStrict)
       let signed = try await authenticated(try signable(claimed))
       return NodeReply(
-        try await change(tenant, within: quota(of: tenant)) { transaction in
-          try ProtocolsConfiguring(tenant: tenant, transaction: transaction)
+        try await change(tenant, within: quota(of: tenant)) { [definitions] transaction in
+          try ProtocolsConfiguring(tenant: tenant, transaction: transaction, definitions: definitions)
             .reply(to: signed, definition: definition, json: String(decoding: encoded, as: UTF8.self))
         })
     case .recordsRead:

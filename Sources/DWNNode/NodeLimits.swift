@@ -20,6 +20,8 @@ public struct NodeLimits: Hashable, Sendable {
   /// Records that others than the tenant may have at one path below one parent when the protocol lets anyone create them there.
   /// Those that the tenant deleted no longer count.
   public var recordsByAnyone: Int
+  /// How many of these one author may have there, so that nobody takes the room of all others.
+  public var recordsByStranger = 50
   /// When there is no room for a stranger's record, those that came longer ago than this make some.
   public var strangersStay = Duration.seconds(30 * 86_400)
   /// For tenants that are not named one by one.

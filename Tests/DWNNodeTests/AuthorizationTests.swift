@@ -82,6 +82,28 @@ struct AuthorizationTests {
     #expect(try await tenancy.attempt(tenancy.carol, tenancy.draft("box")) == "202")
   }
 
+  @Test("one author has a share of the room that anyone has: beyond it is refused, and others still have theirs")
+  func share() async throws {
+    var limits = NodeLimits()
+    limits.recordsByStranger = 2
+    let tenancy = try TestTenancy(limits: limits)
+    let installed = try await tenancy.install(
+      """
+      {"box": {"$actions": [{"who": "anyone", "can": ["create"]}, {"who": "author", "of": "box", "can": ["create", "update"]}]},
+       "bag": {"$actions": [{"who": "anyone", "can": ["create"]}]}}
+      """)
+    #expect(installed.status.code == 202)
+    let first = try await tenancy.write(tenancy.bob, "box")
+    _ = try await tenancy.write(tenancy.bob, "box")
+    #expect(try await tenancy.attempt(tenancy.bob, tenancy.draft("box")) == "429 RecordsWriteQuotaExceeded")
+    #expect(try await tenancy.attempt(tenancy.bob, updating: first, data: "[1]") == "202")
+    #expect(try await tenancy.attempt(tenancy.bob, tenancy.draft("bag")) == "202")
+    #expect(try await tenancy.attempt(tenancy.carol, tenancy.draft("box")) == "202")
+    let handled = tenancy.alice.signer.recordsDelete(first.recordID, prune: false, at: tenancy.tick())
+    #expect(try await tenancy.status(handled) == "202")
+    #expect(try await tenancy.attempt(tenancy.bob, tenancy.draft("box")) == "202")
+  }
+
   @Test("the author of a record updates and deletes it, another author does not")
   func author() async throws {
     let letter = try await tenancy.write(tenancy.bob, "inbox")

@@ -60,10 +60,12 @@ extension PlannedQuestion {
     PlannedQuestion("records of others", "message_siblings", "message_record") {
       _ = try $0.count(at: place, byOthersThan: SampleMessages.alice)
     },
-    PlannedQuestion("a stranger's record", "message_anyone") {
-      _ = try $0.recordByAnyone(at: place, author: SampleMessages.bob)
+    PlannedQuestion("a stranger's records", "message_anyone") {
+      _ = try $0.countByAnyone(at: place, author: SampleMessages.bob)
     },
-    PlannedQuestion("strangers' records", "message_arrived") { _ = try $0.countByAnyone() },
+    PlannedQuestion("records of a path in clear", "message_path") {
+      _ = try $0.hasWrite(at: place.path, of: place.protocolURI, isEncrypted: false)
+    },
     PlannedQuestion("strangers' oldest records", "message_arrived") {
       _ = try $0.recordsByAnyone(arrivedBefore: SampleMessages.time(0), limit: 1)
     },

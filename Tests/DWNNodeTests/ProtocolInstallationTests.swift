@@ -116,6 +116,29 @@ struct ProtocolInstallationTests {
     #expect(try await install(#"{"a": {\#(key), \#(read)}, "b": {\#(key), "$role": true}}"#) == "202")
   }
 
+  @Test("whether a type is encrypted stays as it is while there are records that would be otherwise")
+  func encryptionPolicy() async throws {
+    let key =
+      #""$encryption": {"rootKeyId": "a", "publicKeyJwk": {"kty": "OKP", "crv": "X25519", "x": "n4zSUj1Wf3YHBZlAkRI_LrpXq9P9MaPR32eEwdpjAU8"}}"#
+    func install(required: Bool, unused: Bool = false) async throws -> String {
+      try await status(
+        #"{"a": {\#(key)}, "b": {\#(key)}}"#,
+        types: ["a": #"{"encryptionRequired": \#(required)}"#, "b": #"{"encryptionRequired": \#(unused)}"#])
+    }
+    let refusal = "400 ProtocolsConfigureEncryptionPolicyImmutable"
+    #expect(try await install(required: false) == "202")
+    let clear = try await tenancy.write(tenancy.alice, "a")
+    #expect(try await install(required: true) == refusal)
+    #expect(try await install(required: false, unused: true) == "202", "there are none of the other type")
+    let delete = tenancy.alice.signer.recordsDelete(clear.recordID, prune: false, at: tenancy.tick())
+    #expect(try await tenancy.status(delete) == "202")
+    #expect(try await install(required: true) == "202")
+    var sealed = tenancy.draft("a")
+    sealed.encryption = ["protected": "x"]
+    #expect(try await tenancy.attempt(tenancy.alice, sealed) == "202")
+    #expect(try await install(required: false) == refusal)
+  }
+
   @Test("what a definition is called, and what stands in its structure, is what it says")
   func names() async throws {
     func status(_ change: (inout JSONObject) -> Void) async throws -> String {

@@ -126,7 +126,7 @@ struct ImportAdmission {
       reply = try RecordsDeleting(tenant: head.tenant, transaction: transaction, definitions: definitions)
         .reply(to: signed, json: json)
     case .protocolsConfigure:
-      reply = try ProtocolsConfiguring(tenant: head.tenant, transaction: transaction)
+      reply = try ProtocolsConfiguring(tenant: head.tenant, transaction: transaction, definitions: definitions)
         .reply(to: signed, definition: try ProtocolDefinition(configure: signed), json: json)
     default: throw DWNError(400, "SchemaValidatorFailure", "a \(signed.message.kind.rawValue) is not kept")
     }

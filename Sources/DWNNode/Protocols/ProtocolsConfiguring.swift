@@ -7,6 +7,7 @@ import Wire
 struct ProtocolsConfiguring {
   let tenant: DID
   let transaction: any MessageTransaction
+  let definitions: DefinitionCache
 
   func reply(to signed: SignedMessage, definition: ProtocolDefinition, json: String) throws -> Reply {
     let admission = try admission(of: signed, definition)
@@ -23,10 +24,29 @@ struct ProtocolsConfiguring {
     message.note(admission)
     if let earlier = try transaction.configure(of: definition.uri) {
       message.isLatest = message.isNewer(than: earlier)
-      if message.isLatest { try transaction.demote(earlier) }
+      if message.isLatest {
+        try checkEncryption(definition, after: definitions.definition(of: earlier))
+        try transaction.demote(earlier)
+      }
     }
     try transaction.insert(message, data: nil)
     return .accepted
+  }
+
+  /// Records of one type are all encrypted or all in clear, as long as there are any: who wants it otherwise takes another URI.
+  private func checkEncryption(_ definition: ProtocolDefinition, after earlier: ProtocolDefinition) throws {
+    func isRequired(_ name: String, in definition: ProtocolDefinition) -> Bool {
+      definition.types[name]?.encryptionRequired ?? false
+    }
+    for path in definition.ruleSets.lazy.filter({ $0.reference == nil }).map(\.path) {
+      let isNowRequired = isRequired(path.typeName, in: definition)
+      guard isNowRequired != isRequired(path.typeName, in: earlier),
+        try transaction.hasWrite(at: path, of: definition.uri, isEncrypted: !isNowRequired)
+      else { continue }
+      throw DWNError(
+        400, "ProtocolsConfigureEncryptionPolicyImmutable",
+        "there are records at \(path) that are \(isNowRequired ? "in clear" : "encrypted")")
+    }
   }
 
   private func isInstalled(_ uri: String) throws -> Bool {

@@ -46,7 +46,9 @@ struct RecordsWriting {
       admission = try ControlAdmission(tenant: tenant, reader: transaction, definitions: definitions)
         .check(write, data: arrival.readableData())
     }
-    if initial == nil, !write.squash, admission?.share == .anyone { try makeRoom(at: place, now: arrival.arrived) }
+    if initial == nil, !write.squash, admission?.share == .anyone {
+      try makeRoom(at: place, for: write.author, now: arrival.arrived)
+    }
     if let fault = arrival.fault { throw fault }
     if let admission { message.note(admission) }
     return try commit(message, arrival, standing, place)
@@ -54,7 +56,13 @@ struct RecordsWriting {
 
   /// Strangers cost nothing, so what they write must end somewhere (dwn-server 13, fair shares).
   /// When there is no room, what has been waiting for very long makes some.
-  private func makeRoom(at place: SiblingPlace, now: WallTime?) throws {
+  private func makeRoom(at place: SiblingPlace, for author: DID, now: WallTime?) throws {
+    guard try transaction.countByAnyone(at: place, author: author) < limits.recordsByStranger else {
+      throw DWNError(
+        429, "RecordsWriteQuotaExceeded",
+        "\(limits.recordsByStranger) records of this author wait at \(place.path): the tenant has to deal with them first"
+      )
+    }
     guard try transaction.count(at: place, byOthersThan: tenant) >= limits.recordsByAnyone else { return }
     let longAgo = now.map { $0 + (.zero - limits.strangersStay) }
     let old = try longAgo.map { try transaction.recordsByAnyone(arrivedBefore: $0, limit: 1000) } ?? []

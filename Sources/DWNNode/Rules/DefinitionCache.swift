@@ -54,7 +54,7 @@ final class DefinitionCache: Sendable {
     return try definition(of: configure)
   }
 
-  private func definition(of configure: StoredMessage) throws -> ProtocolDefinition {
+  func definition(of configure: StoredMessage) throws -> ProtocolDefinition {
     if let definition = known.withLock({ $0[configure.cid] }) { return definition }
     guard let json = try configure.message()["descriptor"]?["definition"] else {
       throw DWNError(

@@ -65,19 +65,19 @@ protocol MessageReader {
   /// The live record at a role's path for this recipient below one parent.
   func roleRecord(_ place: SiblingPlace, recipient: DID) throws -> StoredMessage?
 
+  /// Whether a live record at a path of a protocol is encrypted, or is in clear.
+  func hasWrite(at path: ProtocolPath, of protocolURI: String, isEncrypted: Bool) throws -> Bool
+
   /// The time of the newest squash among siblings.
   func newestSquash(at place: SiblingPlace) throws -> WallTime?
 
   /// Records at a place whose first author is not the tenant, without those that the tenant deleted.
   func count(at place: SiblingPlace, byOthersThan tenant: DID) throws -> Int
 
-  /// The live record at a place that this author was let in with because anyone may.
-  func recordByAnyone(at place: SiblingPlace, author: DID) throws -> StoredMessage?
+  /// The live records of an author at a place that were let in because anyone may write there.
+  func countByAnyone(at place: SiblingPlace, author: DID) throws -> Int
 
-  /// Live records that were let in because anyone may.
-  func countByAnyone() throws -> Int
-
-  /// Those of them that came before a time, the oldest first.
+  /// Live records that were let in because anyone may, and came before a time, the oldest first.
   func recordsByAnyone(arrivedBefore time: WallTime, limit: Int) throws -> [StoredMessage]
 
   /// The messages that stand for their records, in order, and no more than asked for.

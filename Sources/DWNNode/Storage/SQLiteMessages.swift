@@ -60,6 +60,15 @@ struct SQLiteMessages: MessageReader {
     ).first
   }
 
+  func hasWrite(at path: ProtocolPath, of protocolURI: String, isEncrypted: Bool) throws -> Bool {
+    try number(
+      """
+      SELECT EXISTS (SELECT 1 FROM message INDEXED BY message_path
+        WHERE tenant = ? AND protocol = ? AND path = ? AND is_latest AND kind = 'write'
+          AND (json_type(json, '$.encryption') IS NOT NULL) = ?)
+      """, [tenant, protocolURI, path.text, isEncrypted]) == 1
+  }
+
   func newestSquash(at place: SiblingPlace) throws -> WallTime? {
     try fetch(
       Self.atPlace + " AND squash AND is_initial ORDER BY timestamp DESC LIMIT 1", Self.values(place),
@@ -76,17 +85,12 @@ struct SQLiteMessages: MessageReader {
       """, [tenant] + Self.values(place) + [owner.text, owner.text])
   }
 
-  func recordByAnyone(at place: SiblingPlace, author: DID) throws -> StoredMessage? {
-    try fetch(
-      "\(Self.atPlace) AND author = ? AND \(Self.byAnyone) AND kind = 'write' LIMIT 1",
-      Self.values(place) + [author.text]
-    ).first
-  }
-
-  func countByAnyone() throws -> Int {
+  func countByAnyone(at place: SiblingPlace, author: DID) throws -> Int {
     try number(
-      "SELECT count(*) FROM message INDEXED BY message_arrived WHERE tenant = ? AND \(Self.byAnyone) AND kind = 'write'",
-      [tenant])
+      """
+      SELECT count(*) FROM message INDEXED BY message_anyone
+      WHERE tenant = ? AND \(Self.atPlace) AND author = ? AND \(Self.byAnyone) AND kind = 'write'
+      """, [tenant] + Self.values(place) + [author.text])
   }
 
   func recordsByAnyone(arrivedBefore time: WallTime, limit: Int) throws -> [StoredMessage] {

@@ -152,14 +152,16 @@ extension SQLiteTransaction {
   func roleRecord(_ place: SiblingPlace, recipient: DID) throws -> StoredMessage? {
     try reader.roleRecord(place, recipient: recipient)
   }
+  func hasWrite(at path: ProtocolPath, of protocolURI: String, isEncrypted: Bool) throws -> Bool {
+    try reader.hasWrite(at: path, of: protocolURI, isEncrypted: isEncrypted)
+  }
   func newestSquash(at place: SiblingPlace) throws -> WallTime? { try reader.newestSquash(at: place) }
   func count(at place: SiblingPlace, byOthersThan owner: DID) throws -> Int {
     try reader.count(at: place, byOthersThan: owner)
   }
-  func recordByAnyone(at place: SiblingPlace, author: DID) throws -> StoredMessage? {
-    try reader.recordByAnyone(at: place, author: author)
+  func countByAnyone(at place: SiblingPlace, author: DID) throws -> Int {
+    try reader.countByAnyone(at: place, author: author)
   }
-  func countByAnyone() throws -> Int { try reader.countByAnyone() }
   func recordsByAnyone(arrivedBefore time: WallTime, limit: Int) throws -> [StoredMessage] {
     try reader.recordsByAnyone(arrivedBefore: time, limit: limit)
   }

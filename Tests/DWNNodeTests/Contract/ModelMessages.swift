@@ -51,6 +51,13 @@ struct ModelMessages: MessageReader, Sendable {
     live(at: place).first { $0.place?.recipient == recipient }
   }
 
+  func hasWrite(at path: ProtocolPath, of protocolURI: String, isEncrypted: Bool) throws -> Bool {
+    try messages.contains {
+      try isLive($0) && $0.protocolURI == protocolURI && $0.place?.path == path
+        && ($0.message()["encryption"] != nil) == isEncrypted
+    }
+  }
+
   func newestSquash(at place: SiblingPlace) -> WallTime? {
     all(at: place).filter { $0.content?.isSquash == true && $0.content?.isInitial == true }.map(\.timestamp).max()
   }
@@ -64,11 +71,9 @@ struct ModelMessages: MessageReader, Sendable {
     }
   }
 
-  func recordByAnyone(at place: SiblingPlace, author: DID) -> StoredMessage? {
-    live(at: place).first { $0.author == author && $0.share == .anyone }
+  func countByAnyone(at place: SiblingPlace, author: DID) -> Int {
+    live(at: place).count { $0.author == author && $0.share == .anyone }
   }
-
-  func countByAnyone() -> Int { messages.count { isLive($0) && $0.share == .anyone } }
 
   func recordsByAnyone(arrivedBefore time: WallTime, limit: Int) -> [StoredMessage] {
     Array(
@@ -184,12 +189,14 @@ extension ModelTransaction {
   func roleRecord(_ place: SiblingPlace, recipient: DID) -> StoredMessage? {
     messages.roleRecord(place, recipient: recipient)
   }
+  func hasWrite(at path: ProtocolPath, of protocolURI: String, isEncrypted: Bool) throws -> Bool {
+    try messages.hasWrite(at: path, of: protocolURI, isEncrypted: isEncrypted)
+  }
   func newestSquash(at place: SiblingPlace) -> WallTime? { messages.newestSquash(at: place) }
   func count(at place: SiblingPlace, byOthersThan owner: DID) -> Int { messages.count(at: place, byOthersThan: owner) }
-  func recordByAnyone(at place: SiblingPlace, author: DID) -> StoredMessage? {
-    messages.recordByAnyone(at: place, author: author)
+  func countByAnyone(at place: SiblingPlace, author: DID) -> Int {
+    messages.countByAnyone(at: place, author: author)
   }
-  func countByAnyone() -> Int { messages.countByAnyone() }
   func recordsByAnyone(arrivedBefore time: WallTime, limit: Int) -> [StoredMessage] {
     messages.recordsByAnyone(arrivedBefore: time, limit: limit)
   }

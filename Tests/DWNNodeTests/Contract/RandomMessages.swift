@@ -88,7 +88,7 @@ struct RandomMessages {
       dataFormat: pick(["text/plain", "application/json"]), dataCID: DataCID.of([UInt8(random.uniform(below: 5))]),
       dataSize: Int(random.uniform(below: 6)), isPublished: isPublished, datePublished: isPublished ? time() : nil,
       isSquash: chance(4), isInitial: !chance(3), tags: tags.isEmpty ? nil : tags)
-    message.json = SampleMessages.json(tags.isEmpty ? nil : tags)
+    message.json = SampleMessages.json(tags.isEmpty ? nil : tags, isEncrypted: chance(2))
   }
 
   // MARK: Changes
@@ -142,8 +142,7 @@ struct RandomMessages {
       let (time, limit) = (time(), Int(random.uniform(below: 4)))
       // Which of those that came at one time are first is left open, and there are as many in any case.
       return Question(name: "by anyone before \(time), at most \(limit)") { reader in
-        ["\(try reader.countByAnyone())"]
-          + (try reader.recordsByAnyone(arrivedBefore: time, limit: limit).map { "\($0.arrived?.timestamp ?? "")" })
+        try reader.recordsByAnyone(arrivedBefore: time, limit: limit).map { "\($0.arrived?.timestamp ?? "")" }
       }
     default:
       return Question(name: "sums") { ["\(try $0.usage()) \(try $0.head())"] }
@@ -185,13 +184,15 @@ struct RandomMessages {
 
   private func atPlace() -> Question {
     let (place, person, time) = (siblingPlace(), person(), time())
+    let isEncrypted = chance(2)
     return Question(name: "at \(place)") { reader in
       [
         "\(try reader.newestSquash(at: place).map(\.timestamp) ?? "never")",
         "\(try reader.count(at: place, byOthersThan: person))",
         // If several hold it, which of them is shown is left open.
         "\(try reader.roleRecord(place, recipient: person) != nil)",
-        "\(try reader.recordByAnyone(at: place, author: person) != nil)",
+        "\(try reader.countByAnyone(at: place, author: person))",
+        "\(try reader.hasWrite(at: place.path, of: place.protocolURI, isEncrypted: isEncrypted))",
         "\((try (reader as? any MessageTransaction)?.siblings(at: place, olderThan: time).map(\.cid) ?? []).sorted())",
       ]
     }

@@ -66,10 +66,12 @@ enum SampleMessages {
   }
 
   /// Those parts of a message's text that a store looks at.
-  static func json(_ tags: JSONObject?) -> String {
+  static func json(_ tags: JSONObject?, isEncrypted: Bool = false) -> String {
     var descriptor = JSONObject()
     descriptor["tags"] = tags.map { .object($0) }
-    return JSONValue.object(["descriptor": .object(descriptor)]).text
+    var message: JSONObject = ["descriptor": .object(descriptor)]
+    if isEncrypted { message["encryption"] = [:] }
+    return JSONValue.object(message).text
   }
 
   static func configure(_ uri: String, time number: Int) -> StoredMessage {
