@@ -22,6 +22,8 @@ struct DocumentExchange {
   let tls: NIOSSLContext
   let deadline: NIODeadline
 
+  private static let distrust = FetchFailure("its TLS cannot be trusted")
+
   /// How long one address may take to be connected with, since there may be another.
   static let connectTimeout: TimeAmount = .seconds(2)
 
@@ -56,7 +58,7 @@ struct DocumentExchange {
     } catch let failure as FetchFailure {
       throw .answer(failure)
     } catch is NIOSSLError, is NIOSSLExtraError {
-      throw .answer(FetchFailure("its TLS cannot be trusted"))
+      throw .answer(Self.distrust)
     } catch {
       throw .answer(FetchFailure("it broke the connection"))
     }
@@ -83,7 +85,8 @@ struct DocumentExchange {
             try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: serverName))
           }
           try pipeline.addHTTPClientHandlers()
-          try pipeline.addHandler(Collector(largest: largest, promise: promise))
+          try pipeline.addHandler(
+            Collector(largest: largest, tlsName: target.isTLS ? serverName : nil, promise: promise))
         }
       }
       .connect(to: destination).get()
@@ -94,17 +97,24 @@ struct DocumentExchange {
     typealias InboundIn = HTTPClientResponsePart
 
     private let largest: Int
+    private let tlsName: String?
     private let promise: EventLoopPromise<Answer>
     private var answer = Answer(status: 0)
 
-    init(largest: Int, promise: EventLoopPromise<Answer>) {
+    /// `tlsName` is the name that the host's certificate must have; `nil` without TLS, and for a host that is called by its address.
+    init(largest: Int, tlsName: String?, promise: EventLoopPromise<Answer>) {
       self.largest = largest
+      self.tlsName = tlsName
       self.promise = promise
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
       switch unwrapInboundIn(data) {
       case .head(let head):
+        if let tlsName, (try? context.pipeline.syncOperations.nioSSL_peerCertificate())?.names(tlsName) != true {
+          promise.fail(DocumentExchange.distrust)
+          return context.close(promise: nil)
+        }
         answer.status = Int(head.status.code)
         answer.location = head.headers.first(name: "location")
         answer.contentType = head.headers.first(name: "content-type")

@@ -250,6 +250,34 @@ struct DocumentFetcherTests {
     #expect(host.paths == ["/"])
     try await host.stop()
   }
+
+  @Test("a certificate for the address that a name leads to is none for the name")
+  func addressCertificate() async throws {
+    let certificate = try await SelfSignedCertificate("127.0.0.1")
+    let chain = try NIOSSLCertificate.fromPEMFile(certificate.certificatePath)
+    let host = try await DocumentHost.start(tls: try NIOSSLContext(certificate))
+    host["/"] = .document(Self.body)
+    let script = ScriptedLookup(["did.example": [["127.0.0.1"]], "127.0.0.1": [["127.0.0.1"]]])
+    let fetcher = try DocumentFetcher(Self.settings, lookup: script.lookup, trusting: .certificates(chain))
+    await #expect(throws: FetchFailure("its TLS cannot be trusted")) {
+      try await fetcher.document(at: "https://did.example:\(host.port)/", .json, largest: 1000)
+    }
+    #expect(
+      try await fetcher.document(at: "https://127.0.0.1:\(host.port)/", .json, largest: 1000) == Self.body)
+    try await host.stop()
+  }
+
+  @Test(
+    "a certificate is for the names in it, with a wildcard for one label",
+    arguments: [
+      ("a.example", "a.example", true), ("a.example", "A.Example.", true), ("a.example", "b.example", false),
+      ("*.example", "a.example", true), ("*.example", "a.b.example", false), ("*.example", "example", false),
+    ])
+  func names(certified: String, host: String, isFor: Bool) async throws {
+    let certificate = try await SelfSignedCertificate(certified)
+    let chain = try NIOSSLCertificate.fromPEMFile(certificate.certificatePath)
+    #expect(chain.first?.names(host) == isFor)
+  }
 }
 
 extension NIOSSLContext {
