@@ -34,15 +34,17 @@ enum NetcheckText {
     func row(_ title: String, _ value: String) { lines.append("  \(title): \(value)") }
     func yesNo(_ value: JSONValue?) -> String { value?.bool.map { $0 ? "yes" : "no" } ?? "unknown" }
 
-    row("UDP", yesNo(result["udp"]))
-    row("IPv4", result["globalV4"]?.string.map { "yes, seen as \($0)" } ?? yesNo(result["ipv4"]))
-    row("IPv6", result["globalV6"]?.string.map { "yes, seen as \($0)" } ?? yesNo(result["ipv6"]))
+    let relays = result["relays"]?.array ?? []
+    // Where nobody could be asked, no answer says nothing.
+    let nobody = relays.isEmpty && result["udp"]?.bool != true ? "unknown: there is nobody to ask" : nil
+    row("UDP", nobody ?? yesNo(result["udp"]))
+    row("IPv4", result["globalV4"]?.string.map { "yes, seen as \($0)" } ?? nobody ?? yesNo(result["ipv4"]))
+    row("IPv6", result["globalV6"]?.string.map { "yes, seen as \($0)" } ?? nobody ?? yesNo(result["ipv6"]))
     row("NAT maps", natType(result["natType"]?.string))
     row("Hairpin", yesNo(result["hairpin"]))
     let services = [("NAT-PMP", "pmp"), ("PCP", "pcp"), ("UPnP", "upnp")]
       .filter { result["portMapping"]?[$0.1]?.bool == true }.map(\.0)
     row("Port mapping", services.isEmpty ? "the router offers none" : services.joined(separator: ", "))
-    let relays = result["relays"]?.array ?? []
     if relays.isEmpty {
       row("Relays", "none: machines without a direct way to each other stay apart ('meshd relay add' adds one)")
     } else {
