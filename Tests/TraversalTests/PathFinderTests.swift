@@ -199,6 +199,18 @@ struct PathFinderTests {
     #expect(finder.route(to: peer.publicKey) == .direct(home))
   }
 
+  @Test("a path that nothing is sent on comes to rest, with a relay and without", arguments: [true, false])
+  func comesToRest(hasRelay: Bool) throws {
+    try makeDirect()
+    _ = finder.setHasRelay(hasRelay, now: start + .milliseconds(30))
+    var turns = 0
+    while let due = finder.nextDeadline, due < start + .seconds(15) {
+      turns += 1
+      try #require(turns < 100, "deadlines that are over come again at \(due)")
+      _ = finder.advance(now: due) { _ in (start, start + .milliseconds(20)) }
+    }
+  }
+
   @Test("while packets come back, no path is doubted")
   func noDoubt() throws {
     try makeDirect()

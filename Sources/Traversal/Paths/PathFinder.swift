@@ -194,8 +194,13 @@ public final class PathFinder {
   public func advance(
     now: Instant, traffic: (X25519PublicKey) -> (lastSent: Instant?, lastReceived: Instant?)
   ) -> [PathAction] {
+    // A peer whose deadline is not over after its turn has its next turn in the next call.
+    var due: [DeadlineQueue<X25519PublicKey>.Entry] = []
     while let entry = deadlines.first, entry.deadline <= now {
       deadlines.removeFirst()
+      due.append(entry)
+    }
+    for entry in due {
       guard let path = peers[entry.element], path.queuedDeadline == entry.deadline else { continue }
       path.queuedDeadline = nil
       runTimers(path, now, traffic)

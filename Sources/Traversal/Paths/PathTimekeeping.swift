@@ -12,6 +12,8 @@ extension PathFinder {
     if let due = path.searchAgainAt, due <= now { search(path, isForced: false, asksBack: false, now) }
     if let due = path.probing?.nextAt, due <= now { probe(path, now) }
     runPortProbing(path, now)
+    // Once over it is no deadline any more, whatever follows from it.
+    if let due = path.trustedUntil, due <= now { path.trustedUntil = nil }
     tell(path, now)
   }
 

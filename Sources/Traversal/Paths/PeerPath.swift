@@ -104,10 +104,8 @@ final class PeerPath {
 
   var nextDeadline: Instant? {
     let pingDeadline = pings.values.lazy.map(\.deadline).min()
-    // An expired trust changes the route; once told, there is nothing to wake up for.
-    let trustEnd = best != nil && !isSuspect && route.address != nil && !route.usesRelay ? trustedUntil : nil
     return [
-      pingDeadline, heartbeatAt, watchAt, trustEnd, searchAgainAt, probing?.nextAt, portProbingAt, portProbing?.nextAt,
+      pingDeadline, heartbeatAt, watchAt, trustedUntil, searchAgainAt, probing?.nextAt, portProbingAt, portProbing?.nextAt,
     ].lazy.compactMap { $0 }.min()
   }
 }
