@@ -105,7 +105,8 @@ final class PeerPath {
   var nextDeadline: Instant? {
     let pingDeadline = pings.values.lazy.map(\.deadline).min()
     return [
-      pingDeadline, heartbeatAt, watchAt, trustedUntil, searchAgainAt, probing?.nextAt, portProbingAt, portProbing?.nextAt,
+      pingDeadline, heartbeatAt, watchAt, trustedUntil, searchAgainAt, probing?.nextAt, portProbingAt,
+      portProbing?.nextAt,
     ].lazy.compactMap { $0 }.min()
   }
 }
