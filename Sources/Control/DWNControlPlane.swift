@@ -24,6 +24,8 @@ public actor DWNControlPlane: ControlPlane {
     public var nodeInfo: NodeInfoRecord
     /// Makes an endpoint of a URL that the network's record names. `nil`: the endpoints above are all there are.
     public var dial: (@Sendable (EndpointURL) -> any DWNEndpoint)?
+    /// The port at which this machine's own node listens, if it has one. The anchor admits every machine of the mesh to it.
+    public var nodePort: UInt16?
     /// Whether a relay that a member offers works: a handshake pinned to its certificate, with a global address of it, came to its end.
     /// It answers in bounded time. The anchor then tells the mesh of it; `nil`: of none.
     public var verifyRelay: (@Sendable (RelayOffer) async -> Bool)?
@@ -75,6 +77,8 @@ public actor DWNControlPlane: ControlPlane {
   var reader: MeshReader
   var plans: [PollPlan] = []
   var choice: EndpointChoice
+  /// The endpoint that is tried last.
+  var meshEndpoint: MeshEndpoint?
   var live: [LiveLines] = []
   /// The subscriptions that are open.
   var sources: [Job: any SubscriptionSource] = [:]
@@ -187,8 +191,8 @@ public actor DWNControlPlane: ControlPlane {
   /// When a job has to be performed; `nil`: not before it is woken.
   func deadline(of job: Job) async -> Instant? {
     switch job {
-    case .fetch(let index): choice.retired.contains(index) ? nil : plans[index].deadline
-    case .publish(let index): choice.retired.contains(index) ? nil : lines[index].deadline
+    case .fetch(let index): choice.isIdle(index) ? nil : plans[index].deadline
+    case .publish(let index): choice.isIdle(index) ? nil : lines[index].deadline
     case .follow(let index, let topic): live[index].deadline(of: topic)
     case .upkeep: await upkeepDeadline()
     case .relays: await relayDeadline()
@@ -272,7 +276,7 @@ public actor DWNControlPlane: ControlPlane {
     guard let view else { return }
     reviseEndpoints()
     wake(.relays)
-    if let netmap = NetmapTranslator.netmap(of: view) {
+    if let netmap = NetmapTranslator.netmap(of: view, nodePort: configuration.nodePort) {
       emit(netmap)
     } else if var last = lastNetmap {
       // This machine is no live node any more: nobody is its peer, and nothing may enter.

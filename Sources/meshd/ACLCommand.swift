@@ -18,6 +18,7 @@ struct ACLCommand: AsyncParsableCommand {
       if json.isOn { return Terminal.print(json: result) }
       if let policy = result["policy"], policy != .null { print(policy.prettyText) }
       if let note = result["note"]?.string { print(note) }
+      for rule in result["always"]?.array ?? [] { print("Accepted whatever the policy says: \(rule.string ?? "").") }
     }
   }
 }

@@ -75,6 +75,73 @@ struct MeshCommandsTests {
     }
   }
 
+  @Test("relays are added, listed and removed by their numbers, by the machine that created the network alone")
+  func relays() async throws {
+    let (directory, identity) = try machine("a", 40)
+    let commands = MeshCommands(directory)
+    let created = try await commands.createNetwork(UpRequest(create: "home"), identity: identity)
+    #expect(try await commands.relays()["relays"] == [])
+    let always = try await commands.policy()["always"]?.array?.compactMap(\.string) ?? []
+    #expect(always.count == 1 && always[0].contains("\(created["meshIP"]?.string ?? "?"):8787"))
+    let request = RelayRequest(url: "https://relay.example.com", region: "far away", stunPorts: [3478, 3479])
+    let relay = try await commands.addRelay(request)["relay"]
+    #expect(relay?["id"] == 1 && relay?["url"] == "https://relay.example.com:443" && relay?["region"] == "far away")
+    let pinned = RelayRequest(url: "https://192.0.2.1:8787/", pin: String(repeating: "Ab", count: 32), stunPorts: [0])
+    #expect(try await commands.addRelay(pinned)["relay"]?["id"] == 2)
+    await #expect(throws: LedgerError.relayThere(1)) { try await commands.addRelay(request) }
+    let listed = try await commands.relays()["relays"]?.array ?? []
+    #expect(listed.map { $0["url"]?.string } == ["https://relay.example.com:443", "https://192.0.2.1:8787"])
+    #expect(listed.map { $0["stunPort"]?.integer } == [3478, 0])
+    #expect(listed[1]["certSHA256"]?.string == String(repeating: "ab", count: 32))
+    #expect(try await commands.removeRelay(1)["url"] == "https://relay.example.com:443")
+    await #expect(throws: LedgerError.unknownRelay(1)) { try await commands.removeRelay(1) }
+    #expect(try await commands.addRelay(request)["relay"]?["id"] == 3)
+
+    let (elsewhere, _) = try machine("c", 42)
+    try elsewhere.save(
+      NetworkState(
+        networkID: try #require(created["networkId"]?.string.flatMap { RecordID($0) }), anchor: identity.did,
+        name: "home", endpoints: [], embedsNode: false))
+    await #expect(throws: AgentError.notTheAnchor("add relays for everybody")) {
+      try await MeshCommands(elsewhere).addRelay(request)
+    }
+    await #expect(throws: AgentError.notTheAnchor("remove relays")) {
+      try await MeshCommands(elsewhere).removeRelay(2)
+    }
+  }
+
+  @Test(
+    "what no relay record can say is refused before anything is asked",
+    arguments: [
+      RelayRequest(url: "http://relay.example.com"), RelayRequest(url: "relay.example.com"),
+      RelayRequest(url: "https://relay.example.com/derp"), RelayRequest(url: "https://user@relay.example.com"),
+      RelayRequest(url: "https://relay.example.com:0"), RelayRequest(url: "https://"),
+      RelayRequest(url: "https://relay.example.com", pin: "ab"),
+      RelayRequest(url: "https://relay.example.com", region: ""),
+      RelayRequest(url: "https://relay.example.com", stunPorts: [1, 2, 3]),
+      RelayRequest(url: "https://relay.example.com", stunPorts: [1, 0]),
+      RelayRequest(url: "https://relay.example.com", stunPorts: [0], stunOnly: true),
+    ])
+  func badRelays(request: RelayRequest) {
+    #expect(throws: AgentError.self) { try request.check() }
+  }
+
+  @Test("where somebody else's node holds the records and there is no relay, the anchor is told what helps")
+  func relayWarning() throws {
+    var network = NetworkState(
+      networkID: try #require(RecordID("bafynetwork")), anchor: try machine("a", 43).1.did, name: "home",
+      endpoints: ["https://dwn.example.com"], embedsNode: false)
+    let warnings = MeshOperations.warnings(of: network, hasRelay: false)
+    #expect(warnings.count == 1)
+    #expect(warnings.first?.contains("--relay") == true && warnings.first?.contains("relay add") == true)
+    #expect(MeshOperations.warnings(of: network, hasRelay: true) == [])
+    network.embedsNode = true
+    network.endpoints = ["http://203.0.113.1:8787"]
+    #expect(MeshOperations.warnings(of: network, hasRelay: false) == [])
+    network.endpoints = ["http://192.168.1.2:8787"]
+    #expect(MeshOperations.warnings(of: network, hasRelay: true).count == 1)
+  }
+
   @Test("leaving forgets the network, and says so only once")
   func leave() async throws {
     let (directory, identity) = try machine("a", 6)

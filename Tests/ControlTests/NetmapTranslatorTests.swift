@@ -172,6 +172,41 @@ struct NetmapTranslatorTests {
     #expect(Set([bare, withEndpoint, renewed]).count == 3)
   }
 
+  @Test("whatever the policy says, the anchor admits TCP to its node from every machine of the mesh, and nothing else")
+  func node() throws {
+    let machines = identities(2)
+    let nodes = [node(machines[0], "10.200.0.2", name: "anchor"), node(machines[1], "10.200.0.3", name: "peer")]
+    let own = PacketFilterRules.Rule(
+      action: .accept, sources: [IPPrefix("10.200.0.0/16")!], destinations: [IPPrefix("10.200.0.2/32")!],
+      destinationPorts: [8787...8787], protocols: [6])
+    for policy in [MeshView.Policy.missing, .unusable("it is not JSON")] {
+      let anchor = view(machines[0], nodes, policy: policy)
+      #expect(
+        NetmapTranslator.netmap(of: anchor, nodePort: 8787)?.filter
+          == PacketFilterRules(rules: [own], defaultAction: .drop))
+      #expect(NetmapTranslator.netmap(of: anchor)?.filter == .denyAll)
+      var member = view(machines[1], nodes, policy: policy)
+      member.network = anchor.network
+      #expect(NetmapTranslator.netmap(of: member, nodePort: 8787)?.filter == .denyAll)
+    }
+    #expect(NetmapTranslator.netmap(of: view(machines[0], nodes), nodePort: 8787)?.filter == .acceptAll)
+  }
+
+  @Test("the anchor's node has the port of the anchor's own addresses, else the usual one")
+  func meshEndpoint() {
+    let machines = identities(1)
+    var view = view(machines[0], [node(machines[0], "10.200.0.2", name: "anchor")])
+    func url(_ endpoints: [String]) -> String? {
+      view.record?.anchorEndpoints = endpoints
+      return MeshEndpoint(view)?.url
+    }
+    #expect(url(["http://203.0.113.1:443", "http://192.168.1.2:9000"]) == "http://10.200.0.2:9000")
+    #expect(url(["https://dwn.example.com", "http://[2001:db8::1]:9001"]) == "http://10.200.0.2:9001")
+    #expect(url(["https://dwn.example.com/path"]) == "http://10.200.0.2:8787")
+    view.nodes = []
+    #expect(url(["http://192.168.1.2:9000"]) == nil)
+  }
+
   @Test("only a policy that accepts everything opens the filter")
   func filter() throws {
     let machines = identities(1)

@@ -171,4 +171,22 @@ struct EndpointChoiceTests {
     #expect(choice.preferred == 1)
     #expect(!choice.hasStartedOver)
   }
+
+  @Test("a reserve is chosen when all others have failed, is idle otherwise, and is left for any other that answers")
+  func reserve() {
+    var choice = EndpointChoice(count: 2)
+    choice.reserve = 1
+    choice.add()
+    #expect(choice.isIdle(1) && !choice.isIdle(2))
+    choice.failed(0)
+    #expect(choice.preferred == 2)
+    choice.failed(2)
+    #expect(choice.preferred == 1 && !choice.isIdle(1))
+    choice.succeeded(1)
+    #expect(choice.preferred == 1)
+    choice.succeeded(2)
+    #expect(choice.preferred == 2 && choice.isIdle(1))
+    choice.succeeded(0)
+    #expect(choice.preferred == 0)
+  }
 }

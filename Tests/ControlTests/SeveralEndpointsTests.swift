@@ -1,4 +1,5 @@
 import DWN
+import DWNClient
 import Identity
 import Mesh
 import Netmap
@@ -98,23 +99,58 @@ struct SeveralEndpointsTests {
     anchor.stop()
     try await anchor.start(network, [first, second, third], addresses: [World.address(0)])
     member.stop()
-    try await member.start(network, [first, second], addresses: [World.address(1)], dial: { _ in third })
+    try await member.start(
+      network, [first, second], addresses: [World.address(1)],
+      dial: { $0.text == url ? third : FakeNode(name: $0.text, tenant: anchorDID) })
     let (id, wall) = (network.id, clock.wallTime())
     try await anchor.keeper.perform { ledger in try ledger.updateNetwork(id, now: wall) { $0.anchorEndpoints = [url] } }
     try await run(.seconds(20))
     let plane = try #require(member.plane)
-    #expect(await plane.endpoints.map(\.name) == ["first", "second", url])
+    #expect(await plane.endpoints.map(\.name).filter { !$0.contains("10.200.") } == ["first", "second", url])
     #expect(await plane.choice.retired == [1])
     #expect(await plane.told == ["first", url])
     first.isReachable = false
     let fourth = try await addMachine("fourth")
     try await run(.seconds(30))
-    #expect(await plane.choice.preferred == 2)
+    #expect(await plane.endpoints[plane.choice.preferred].name == url)
     #expect(await plane.told == [url])
     #expect(await member.netmap?.peers.map(\.key).contains(fourth.key) == true)
     let stale = second.questions
     try await Simulation(clock: clock).run(.seconds(60), [member])
     #expect(second.questions == stale)
+  }
+
+  @Test(
+    "a member that reaches no other node asks the anchor's over the mesh, and leaves it when another answers; no start begins with it"
+  )
+  func overTheMesh() async throws {
+    let url = "http://192.168.1.1:9000"
+    let (id, wall) = (network.id, clock.wallTime())
+    try await anchor.keeper.perform { ledger in try ledger.updateNetwork(id, now: wall) { $0.anchorEndpoints = [url] } }
+    let address = try #require(await anchor.netmap?.node.addresses.first?.address)
+    let overMesh = FakeNode(name: "http://\(SocketAddress(address, port: 9000))", tenant: anchor.did)
+    let away = FakeNode(name: url, tenant: anchor.did)
+    anchor.stop()
+    try await anchor.start(network, [first, second, overMesh, away], addresses: [World.address(0)])
+    try await run(.seconds(15))
+    away.isReachable = false
+    member.stop()
+    try await member.start(
+      network, [away], addresses: [World.address(1)], dial: { $0.text == overMesh.name ? overMesh : away })
+    let plane = try #require(member.plane)
+    #expect(await plane.endpoints.map(\.name) == [url, overMesh.name])
+    let third = try await addMachine("third")
+    try await run(.seconds(60))
+    #expect(await plane.choice.preferred == 1)
+    #expect(await plane.told == [url])
+    #expect(await member.netmap?.peers.map(\.key).contains(third.key) == true)
+    away.isReachable = true
+    try await run(.seconds(400))
+    #expect(await plane.choice.preferred == 0)
+    #expect(await member.status.pending == [])
+    let before = overMesh.questions
+    try await Simulation(clock: clock).run(.seconds(330), [member])
+    #expect(overMesh.questions == before)
   }
 
   @Test("where every node is behind, each is asked at the usual pace and no more")

@@ -7,7 +7,8 @@ extension MeshdLab {
   @Suite struct CommandFormTests {
     static let commands = [
       "", "init", "up", "down", "status", "peer", "peer add", "peer approve", "peer list", "network", "network create",
-      "network join", "network leave", "acl", "acl show", "dwn", "dwn serve", "dwn tenants", "dwn stats", "dwn backup",
+      "network join", "network leave", "acl", "acl show", "relay", "relay add", "relay list", "relay remove", "dwn",
+      "dwn serve", "dwn tenants", "dwn stats", "dwn backup",
       "dwn restore",
       "dwn export", "dwn import", "version",
     ]

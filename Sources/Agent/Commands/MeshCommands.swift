@@ -45,6 +45,19 @@ public struct MeshCommands: Sendable {
       "ping", ["peer": .string(peer), "timeoutMs": .integer(Int64(limit.milliseconds))], within: limit + .seconds(5))
   }
 
+  public func addRelay(_ request: RelayRequest) async throws -> JSONValue {
+    try await run("relay-add", request.json) { try await $0.addRelay(request) }
+  }
+
+  public func removeRelay(_ id: UInt16) async throws -> JSONValue {
+    try await run("relay-remove", ["id": .integer(Int64(id))]) { try await $0.removeRelay(id) }
+  }
+
+  /// The relays of the network's records.
+  public func relays() async throws -> JSONValue {
+    try await run("relay-list", JSONObject()) { await $0.relays() }
+  }
+
   /// The object of `status --json`.
   public func status() async throws -> JSONValue {
     if let answer = try ask(.status) { return answer }
@@ -143,7 +156,8 @@ public struct MeshCommands: Sendable {
     let session = try await MeshSession.open(directory, identity)
     defer { session.close() }
     let control = try await session.controlPlane(
-      network, endpoints: network.embedsNode ? [] : try endpoints(network.endpoints), logger: Self.quietLogger)
+      network, endpoints: network.embedsNode ? [] : try endpoints(network.endpoints),
+      nodePort: network.embedsNode ? try directory.loadSettings().listen.first?.port : nil, logger: Self.quietLogger)
     return try await withControl(control) {
       try await locally(MeshOperations(session: session, network: network, control: control))
     }

@@ -33,11 +33,8 @@ struct MeshOperations: Sendable {
     result["delivered"] = .bool(
       await session.keeper.ledger.nodes(of: id).first { $0.recordID == node.recordID }?.hasKeys ?? false)
     result["network"] = .string(network.name)
-    if network.endpoints.isEmpty {
-      result["warnings"] = ["this machine has no address that others reach: give one with 'meshd up --advertise URL'"]
-    } else if network.embedsNode, NodeURLs.areAllPrivate(network.endpoints) {
-      result["warnings"] = [.string(Self.privateWarning)]
-    }
+    let warnings = await warnings()
+    if !warnings.isEmpty { result["warnings"] = .array(warnings.map { .string($0) }) }
     return .object(result)
   }
 
@@ -67,14 +64,40 @@ struct MeshOperations: Sendable {
 
   func policy() async -> JSONValue {
     let report = await control.policyReport()
-    return ["policy": report.policy ?? .null, "note": .string(report.note)]
+    return [
+      "policy": report.policy ?? .null, "note": .string(report.note),
+      "always": .array(report.always.map { .string($0) }),
+    ]
+  }
+
+  /// What keeps machines elsewhere from the network (`reach.md` section 1).
+  func warnings() async -> [String] {
+    Self.warnings(of: network, hasRelay: await control.status().hasRelay)
+  }
+
+  static func warnings(of network: NetworkState, hasRelay: Bool?) -> [String] {
+    var warnings: [String] = []
+    if network.embedsNode {
+      if network.endpoints.isEmpty {
+        warnings.append("this machine has no address that others reach: give one with 'meshd up --advertise URL'")
+      } else if NodeURLs.areAllPrivate(network.endpoints) {
+        warnings.append(privateWarning)
+      }
+    } else if hasRelay == false {
+      warnings.append(relayWarning)
+    }
+    return warnings
   }
 
   static let privateWarning =
-    "all addresses of this node are private: machines elsewhere cannot reach it. Forward TCP port 8787 to it and name the "
-    + "outer address with --advertise, or keep the records on a node that others reach (meshd dwn serve there, --endpoint here)"
+    "all addresses of this node are private: machines elsewhere cannot reach it. Forward TCP and UDP port 8787 to it and name the "
+    + "outer address with --advertise, or keep the records on a node that others reach (meshd dwn serve --tenant there, --endpoint here)"
 
-  private var isAnchor: Bool { network.anchor == session.identity.did }
+  static let relayWarning =
+    "the network has no relay: machines that cannot reach each other directly stay apart. Run one on a machine that others reach "
+    + "('meshd up --relay' there), or name one with 'meshd relay add URL'"
+
+  var isAnchor: Bool { network.anchor == session.identity.did }
 
   /// The line that the new machine has to run.
   private func joinCommand() async -> String {

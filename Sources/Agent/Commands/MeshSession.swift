@@ -35,7 +35,7 @@ struct MeshSession: Sendable {
 
   /// A control plane over this session. Nothing runs until its `run()`.
   func controlPlane(
-    _ network: NetworkState, endpoints: [any DWNEndpoint],
+    _ network: NetworkState, endpoints: [any DWNEndpoint], nodePort: UInt16? = nil,
     verifyRelay: (@Sendable (RelayOffer) async -> Bool)? = nil, logger: Logger
   ) async throws -> DWNControlPlane {
     var configuration = DWNControlPlane.Configuration(
@@ -43,6 +43,7 @@ struct MeshSession: Sendable {
       nodeInfo: NodeInfoRecord(hostname: Self.hostname, os: "linux"))
     // A machine whose own node holds the records needs no other.
     if !network.embedsNode { configuration.dial = { url in HTTPEndpoint(url) } }
+    configuration.nodePort = nodePort
     configuration.verifyRelay = verifyRelay
     let stored = try await store.load().networks[NetworkID(network.networkID)] ?? StoredNetwork()
     return await DWNControlPlane(configuration, stored: stored, keeper: keeper, logger: logger)

@@ -119,7 +119,7 @@ public actor Daemon {
       let all: [any DWNEndpoint] = node.map { [$0.node] } ?? []
       self.control = try await session.controlPlane(
         network, endpoints: all + (embedsNode ? [] : try endpoints(network.endpoints)),
-        verifyRelay: { await MemberRelayCheck.passes($0) }, logger: logger)
+        nodePort: node?.listeners.first?.port, verifyRelay: { await MemberRelayCheck.passes($0) }, logger: logger)
       self.network = network
       self.engine = made
       self.advertising = advertising
@@ -327,12 +327,10 @@ public actor Daemon {
   private func startResult(isCreated: Bool) async -> JSONValue {
     guard case .object(var object) = UpResult.json(fromStatus: await statusJSON().json) else { return .null }
     object["created"] = .bool(isCreated)
-    if node != nil {
-      if network.endpoints.isEmpty {
-        object["warnings"] = ["no address of this machine can be advertised: name one with --advertise URL"]
-      } else if NodeURLs.areAllPrivate(network.endpoints) {
-        object["warnings"] = [.string(MeshOperations.privateWarning)]
-      }
+    // What a member could do nothing about is not its to be warned of.
+    if network.anchor == identity.did {
+      let warnings = await MeshOperations(session: session, network: network, control: control).warnings()
+      if !warnings.isEmpty { object["warnings"] = .array(warnings.map { .string($0) }) }
     }
     return .object(object)
   }
@@ -383,6 +381,13 @@ public actor Daemon {
         let result = try await operations.removePeer(did())
         tenants.replace(with: await session.tenants(of: network))
         return ControlResponse(200, result)
+      case "relay-add": return ControlResponse(200, try await operations.addRelay(RelayRequest(arguments)))
+      case "relay-remove":
+        guard let id = arguments["id"]?.integer.flatMap({ UInt16(exactly: $0) }) else {
+          throw AgentError.badArgument("the request names no relay")
+        }
+        return ControlResponse(200, try await operations.removeRelay(id))
+      case "relay-list": return ControlResponse(200, await operations.relays())
       case "acl-show": return ControlResponse(200, await operations.policy())
       case "netcheck":
         return ControlResponse(

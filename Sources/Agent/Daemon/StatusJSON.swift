@@ -49,8 +49,14 @@ struct StatusJSON {
         ]
       })
     object["pending"] = .array((control?.pending ?? []).map { .string($0) })
-    object["notes"] = .array((control?.notes ?? []).map { .string($0) })
+    object["notes"] = .array(((control?.notes ?? []) + reachNotes).map { .string($0) })
     return .object(object)
+  }
+
+  /// Where the records are on somebody else's node, nobody but a relay helps machines that cannot reach each other.
+  private var reachNotes: [String] {
+    guard let network, let control, network.anchor == did else { return [] }
+    return !network.embedsNode && control.hasRelay == false ? [MeshOperations.relayWarning] : []
   }
 
   /// The peers as `peer list --json` prints them.

@@ -8,6 +8,8 @@ struct EndpointChoice: Hashable, Sendable {
   private var failed: Set<Int> = []
   /// Those that are not to be asked.
   private(set) var retired: Set<Int> = []
+  /// The last to be asked, wherever it stands, and only when no other answers.
+  var reserve: Int?
 
   init(count: Int) {
     self.count = count
@@ -22,11 +24,14 @@ struct EndpointChoice: Hashable, Sendable {
     if isRetired { retired.insert(index) } else { retired.remove(index) }
   }
 
+  /// Whether nothing is asked of an endpoint, and nothing sent to it.
+  func isIdle(_ index: Int) -> Bool { retired.contains(index) || (index == reserve && index != preferred) }
+
   mutating func succeeded(_ index: Int) {
     guard !retired.contains(index) else { return }
     failed.remove(index)
     hasStartedOver = false
-    if index < preferred || failed.contains(preferred) { preferred = index }
+    if place(of: index) < place(of: preferred) || failed.contains(preferred) { preferred = index }
   }
 
   mutating func failed(_ index: Int) {
@@ -34,7 +39,10 @@ struct EndpointChoice: Hashable, Sendable {
     hasStartedOver = failed.union(retired).count == count
     if hasStartedOver { failed = [] }
     if index == preferred || hasStartedOver {
-      preferred = (0..<count).first { !failed.contains($0) && !retired.contains($0) } ?? 0
+      let usable = (0..<count).filter { !failed.contains($0) && !retired.contains($0) }
+      preferred = usable.min { place(of: $0) < place(of: $1) } ?? 0
     }
   }
+
+  private func place(of index: Int) -> Int { index == reserve ? count : index }
 }

@@ -112,6 +112,8 @@ public struct ControlStatus: Hashable, Sendable {
   /// The others, sorted by mesh address.
   public var peers: [Node] = []
   public var head: Head?
+  /// Whether machines that cannot reach each other directly have a relay; `nil` while that is not known.
+  public var hasRelay: Bool?
   public var refused: [Refused] = []
   /// What is waited for, in sentences for people; empty when everything is in place.
   public var pending: [String] = []

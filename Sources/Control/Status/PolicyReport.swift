@@ -1,3 +1,4 @@
+import Identity
 import Mesh
 public import Wire
 
@@ -6,10 +7,24 @@ public struct PolicyReport: Hashable, Sendable {
   /// As the anchor wrote it; `nil` when there is none that can be read.
   public var policy: JSONValue?
   public var note: String
+  /// What is accepted whatever the policy says, for people.
+  public var always: [String] = []
 }
 
 extension DWNControlPlane {
   public func policyReport() -> PolicyReport {
+    var report = policyAlone
+    guard let view, var node = MeshEndpoint(view) else { return report }
+    if isAnchor {
+      guard let port = configuration.nodePort else { return report }
+      node = MeshEndpoint(address: node.address, port: port)
+    }
+    report.always.append(
+      "TCP from every machine of this network to \(SocketAddress(node.address, port: node.port)), the anchor's node")
+    return report
+  }
+
+  private var policyAlone: PolicyReport {
     switch view?.policy {
     case .accepted(let policy):
       let note =

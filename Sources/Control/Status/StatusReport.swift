@@ -1,6 +1,7 @@
 import DWN
 import Identity
 import Mesh
+import Netmap
 import Wire
 
 extension DWNControlPlane {
@@ -19,6 +20,7 @@ extension DWNControlPlane {
     status.head = (view?.head).map {
       ControlStatus.Head(sequence: $0.seq, epoch: $0.epoch.number, acceptedAt: $0.acceptedAt)
     }
+    status.hasRelay = lastNetmap.map { $0.relays.contains(where: \.relaysTraffic) }
     status.refused = reader.refusals.map { refusal in
       ControlStatus.Refused(
         recordID: refusal.recordID ?? "", path: refusal.path ?? "", author: refusal.author ?? "",

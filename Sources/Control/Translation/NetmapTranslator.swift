@@ -8,7 +8,8 @@ public enum NetmapTranslator {
   static let endpointLimit = 20
 
   /// `nil` when there is nothing to run: this machine is no live node of the network, or the network record cannot be used.
-  public static func netmap(of view: MeshView) -> Netmap? {
+  /// `nodePort`: where this machine's own node listens.
+  public static func netmap(of view: MeshView, nodePort: UInt16? = nil) -> Netmap? {
     guard let own = view.own, let record = view.record else { return nil }
     let meshPrefixes = meshPrefixes(of: record)
     return Netmap(
@@ -16,7 +17,7 @@ public enum NetmapTranslator {
       node: LocalNode(name: own.name, key: own.key, addresses: addresses(of: own), meshPrefixes: meshPrefixes),
       peers: view.nodes.filter { $0.did != own.did }.map { peer($0, meshPrefixes: meshPrefixes) },
       relays: relays(view),
-      filter: filter(view),
+      filter: filter(view, own, record, nodePort),
       dns: NameService(suffix: record.suffix, resolvers: record.dnsServers))
   }
 
@@ -110,9 +111,24 @@ public enum NetmapTranslator {
       relaysTraffic: !record.stunOnly)
   }
 
+  /// What the policy says, after what holds whatever it says: every machine of the mesh reaches the anchor's node (`reach.md` 1).
+  private static func filter(
+    _ view: MeshView, _ own: MeshView.Node, _ record: NetworkRecord, _ nodePort: UInt16?
+  ) -> PacketFilterRules {
+    var filter = policy(view)
+    guard filter != .acceptAll, own.did == view.network.anchor, let nodePort else { return filter }
+    filter.rules.insert(
+      PacketFilterRules.Rule(
+        action: .accept, sources: [record.meshCIDR], destinations: [IPPrefix(host: own.meshIP)],
+        destinationPorts: [nodePort...nodePort], protocols: [Self.tcp]), at: 0)
+    return filter
+  }
+
+  private static let tcp: UInt8 = 6
+
   /// A missing policy is a withheld one, where heads could tell; without heads it means what it means to all who speak encryption
   /// v1 (`trust.md` section 9).
-  private static func filter(_ view: MeshView) -> PacketFilterRules {
+  private static func policy(_ view: MeshView) -> PacketFilterRules {
     switch view.policy {
     case .accepted(let policy): policy.meaning == .acceptsAll ? .acceptAll : .denyAll
     case .missing: view.network.envelope.hasHeads ? .denyAll : .acceptAll

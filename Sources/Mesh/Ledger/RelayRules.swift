@@ -88,6 +88,7 @@ extension Ledger {
     _ plan: RelayPlan, in network: NetworkID, now: WallTime, random: any RandomSource, to change: inout LedgerChange
   ) throws(LedgerError) -> RelayRecord {
     let owned = try requireOwned(network)
+    guard owned.envelope == .jwe else { throw .relaysOfV1 }
     if let there = owned.relays.first(where: { $0.record.host == plan.host && $0.record.port == plan.port }) {
       throw .relayThere(there.record.id)
     }

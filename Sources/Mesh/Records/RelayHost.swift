@@ -19,8 +19,8 @@ public enum RelayHost: Hashable, Sendable, CustomStringConvertible {
     self = .name(String(text))
   }
 
-  /// `HOST:PORT`, an IPv6 address in brackets.
-  static func split(_ text: Substring) -> (host: RelayHost, port: UInt16)? {
+  /// `HOST:PORT`, an IPv6 address in brackets. `nil` for anything else.
+  public static func split(_ text: Substring) -> (host: RelayHost, port: UInt16)? {
     if let address = SocketAddress(text), address.port != 0 { return (.address(address.ip), address.port) }
     guard let colon = text.lastIndex(of: ":"), case .name(let name)? = RelayHost(text[..<colon]) else { return nil }
     let digits = text[text.index(after: colon)...]

@@ -1,0 +1,122 @@
+import Control
+import Cryptography
+import Identity
+import Mesh
+import Wire
+
+/// What a person says of a relay that is added to the network.
+public struct RelayRequest: Hashable, Sendable {
+  public var url: String
+  public var region: String?
+  /// 64 hexadecimal digits: SHA-256 of the certificate.
+  public var pin: String?
+  /// At most two; 0 alone: none. Empty: the usual one.
+  public var stunPorts: [UInt16]
+  public var stunOnly: Bool
+
+  public init(
+    url: String, region: String? = nil, pin: String? = nil, stunPorts: [UInt16] = [], stunOnly: Bool = false
+  ) {
+    self.url = url
+    self.region = region
+    self.pin = pin
+    self.stunPorts = stunPorts
+    self.stunOnly = stunOnly
+  }
+
+  /// RFC 8489 section 2.
+  static let usualSTUNPort: UInt16 = 3478
+
+  /// Throws `badArgument` for what no relay record can say.
+  public func check() throws(AgentError) { _ = try plan() }
+
+  func plan() throws(AgentError) -> RelayPlan {
+    let scheme = "https://"
+    guard url.hasPrefix(scheme), let (host, port) = Self.split(url.dropFirst(scheme.count)) else {
+      throw .badArgument(
+        "\"\(url)\" is not the URL of a relay: it looks like https://relay.example.com or https://192.0.2.1:8787")
+    }
+    var certificate: Bytes32?
+    if let pin {
+      guard let bytes = Hex.decode(pin).flatMap({ Bytes32($0) }) else {
+        throw .badArgument("--pin takes the 64 hexadecimal digits of the certificate's SHA-256")
+      }
+      certificate = bytes
+    }
+    if let region, !(1...64).contains(region.count) || region.contains(where: \.isNewline) {
+      throw .badArgument("a region has 1 to 64 characters on one line")
+    }
+    guard stunPorts.count <= 2, Set(stunPorts).count == stunPorts.count, stunPorts.count < 2 || !stunPorts.contains(0)
+    else { throw .badArgument("--stun-port takes one port or two different ones, or 0 for none") }
+    if stunOnly, stunPorts == [0] { throw .badArgument("with --stun-only a relay needs a STUN port") }
+    return RelayPlan(
+      host: host, port: port, certSHA256: certificate,
+      stunPorts: stunPorts.isEmpty ? [Self.usualSTUNPort] : stunPorts.filter { $0 != 0 }, stunOnly: stunOnly,
+      region: region)
+  }
+
+  /// `HOST` or `HOST:PORT`, perhaps with one `/` behind it.
+  private static func split(_ text: Substring) -> (RelayHost, UInt16)? {
+    let authority = text.hasSuffix("/") ? text.dropLast() : text
+    return RelayHost.split(authority) ?? RelayHost.split(authority + ":443")
+  }
+
+  var json: JSONObject {
+    var object: JSONObject = [
+      "url": .string(url), "stunPorts": .array(stunPorts.map { .integer(Int64($0)) }), "stunOnly": .bool(stunOnly),
+    ]
+    object["region"] = region.map { .string($0) }
+    object["pin"] = pin.map { .string($0) }
+    return object
+  }
+
+  /// As a daemon gets it.
+  init(_ json: JSONValue) throws(AgentError) {
+    guard let url = json["url"]?.string else { throw .badArgument("the request names no URL") }
+    self.init(
+      url: url, region: json["region"]?.string, pin: json["pin"]?.string,
+      stunPorts: (json["stunPorts"]?.array ?? []).compactMap { $0.integer.flatMap { UInt16(exactly: $0) } },
+      stunOnly: json["stunOnly"]?.bool ?? false)
+  }
+}
+
+extension MeshOperations {
+  func addRelay(_ request: RelayRequest) async throws -> JSONValue {
+    guard isAnchor else { throw AgentError.notTheAnchor("add relays for everybody") }
+    let (plan, id) = (try request.plan(), network.reference.id)
+    let relay = try await session.keeper.perform { ledger in
+      let (relay, change) = try ledger.addRelay(plan, to: id, now: .now(), random: SystemRandom())
+      return (relay, change)
+    }
+    return await published(["relay": json(relay, nodes: [])])
+  }
+
+  func removeRelay(_ relay: UInt16) async throws -> JSONValue {
+    guard isAnchor else { throw AgentError.notTheAnchor("remove relays") }
+    let id = network.reference.id
+    let former = await session.keeper.ledger.relays(of: id).first { $0.id == relay }
+    try await session.keeper.perform { try $0.removeRelay(relay, from: id, now: .now()) }
+    var result: JSONObject = ["id": .integer(Int64(relay))]
+    result["url"] = former.map { .string($0.url) }
+    return await published(result)
+  }
+
+  /// The relays of the records in force.
+  func relays() async -> JSONValue {
+    let (relays, nodes) = await control.relayRecords()
+    return ["relays": .array(relays.map { json($0, nodes: nodes) })]
+  }
+
+  private func published(_ result: JSONObject) async -> JSONValue {
+    var result = result
+    result["network"] = .string(network.name)
+    result["published"] = .bool(await control.waitUntilPublished(within: Self.publishPatience))
+    return .object(result)
+  }
+
+  private func json(_ relay: RelayRecord, nodes: [ControlStatus.Node]) -> JSONValue {
+    guard case .object(var object) = relay.json else { return .null }
+    object["node"] = nodes.first { $0.did == relay.nodeDID }.map { .string($0.name) }
+    return .object(object)
+  }
+}

@@ -1,0 +1,34 @@
+import Mesh
+import Wire
+
+/// The anchor's node, reached over the mesh itself: what a member tries last (`reach.md` section 1), so that records stay reachable
+/// when every other way to the node is gone.
+struct MeshEndpoint: Hashable, Sendable {
+  /// The anchor's mesh address.
+  let address: IPAddress
+  let port: UInt16
+
+  /// At which a node listens unless somebody said otherwise.
+  static let usualPort: UInt16 = 8787
+
+  init(address: IPAddress, port: UInt16) {
+    self.address = address
+    self.port = port
+  }
+
+  /// The port is that of the anchor's own addresses, which stand last in the network's record: a port that is forwarded elsewhere may
+  /// be another. `nil` while the anchor is no machine of the mesh.
+  init?(_ view: MeshView) {
+    guard let anchor = view.nodes.first(where: { $0.did == view.network.anchor }) else { return nil }
+    let scheme = "http://"
+    let own = (view.record?.anchorEndpoints ?? []).last { $0.hasPrefix(scheme) && Self.port(of: $0) != nil }
+    self.init(address: anchor.meshIP, port: own.flatMap(Self.port) ?? Self.usualPort)
+  }
+
+  var url: String { "http://\(SocketAddress(address, port: port))" }
+
+  /// Of a URL whose host is a literal address.
+  private static func port(of url: String) -> UInt16? {
+    SocketAddress(url.drop { $0 != "/" }.dropFirst(2)).map(\.port)
+  }
+}
