@@ -27,6 +27,8 @@ struct SocketTLSTests {
     let node = try await ScriptedSocketNode.start(tls: NIOSSLContext(certificate))
     let chain = try NIOSSLCertificate.fromPEMFile(certificate.certificatePath)
     let connection = try await dialer(host, node, trusting: chain).connect()
+    // The node learns of it a moment after the client does.
+    for _ in 0..<3000 where node.peers.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
     #expect(node.peers.count == 1)
     connection.disconnect()
     try await node.stop()
