@@ -45,6 +45,11 @@ public actor Engine {
   var gatewayLink: GatewayLink?
   /// A timer that is so late was asleep (`reach.md` 5 d).
   private static let wakeUp: Duration = .seconds(2)
+  /// How long changes of the host's network are waited for after the first.
+  private static let flock: Duration = .milliseconds(100)
+  /// Where routes come and go all the time they are not looked at all the time.
+  private static let lookInterval: Duration = .milliseconds(300)
+  private var lastLook: Instant?
   /// What mattered of the host's network when it was last looked at.
   private var outline: HostNetwork.Outline?
   /// When the host's addresses are looked at again after a change.
@@ -210,7 +215,9 @@ public actor Engine {
   private func hostChanged() {
     // Changes come in flocks: one look after the last of them is enough, and none is put off for ever.
     guard let io, io.changes.drainEvents() else { return }
-    if endpointsDueAt == nil { endpointsDueAt = Instant.now() + .milliseconds(100) }
+    if endpointsDueAt == nil {
+      endpointsDueAt = max(Instant.now() + Self.flock, (lastLook ?? Instant(nanoseconds: 0)) + Self.lookInterval)
+    }
     settle()
   }
 
@@ -227,6 +234,7 @@ public actor Engine {
 
   func lookAtLocalEndpoints() {
     guard let io else { return }
+    lastLook = Instant.now()
     do {
       let host = try HostNetwork(io.netlink)
       let isUp = host.links[Int(io.tunnel.index)]?.isUp ?? false

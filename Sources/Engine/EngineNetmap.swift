@@ -74,6 +74,7 @@ extension Engine {
     peers[id]?.peer = peer
     if peers[id]?.hasRoute != hasRoute(peer) {
       peers[id]?.hasRoute = hasRoute(peer)
+      peers[id]?.isBehindRelay = false
       peers[id]?.setRoute(.none, wireMTU: 0)
       stalePeers.insert(id)
     }

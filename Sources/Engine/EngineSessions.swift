@@ -31,7 +31,12 @@ extension Engine {
         if peer.sealing?.session.id == session.id { peers[session.peer]?.sealing = nil }
         stalePeers.insert(session.peer)
       case .setEndpoint(let id, let address):
-        guard let peer = peers[id], !PseudoAddress.isPseudo(address.ip) else { continue }
+        guard let peer = peers[id] else { continue }
+        guard !PseudoAddress.isPseudo(address.ip) else {
+          if !peer.hasRoute { setBehindRelay(id) }
+          continue
+        }
+        peers[id]?.isBehindRelay = false
         guard !peer.hasRoute else {
           if let pathfinding { perform(pathfinding.finder.heard(peer.key, from: address, now: .now())) }
           continue
@@ -56,6 +61,12 @@ extension Engine {
           metadata: ["peer": "\(peer.key)", "name": "\(peer.peer.name)", "droppedPackets": "\(dropped)"])
       }
     }
+  }
+
+  private func setBehindRelay(_ id: PeerID) {
+    peers[id]?.isBehindRelay = true
+    peers[id]?.endpoint = nil
+    stalePeers.insert(id)
   }
 
   /// Publishes the table if it is out of date, then hands over what has to be sealed under it.

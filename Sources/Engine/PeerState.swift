@@ -17,6 +17,8 @@ struct PeerState {
   var route = Route.none
   /// The longest inner packet of a direct route.
   var innerLimit: Int?
+  /// Its disco key is not known, and where it was last heard is a relay.
+  var isBehindRelay = false
   /// Packets go to the address through the control side.
   private var hasOwnSocket = false
   /// All sessions under which packets are opened.
@@ -47,7 +49,8 @@ struct PeerState {
   var forwarding: ForwardingTable.Peer {
     ForwardingTable.Peer(
       memory: memory, sealing: sealing, opening: sessions.values.sorted { $0.session.id.number < $1.session.id.number },
-      endpoint: hasOwnSocket ? nil : endpoint, viaRelay: route.usesRelay || hasOwnSocket, innerLimit: innerLimit)
+      endpoint: hasOwnSocket ? nil : endpoint, viaRelay: route.usesRelay || hasOwnSocket || isBehindRelay,
+      innerLimit: innerLimit)
   }
 
   /// - Parameters:
@@ -73,7 +76,7 @@ struct PeerState {
   }
 
   private func path(_ relay: UInt16?) -> PeerStatus.Path {
-    guard hasRoute else { return endpoint.map { .direct($0) } ?? .none }
+    guard hasRoute else { return endpoint.map { .direct($0) } ?? (isBehindRelay ? .relayed(relay) : .none) }
     return switch route {
     case .none: .none
     case .relayed: .relayed(relay)

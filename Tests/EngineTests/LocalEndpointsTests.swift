@@ -76,4 +76,34 @@ struct LocalEndpointsTests {
     let many = (1...100).map { SocketAddress(IPAddress(v4: 0xc000_0200 + UInt32($0)), port: 1) }
     #expect(hygiene.filter(many, limit: 20).count == 20)
   }
+
+  @Test("what happens on tunnels, on links that are down, and to addresses that are not settled changes no way")
+  func outline() {
+    let network = host([("192.168.1.2", 2), ("fe80::1", 2)])
+    var other = network
+    other.addresses += [
+      .init(ip: IPAddress("10.200.0.1")!, link: 4), .init(ip: IPAddress("203.0.113.9")!, link: 5),
+      .init(ip: IPAddress("2001:db8::1")!, link: 2, isUnsettled: true), .init(ip: IPAddress("fe80::2")!, link: 2),
+    ]
+    other.defaultRoutes.insert(4)
+    #expect(other.outline == network.outline)
+    other.addresses.append(.init(ip: IPAddress("192.168.1.3")!, link: 2))
+    #expect(other.outline != network.outline)
+    var rerouted = network
+    rerouted.gateways = [.init(ip: IPAddress("192.168.1.1")!, link: 2)]
+    #expect(rerouted.outline != network.outline)
+  }
+
+  @Test("the gateway is that of the preferred default route, with the host's address beside it")
+  func gateway() {
+    var network = host([("192.168.1.2", 2), ("172.17.0.5", 3)])
+    #expect(network.gateway == nil)
+    network.gateways = [
+      .init(ip: IPAddress("172.17.0.1")!, link: 3, metric: 100), .init(ip: IPAddress("192.168.1.1")!, link: 2),
+      .init(ip: IPAddress("10.0.0.1")!, link: 4),
+    ]
+    #expect(network.gateway?.ip == IPAddress("192.168.1.1")! && network.gateway?.host == IPAddress("192.168.1.2")!)
+    network.links[2]?.isUp = false
+    #expect(network.gateway?.ip == IPAddress("172.17.0.1")!)
+  }
 }

@@ -6,6 +6,8 @@ import Wire
 struct NetworkCheck {
   /// The first word on how this machine is reached is not put off for longer.
   static let announcement: Duration = .seconds(2)
+  /// Once a relay is connected the first word waits no longer for what others see.
+  static let grace: Duration = .milliseconds(200)
   /// A peer is told of addresses, known or not, after so long.
   static let callPatience: Duration = .milliseconds(500)
   static let interval: ClosedRange<Duration> = .seconds(20)...(.seconds(26))

@@ -32,6 +32,10 @@ extension Engine {
     guard let id = device.peer(key), let peer = peers[id] else { return }
     peers[id]?.setRoute(route, wireMTU: wireMTU, hasOwnSocket: provenSocket(for: route.address) != nil)
     stalePeers.insert(id)
+    // The socket that stood for a way goes with it.
+    if let former = peer.route.address, former != route.address {
+      closeProbeSockets { $0.isProven && $0.peer == key && $0.address == former }
+    }
     if let address = route.address, address != peer.route.address { announce.yield(.endpointChanged(key, address)) }
     logger.debug("route", metadata: ["peer": "\(key)", "name": "\(peer.peer.name)", "route": "\(route)"])
     guard route != .none, let message = pathfinding?.held.take(id, at: .now()) else { return }
@@ -42,11 +46,17 @@ extension Engine {
 
   /// Sends a handshake message to where WireGuard wants it: along the route of the peer if one of the addresses stands for a peer.
   func sendHandshake(_ message: [UInt8], to addresses: [Wire.SocketAddress]) {
-    if let id = addresses.lazy.compactMap({ PseudoAddress.peer($0) }).first {
-      sendHandshake(message, to: id)
+    guard let id = addresses.lazy.compactMap({ PseudoAddress.peer($0) }).first else {
+      for address in addresses { send(message, to: address) }
       return
     }
-    for address in addresses { send(message, to: address) }
+    if peers[id]?.hasRoute == true {
+      sendHandshake(message, to: id)
+    } else if let peer = peers[id] {
+      // Nobody knows yet that it has a disco key, but over a relay it was heard.
+      sendRelayed(message, to: peer.key)
+      for address in addresses where !PseudoAddress.isPseudo(address.ip) { send(message, to: address) }
+    }
   }
 
   /// An initiation goes where the peer's route leads, and begins a search for a better one. Everything else answers what came over a
@@ -88,7 +98,7 @@ extension Engine {
   func relay(_ packet: UnsafeRawBufferPointer, to id: PeerID) {
     guard let pathfinding, let peer = peers[id] else { return }
     provenSocket(for: peer.route.address)?.send(packet)
-    guard peer.route.usesRelay else { return }
+    guard peer.route.usesRelay || peer.isBehindRelay else { return }
     pathfinding.relays.send(ByteBuffer(bytes: packet), to: peer.key, relays: peer.peer.relayIDs)
   }
 
@@ -109,8 +119,7 @@ extension Engine {
       switch message {
       case .disco(let bytes, let key): perform(pathfinding.finder.receive(bytes, .relayed(from: key), now: now))
       case .handshake(let bytes, let key):
-        // Of nobody else is there a way back.
-        guard let id = device.peer(key), peers[id]?.hasRoute == true else { continue }
+        guard let id = device.peer(key) else { continue }
         let backlog = messages.count - index - 1
         perform(
           device.receive(bytes, from: PseudoAddress.of(id), backlog: backlog, now: now, wallTime: wallTime))

@@ -84,6 +84,10 @@ extension Engine {
     switch event {
     case .connected(let id):
       pathfinding.connectedRelays.insert(id)
+      if let due = pathfinding.check.announceBy {
+        // Where no UDP gets through there is nothing more to tell, and the check takes its time to find that out.
+        pathfinding.check.announceBy = min(due, .now() + NetworkCheck.grace)
+      }
       pathfinding.relayErrors[id] = nil
     case .disconnected(let id, let reason):
       pathfinding.connectedRelays.remove(id)

@@ -9,6 +9,8 @@ struct Candidate: Sendable {
   /// When the peer last pinged from it.
   var learntAt: Instant?
   var lastPing: Instant?
+  /// When it was last pinged because something came from it.
+  var lastPingBack: Instant?
   var latency: Duration?
   /// The longest packet that was answered.
   var wireMTU = 0
@@ -92,6 +94,8 @@ struct CandidateTable: Sendable {
 
   mutating func notePing(_ address: SocketAddress, at now: Instant) { entries[address]?.lastPing = now }
 
+  mutating func notePingBack(_ address: SocketAddress, at now: Instant) { entries[address]?.lastPingBack = now }
+
   mutating func notePong(_ address: SocketAddress, latency: Duration, wireMTU: Int) {
     guard var candidate = entries[address] else { return }
     candidate.latency = latency
@@ -109,6 +113,7 @@ struct CandidateTable: Sendable {
   mutating func forgetResults() {
     for address in entries.keys {
       entries[address]?.lastPing = nil
+      entries[address]?.lastPingBack = nil
       entries[address]?.latency = nil
       entries[address]?.wireMTU = 0
       entries[address]?.tooNarrowUntil = nil

@@ -11,6 +11,8 @@ public enum PathConstants {
   static let givingUp: Duration = .seconds(15)
   /// A candidate that has not answered is not pinged again before.
   static let pingInterval: Duration = .seconds(5)
+  /// What comes from an address that is not trusted is not answered with pings more often.
+  static let pingBackInterval: Duration = .milliseconds(250)
   /// Better ways than a slow one are looked for this often.
   static let upgradeInterval: Duration = .seconds(60)
   /// A path as fast as this needs no better one.

@@ -142,8 +142,7 @@ public final class PathFinder {
   public func heard(_ key: X25519PublicKey, from source: SocketAddress, now: Instant) -> [PathAction] {
     guard let path = peers[key], let source = hygiene.checked(source), source != path.best?.address else { return [] }
     path.candidates.learn(source, at: now)
-    let wasJustPinged = path.candidates[source]?.lastPing.map { now - $0 < PathConstants.callInterval } ?? false
-    if !wasJustPinged { ping(path, source, .discovery, now) }
+    pingBack(path, source, now)
     schedule(path)
     return takeActions()
   }

@@ -59,12 +59,15 @@ extension PathFinder {
       return
     }
     actions.append(.send(seal(.pong(id, source: source), path), to: source))
-    // The peer's packets come through from there, so this machine's may get through to there.
-    if !path.isTrusted(at: now),
-      !path.pings.values.contains(where: { $0.address == source && now - $0.sentAt < .milliseconds(250) })
-    {
-      ping(path, source, .discovery, now)
-    }
+    if !path.isTrusted(at: now) { pingBack(path, source, now) }
+  }
+
+  /// The peer's packets come through from there, so this machine's may get through to there: also if one of before did not, since that
+  /// may have been too early for the peer's NAT.
+  func pingBack(_ path: PeerPath, _ source: SocketAddress, _ now: Instant) {
+    if let last = path.candidates[source]?.lastPingBack, now - last < PathConstants.pingBackInterval { return }
+    path.candidates.notePingBack(source, at: now)
+    ping(path, source, .discovery, now)
   }
 
   private func receivePong(
