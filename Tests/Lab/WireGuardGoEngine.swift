@@ -52,14 +52,14 @@ final class LabEngine: Sendable {
     return lab
   }
 
-  func apply(_ peers: [Peer], filter: PacketFilterRules = .acceptAll) async throws {
+  func apply(_ peers: [Peer], relays: [Relay] = [], filter: PacketFilterRules = .acceptAll) async throws {
     try await engine.apply(
       Netmap(
         networkName: "lab",
         node: LocalNode(
           name: namespace.label, key: key.publicKey, addresses: addresses,
           meshPrefixes: ["10.200.0.0/16", "fd0d:e100:d3c5:1::/64"].compactMap { IPPrefix($0) }),
-        peers: peers, filter: filter))
+        peers: peers, relays: relays, filter: filter))
   }
 
   /// How many handshakes with the peer have succeeded.

@@ -1,0 +1,169 @@
+import Cryptography
+import DERP
+import Engine
+import Foundation
+import NIOCore
+import NIOSSL
+import Netmap
+import TestSupport
+import Testing
+import Wire
+
+/// How engines come together that have no address of each other: over a relay, which the test itself runs on the loopback interface,
+/// since connections with relays are made in the process's own network.
+@Suite(
+  "engines that find their ways", .enabled(if: NetworkLab.obstacle == nil, "\(NetworkLab.obstacle ?? "")"),
+  .timeLimit(.minutes(3)))
+struct EnginePathTests {
+  /// Two hosts on one cable segment.
+  private struct Machines {
+    let engines: [LabEngine]
+    let relay: LabRelay
+
+    func stop() async {
+      for engine in engines { await engine.stop() }
+      await relay.stop()
+    }
+
+    func path(_ index: Int) async -> PeerStatus.Path? {
+      await engines[index].status(of: engines[1 - index].key.publicKey)?.path
+    }
+
+    func reaches(_ index: Int, count: Int = 3) async throws -> Bool {
+      try await engines[index].namespace.attempt([
+        "ping", "-q", "-i", "0.1", "-W", "2", "-c", "\(count)", "10.200.0.\(2 - index)",
+      ]).succeeded
+    }
+
+    /// Whether the one reaches the other with every packet.
+    func expectReach(_ index: Int, count: Int = 3) async throws {
+      let isReached = try await reaches(index, count: count)
+      #expect(isReached)
+    }
+
+    func awaitReach() async throws {
+      let isReached = try await eventually(.seconds(30)) { try await reaches(0, count: 1) }
+      #expect(isReached)
+    }
+
+    func awaitDirect() async throws {
+      let areDirect = try await eventually(.seconds(20)) {
+        guard await isDirect(0) else { return false }
+        return await isDirect(1)
+      }
+      #expect(areDirect)
+    }
+
+    func isDirect(_ index: Int) async -> Bool {
+      if case .direct = await path(index) { true } else { false }
+    }
+  }
+
+  private func withMachines(
+    secondHasUDP: Bool = true, _ body: (Machines) async throws -> Void
+  ) async throws {
+    try await NetworkLab.run { lab in
+      let bridge = try await lab.bridge("br")
+      let relay = try await LabRelay()
+      var engines: [LabEngine] = []
+      do {
+        for number in 1...2 {
+          let host = try await lab.namespace("h\(number)")
+          try await lab.plug(host, ["192.0.2.\(number)/24", "2001:db8::\(number)/64"], into: bridge)
+          if number == 2, !secondHasUDP { try await blockUDP(host) }
+          engines.append(
+            try await LabEngine.start(
+              in: host, port: nil, addresses: ["10.200.0.\(number)/32", "fd0d:e100:d3c5:1::\(number)/128"],
+              findsPaths: true))
+        }
+        for index in 0...1 {
+          let other = engines[1 - index]
+          let peer = Peer(
+            key: other.key.publicKey, name: "h\(2 - index)", addresses: other.addresses, allowedIPs: other.addresses,
+            discoKey: other.discoKey?.publicKey, relayIDs: [1])
+          try await engines[index].apply([peer], relays: [relay.record])
+        }
+        let machines = Machines(engines: engines, relay: relay)
+        try await body(machines)
+        await machines.stop()
+      } catch {
+        for engine in engines { await engine.stop() }
+        await relay.stop()
+        throw error
+      }
+    }
+  }
+
+  private func blockUDP(_ host: NetworkNamespace) async throws {
+    try await host.run("nft", "add", "table", "inet", "cut")
+    for (hook, interface) in [("input", "iifname"), ("output", "oifname")] {
+      try await host.run("nft", "add", "chain", "inet", "cut", hook, "{ type filter hook \(hook) priority 0; }")
+      try await host.run(
+        "nft", "add", "rule", "inet", "cut", hook, interface, "eth*", "meta", "l4proto", "udp", "drop")
+    }
+  }
+
+  @Test("two that know of each other only through a relay reach each other over it, and then directly")
+  func relayedThenDirect() async throws {
+    try await withMachines { machines in
+      try await machines.awaitReach()
+      try await machines.awaitDirect()
+      try await machines.expectReach(1)
+      let key = machines.engines[1].key.publicKey
+      let answer = await machines.engines[0].engine.ping(key)
+      #expect(answer?.isDirect == true)
+    }
+  }
+
+  @Test("one to whom no UDP gets through stays with the relay")
+  func blocked() async throws {
+    try await withMachines(secondHasUDP: false) { machines in
+      try await machines.awaitReach()
+      try await machines.expectReach(1)
+      for index in 0...1 {
+        let path = await machines.path(index)
+        #expect(path == .relayed(1))
+      }
+      let answer = await machines.engines[1].engine.ping(machines.engines[0].key.publicKey)
+      #expect(answer?.isDirect == false && answer?.relay == 1)
+      let relays = await machines.engines[0].engine.status().relays
+      #expect(relays.map(\.isConnected) == [true])
+    }
+  }
+
+  @Test("when the relay dies what goes directly goes on")
+  func relayDies() async throws {
+    try await withMachines { machines in
+      try await machines.awaitReach()
+      try await machines.awaitDirect()
+      await machines.relay.stop()
+      try await machines.expectReach(0, count: 50)
+      let isDirect = await machines.isDirect(0)
+      #expect(isDirect)
+    }
+  }
+}
+
+/// A relay on the loopback interface of this process.
+final class LabRelay: Sendable {
+  let record: Relay
+  private let server: RelayServer
+  private let channel: any Channel
+
+  init(id: UInt16 = 1) async throws {
+    let key = X25519PrivateKey(random: SystemRandom())
+    server = RelayServer(key: key, admission: OpenAdmission())
+    let identity = try RelayCertificate(relayKey: key.publicKey, now: .now())
+    channel = try await server.listen(
+      on: .init(ipAddress: "127.0.0.1", port: 0), tls: identity.serverContext())
+    record = Relay(
+      id: id, region: "test", host: "127.0.0.1", port: UInt16(channel.localAddress?.port ?? 0),
+      certificateSHA256: identity.sha256)
+  }
+
+  /// Again: does nothing.
+  func stop() async {
+    server.closeClients()
+    try? await channel.close()
+  }
+}
