@@ -129,6 +129,33 @@ struct PollPlanTests {
     #expect(plan.deadline == at(321))
   }
 
+  @Test(
+    "what is asked for while a fetch is under way is asked for again when that is over: it may have begun too early to show it",
+    arguments: [PollPlan.Outcome.settled, .outdated, .nothing])
+  func overlooked(outcome: PollPlan.Outcome) {
+    var plan = PollPlan(startedAt: at(0))
+    plan.began()
+    plan.followed(at: at(1))
+    plan.hinted(.complete, at: at(1))
+    plan.hinted(.recent, at: at(1))
+    plan.finished(.complete, outcome, at: at(2))
+    #expect(plan.deadline == at(2))
+    #expect(plan.extent(at: at(2)) == .complete)
+    plan.began()
+    plan.finished(.complete, .settled, at: at(3))
+    #expect(plan.deadline == at(63))
+  }
+
+  @Test("an endpoint that fails is left alone as long as it wants, whatever was asked for meanwhile")
+  func overlookedAndFailed() {
+    var plan = PollPlan(startedAt: at(0))
+    plan.began()
+    plan.hinted(.complete, at: at(1))
+    plan.finished(.recent, .failed(retryAfter: .seconds(30)), at: at(2))
+    #expect(plan.deadline == at(32))
+    #expect(plan.extent(at: at(32)) == .complete)
+  }
+
   @Test("recent updates are counted from ten minutes before the lesser of newest stamp and own clock")
   func recently() {
     let now = WallTime(seconds: 1_000_000)

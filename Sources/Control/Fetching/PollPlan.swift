@@ -51,6 +51,9 @@ struct PollPlan: Hashable, Sendable {
   private var nextAt: Instant
   private var completeAt: Instant
   private var retry: Duration?
+  private var isUnderWay = false
+  /// What somebody asked for while a fetch was under way, which may have begun too early to show it.
+  private var overlooked: Extent?
 
   /// The first fetch is due at once and complete.
   init(startedAt now: Instant, isStandby: Bool = false) {
@@ -67,6 +70,12 @@ struct PollPlan: Hashable, Sendable {
   func extent(at now: Instant) -> Extent {
     if completeAt <= now { return .complete }
     return definitionAt.map { $0 <= now } ?? false ? .definition : .recent
+  }
+
+  /// A fetch begins.
+  mutating func began() {
+    isUnderWay = true
+    overlooked = nil
   }
 
   /// Something of the mesh changed, here or there: others are likely to change too.
@@ -99,6 +108,7 @@ struct PollPlan: Hashable, Sendable {
 
   /// Somebody has reason to believe that there is something new: ask at once.
   mutating func hinted(_ extent: Extent, at now: Instant) {
+    if isUnderWay, overlooked != .complete { overlooked = extent }
     nextAt = min(nextAt, now)
     if extent == .complete { completeAt = min(completeAt, now) }
   }
@@ -123,6 +133,9 @@ struct PollPlan: Hashable, Sendable {
   mutating func finished(_ extent: Extent, _ outcome: Outcome, at now: Instant, jitter: Double = 0.5) {
     let usual = interval(at: now) * (0.9 + 0.2 * jitter)
     definitionAt = nil
+    isUnderWay = false
+    let overlooked = overlooked
+    self.overlooked = nil
     switch outcome {
     case .settled where extent == .definition, .outdated where extent == .definition: retry = nil
     case .settled, .outdated:
@@ -140,8 +153,10 @@ struct PollPlan: Hashable, Sendable {
       completeAt = nextAt
     case .failed(let least):
       nextAt = now + max(isStandby ? Self.standbyInterval : usual, least)
-      if completeAt < nextAt { completeAt = nextAt }
+      if completeAt < nextAt || overlooked == .complete { completeAt = nextAt }
+      return
     }
+    if let overlooked { hinted(overlooked, at: now) }
   }
 }
 

@@ -9,6 +9,7 @@ extension DWNControlPlane {
   /// Asks an endpoint for what its plan says, and plans the next time.
   func fetch(_ index: Int) async {
     let extent = plans[index].extent(at: clock.now())
+    plans[index].began()
     snapshot.lastAttemptAt = clock.wallTime()
     let result: PollPlan.Outcome
     do throws(NodeQueries.Failure) {
