@@ -159,6 +159,21 @@ struct PathSimulationTests {
     }
   }
 
+  @Test("a path that becomes narrower while it is used is found out by its silence", arguments: [1280, 1400], [0, 1])
+  func narrows(wire: Int, sender: Int) throws {
+    let simulation = PathSimulation(places(.open, .portRestricted))
+    simulation.talk(for: .seconds(60), from: sender)
+    simulation.run(for: .seconds(20))
+    #expect(simulation.hosts[sender].wireMTU == 1500)
+    simulation.wireMTU = wire
+    simulation.run(for: .seconds(3))
+    #expect(simulation.hosts[sender].wireMTU == wire)
+    simulation.run(for: .seconds(30))
+    #expect(simulation.hosts[sender].wireMTU == wire && simulation.hosts[sender].route.isDirect)
+    // One every 50 ms.
+    #expect((24 * 20..<52 * 20).allSatisfy { simulation.hasArrived($0, at: 1 - sender) })
+  }
+
   @Test("a path that does not carry 1280 bytes is none")
   func tooNarrow() throws {
     let simulation = PathSimulation(places(.open, .portRestricted))

@@ -104,6 +104,9 @@ struct CandidateTable: Sendable {
     entries[address] = candidate
   }
 
+  /// What was found out now, whatever was before.
+  mutating func noteWidth(_ address: SocketAddress, wireMTU: Int) { entries[address]?.wireMTU = wireMTU }
+
   mutating func noteTooNarrow(_ address: SocketAddress, until time: Instant) {
     entries[address]?.tooNarrowUntil = time
     entries[address]?.wireMTU = 0

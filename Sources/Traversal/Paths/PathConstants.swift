@@ -54,6 +54,8 @@ public enum PathConstants {
   static let probeTries = 3
   static let probeInterval: Duration = .seconds(1)
   static let probeAgain: Duration = .seconds(600)
+  /// A path that is doubted is probed again at once, unless it was just now.
+  static let probeRest: Duration = .seconds(4)
 
   /// Without a relay nobody carries a call: so many peers are pinged when their records change, and at random within these times.
   static let peersPingedUnasked = 64

@@ -65,6 +65,10 @@ extension PathFinder {
       return
     }
     ping(path, best.address, .doubt, now)
+    // Pings are short. That they are answered says nothing of a path that has become too narrow for packets.
+    if best.wireMTU > PathConstants.smallestMTU, path.probing?.isRested(at: now) ?? true {
+      path.probing = MTUProbing(address: best.address, nextAt: now)
+    }
   }
 
   /// Sends what shows how long packets may be; after the last try judges by what was answered.
@@ -77,6 +81,12 @@ extension PathFinder {
       // Nobody uses it: the next pong of an active path begins anew.
       path.probing = nil
       return
+    }
+    // What carried more before, and does not now, is believed now: what is stuck on the way need not wait for the last try, and a
+    // probe that was merely lost is made up for by the next.
+    if let widest = probing.answered.max() {
+      path.best?.wireMTU = widest
+      path.candidates.noteWidth(probing.address, wireMTU: widest)
     }
     if probing.triesLeft > 0, !probing.open.isEmpty {
       probing.triesLeft -= 1
@@ -91,8 +101,6 @@ extension PathFinder {
       path.clearBest()
       return
     }
-    // What carried more before, and does not now, is believed now.
-    path.best?.wireMTU = probing.answered.max() ?? 0
     path.probing = MTUProbing(address: probing.address, nextAt: now + PathConstants.probeAgain)
   }
 }

@@ -119,6 +119,12 @@ struct MTUProbing: Sendable {
   /// The next round; once all tries are used, the time for a new look.
   var nextAt: Instant
 
+  /// Whether the last look has been over for a while.
+  func isRested(at now: Instant) -> Bool {
+    nextAt > now + PathConstants.probeInterval
+      && nextAt <= now + (PathConstants.probeAgain - PathConstants.probeRest)
+  }
+
   /// The lengths that still have to show themselves: not those below one that did.
   var open: [Int] {
     let largest = answered.max() ?? 0

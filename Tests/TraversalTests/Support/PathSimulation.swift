@@ -170,7 +170,8 @@ final class PathSimulation {
     let route = hosts[index].route
     if let address = route.address {
       if !hosts[index].proved.contains(address) { hosts[index].violations.append(address) }
-      if !isLost, let (host, source) = internet.deliver(from: index, to: address) {
+      // Packets are as long as they may be.
+      if hosts[index].wireMTU <= wireMTU, !isLost, let (host, source) = internet.deliver(from: index, to: address) {
         at(delay, .arrived(number, at: host, from: source))
       }
     }
