@@ -159,7 +159,8 @@ struct PathSimulationTests {
     }
   }
 
-  @Test("a path that becomes narrower while it is used is found out by its silence", arguments: [1280, 1400], [0, 1])
+  @Test(
+    "a path that becomes narrower while it is used is found out at both its ends", arguments: [1280, 1400], [0, 1])
   func narrows(wire: Int, sender: Int) throws {
     let simulation = PathSimulation(places(.open, .portRestricted))
     simulation.talk(for: .seconds(60), from: sender)
@@ -172,6 +173,9 @@ struct PathSimulationTests {
     #expect(simulation.hosts[sender].wireMTU == wire && simulation.hosts[sender].route.isDirect)
     // One every 50 ms.
     #expect((24 * 20..<52 * 20).allSatisfy { simulation.hasArrived($0, at: 1 - sender) })
+    // The other one hears all the time, and so has no doubt; its heartbeats are as long as its packets.
+    #expect(simulation.hosts.allSatisfy { $0.wireMTU == wire })
+    #expect((30 * 20..<52 * 20).allSatisfy { simulation.hasArrived(-1 - $0, at: sender) })
   }
 
   @Test("a path that does not carry 1280 bytes is none")

@@ -26,6 +26,7 @@ extension PathFinder {
       case .doubt where !hasAnsweredSince:
         suspect(path, now)
         search(path, isForced: true, asksBack: true, now)
+      case .probe(let size) where hasAnsweredSince && size <= best.wireMTU: probeAgain(path, now)
       case .discovery where now - (path.lastPong ?? ping.sentAt) >= PathConstants.givingUp:
         path.clearBest()
       default: break
@@ -42,7 +43,19 @@ extension PathFinder {
     path.heartbeatAt = now + PathConstants.heartbeat
     if path.wantsSearch(at: now) { search(path, isForced: false, asksBack: true, now) }
     let wasPinged = path.pings.values.contains { $0.address == path.best?.address && $0.sentAt == now }
-    if let best = path.best, !wasPinged { ping(path, best.address, .discovery, now) }
+    guard let best = path.best else { return }
+    if !wasPinged { ping(path, best.address, .discovery, now) }
+    // Pings are short. That they are answered says nothing of a path that has become too narrow for packets.
+    if best.wireMTU > PathConstants.smallestMTU, path.probing?.isRested(at: now) ?? false {
+      ping(path, best.address, .probe(size: best.wireMTU), now)
+    }
+  }
+
+  /// Packets may be too long for the path by now.
+  private func probeAgain(_ path: PeerPath, _ now: Instant) {
+    guard let best = path.best, best.wireMTU > PathConstants.smallestMTU, path.probing?.isRested(at: now) ?? true
+    else { return }
+    path.probing = MTUProbing(address: best.address, nextAt: now)
   }
 
   /// Doubts a path on which only this side is heard.
@@ -65,10 +78,7 @@ extension PathFinder {
       return
     }
     ping(path, best.address, .doubt, now)
-    // Pings are short. That they are answered says nothing of a path that has become too narrow for packets.
-    if best.wireMTU > PathConstants.smallestMTU, path.probing?.isRested(at: now) ?? true {
-      path.probing = MTUProbing(address: best.address, nextAt: now)
-    }
+    probeAgain(path, now)
   }
 
   /// Sends what shows how long packets may be; after the last try judges by what was answered.
