@@ -66,6 +66,8 @@ public struct RelayCertificate: Sendable {
     var configuration = TLSConfiguration.makeServerConfiguration(
       certificateChain: [.certificate(leaf), .certificate(try keyCertificate())], privateKey: .privateKey(key))
     configuration.minimumTLSVersion = .tlsv12
+    // A client that answers nothing any more does not hold up its end.
+    configuration.shutdownTimeout = .milliseconds(500)
     return try NIOSSLContext(configuration: configuration)
   }
 

@@ -19,8 +19,8 @@ final class RelayConnectionHandler: ChannelInboundHandler {
     case closed
   }
 
-  /// So much is gathered into one write.
-  private static let gathered = 64 << 10
+  /// So much is gathered into one write: with the packet that makes it full, about one record of TLS.
+  private static let gathered = 14 << 10
 
   private let relay: RelayServer.Core
   private var phase = Phase.head
@@ -198,7 +198,8 @@ final class RelayConnectionHandler: ChannelInboundHandler {
     relay.table.noteActive(client)
     switch step {
     case .packet(let packet, let key):
-      guard case .unknown(true) = relay.table.relay(packet, from: client, to: key),
+      // A copy: while it waits it must not hold everything that was read with it.
+      guard case .unknown(true) = relay.table.relay(ByteBuffer(bytes: packet.readableBytesView), from: client, to: key),
         case .relaying(var session, _) = phase
       else { return }
       if session.maySayNotHere(now: relay.now()) {
@@ -223,15 +224,13 @@ final class RelayConnectionHandler: ChannelInboundHandler {
 
   private func write(_ context: ChannelHandlerContext) {
     guard case .relaying(_, let client) = phase else { return }
-    var hasWritten = false
     while context.channel.isWritable {
       var output = context.channel.allocator.buffer(capacity: 2048)
       while output.readableBytes < Self.gathered, let frame = client.next() { frame.write(to: &output) }
       guard output.readableBytes > 0 else { break }
-      hasWritten = true
-      context.write(wrapOutboundOut(output), promise: nil)
+      // Flushed one by one: TLS counts nothing as waiting before, and would encrypt all of it at once.
+      context.writeAndFlush(wrapOutboundOut(output), promise: nil)
     }
-    if hasWritten { context.flush() }
     watchStall(context)
   }
 

@@ -35,7 +35,12 @@ public final class RelayServer: Sendable {
   public var table: RelayTable { core.table }
 
   /// Makes the connection a relay's: it must not have been read from. TLS, if there is any, is in its pipeline already.
+  ///
+  /// Buffers stay with a connection for its life, so they are kept small: most clients are idle most of the time.
   public func install(on channel: any Channel) throws {
+    try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
+    try channel.syncOptions?.setOption(
+      .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 1 << 10, initial: 2 << 10, maximum: 16 << 10))
     try channel.pipeline.syncOperations.addHandler(RelayConnectionHandler(core))
   }
 
@@ -51,7 +56,12 @@ public final class RelayServer: Sendable {
       .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
       .childChannelInitializer { [self] channel in
         channel.eventLoop.makeCompletedFuture {
-          if let tls { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
+          if let tls {
+            var configuration = NIOSSLHandler.Configuration()
+            configuration.maximumPreservedOutboundBufferCapacity = 16 << 10
+            try channel.pipeline.syncOperations.addHandler(
+              NIOSSLServerHandler(context: tls, configuration: configuration))
+          }
           try install(on: channel)
         }
       }

@@ -55,7 +55,7 @@ struct ConnectionPipeline: Sendable {
     if let tls = configuration.tls {
       try pipeline.addHandler(tls.makeHandler())
     } else if let takeover = configuration.takeover {
-      try pipeline.addHandler(NIOSSLServerHandler(context: takeover.tls))
+      try pipeline.addHandler(takeover.makeTLSHandler())
     }
     guard let takeover = configuration.takeover else { return try addHTTP(to: channel) }
     try pipeline.addHandler(

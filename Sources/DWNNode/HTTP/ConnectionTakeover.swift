@@ -6,7 +6,7 @@ public import NIOSSL
 public struct ConnectionTakeover: Sendable {
   /// Such as `/derp`: the path itself, what lies below it, and either with a query.
   public let path: String
-  let tls: NIOSSLContext
+  private let tls: NIOSSLContext
   let install: @Sendable (any Channel) throws -> Void
 
   /// - Parameters:
@@ -17,6 +17,13 @@ public struct ConnectionTakeover: Sendable {
     self.path = path
     self.tls = tls
     self.install = install
+  }
+
+  /// Its buffer stays with a connection for its life: of a protocol whose connections are many and idle it is kept small.
+  func makeTLSHandler() -> NIOSSLServerHandler {
+    var configuration = NIOSSLHandler.Configuration()
+    configuration.maximumPreservedOutboundBufferCapacity = 16 << 10
+    return NIOSSLServerHandler(context: tls, configuration: configuration)
   }
 
   /// Whether a connection that begins with these bytes is meant; `nil`: more of them will tell.
