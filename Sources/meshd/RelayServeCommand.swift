@@ -73,7 +73,7 @@ extension RelayCommand {
         return
       }
       print("Relaying on \(relay.listeners.map(\.description).joined(separator: ", "))")
-      let stun = relay.stunPorts.first.map { " --stun-port \($0)" } ?? ""
+      let stun = (relay.stunPorts.isEmpty ? [0] : relay.stunPorts).map { " --stun-port \($0)" }.joined()
       print(
         "To use it in a network: meshd relay add https://HOST:\(relay.listeners.first?.port ?? 0) --pin \(pin)\(stun)")
     }

@@ -1,6 +1,7 @@
 public import Cryptography
 import Crypto
 import Foundation
+import NIOCore
 public import NIOSSL
 import SwiftASN1
 public import Wire
