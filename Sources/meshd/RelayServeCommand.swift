@@ -1,6 +1,5 @@
 import Agent
 import ArgumentParser
-import Cryptography
 import Logging
 import Wire
 
@@ -63,11 +62,10 @@ extension RelayCommand {
     }
 
     private func show(_ relay: StandaloneRelay.Description) {
-      let pin = Hex.encode(relay.certificate.array)
       if json.isOn {
         Terminal.print(
           json: [
-            "listen": .array(relay.listeners.map { .string("\($0)") }), "certSHA256": .string(pin),
+            "listen": .array(relay.listeners.map { .string("\($0)") }), "certSHA256": .string(relay.pin),
             "stunPorts": .array(relay.stunPorts.map { .integer(Int64($0)) }),
           ])
         return
@@ -75,7 +73,8 @@ extension RelayCommand {
       print("Relaying on \(relay.listeners.map(\.description).joined(separator: ", "))")
       let stun = (relay.stunPorts.isEmpty ? [0] : relay.stunPorts).map { " --stun-port \($0)" }.joined()
       print(
-        "To use it in a network: meshd relay add https://HOST:\(relay.listeners.first?.port ?? 0) --pin \(pin)\(stun)")
+        "To use it in a network: meshd relay add https://HOST:\(relay.listeners.first?.port ?? 0) --pin \(relay.pin)\(stun)"
+      )
     }
   }
 }

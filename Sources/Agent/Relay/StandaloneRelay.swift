@@ -1,4 +1,4 @@
-public import Cryptography
+import Cryptography
 import DERP
 public import Logging
 import NIOPosix
@@ -33,7 +33,8 @@ public enum StandaloneRelay {
   public struct Description: Sendable {
     public let listeners: [SocketAddress]
     public let stunPorts: [UInt16]
-    public let certificate: Bytes32
+    /// SHA-256 of its certificate, in hexadecimal digits.
+    public let pin: String
   }
 
   /// How soon a change of the members counts.
@@ -56,7 +57,7 @@ public enum StandaloneRelay {
     fileprivate let following: Task<Void, Never>
 
     var description: Description {
-      Description(listeners: relay.listeners, stunPorts: relay.stunPorts, certificate: relay.certificate)
+      Description(listeners: relay.listeners, stunPorts: relay.stunPorts, pin: Hex.encode(relay.certificate.array))
     }
 
     func stop() async {

@@ -27,7 +27,7 @@ struct StandaloneRelayTests {
   private func record(of serving: StandaloneRelay.Serving) -> Relay {
     Relay(
       id: 1, region: "test", host: "127.0.0.1", port: serving.description.listeners[0].port,
-      certificateSHA256: serving.description.certificate)
+      certificateSHA256: serving.relay.certificate)
   }
 
   private func key() -> X25519PrivateKey { X25519PrivateKey(random: SystemRandom()) }
