@@ -33,6 +33,8 @@ public final class PeerMemory: @unchecked Sendable {
   public var receivedOutOfOrder: UInt64 { words.pointee.receivedOutOfOrder.load(ordering: .relaxed) }
   /// When the last packet of the peer authenticated.
   public var lastReceivedNanoseconds: UInt64 { words.pointee.lastReceived.load(ordering: .relaxed) }
+  /// When the last one authenticated that came from the address where packets to the peer go: no relay vouches for that way.
+  public var lastReceivedDirectlyNanoseconds: UInt64 { words.pointee.lastReceivedDirectly.load(ordering: .relaxed) }
 }
 
 struct PeerWords: ~Copyable {
@@ -45,6 +47,7 @@ struct PeerWords: ~Copyable {
   let receivedBytes = Atomic<UInt64>(0)
   let receivedOutOfOrder = Atomic<UInt64>(0)
   let lastReceived = Atomic<UInt64>(0)
+  let lastReceivedDirectly = Atomic<UInt64>(0)
   /// The last address that was reported as new, and under which table, so that a flood from it is one event and it is reported
   /// again if a later table still has another. The receiving side's own.
   var reportedSource = clinux_address()

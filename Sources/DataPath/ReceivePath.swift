@@ -160,7 +160,9 @@ struct ReceivePath {
     if key.pointee.confirmsSession() {
       tell(RecordKind.confirmed, peer, value: key.pointee.session.number)
     }
-    if let source, !sameAddress(source, ForwardingView.PeerEntry.address(of: peer)) {
+    if let source, sameAddress(source, ForwardingView.PeerEntry.address(of: peer)) {
+      words.pointee.lastReceivedDirectly.store(now.nanoseconds, ordering: .relaxed)
+    } else if let source {
       if words.pointee.reportedAt != generation || !sameAddress(source, &words.pointee.reportedSource) {
         words.pointee.reportedSource = source.pointee
         words.pointee.reportedAt = generation

@@ -26,6 +26,9 @@ struct PeerState {
   /// The one to seal with.
   var sealing: SessionMemory?
   var lastHandshake: Instant?
+  /// When an initiation was last sent, and when one was last sent before its turn.
+  var lastInitiation: Instant?
+  var lastHurry: Instant?
 
   var key: X25519PublicKey { peer.key }
 

@@ -10,6 +10,10 @@ import WireGuard
 
 /// What the engine does for its `PathFinder`, and how it gets WireGuard's handshakes to peers whose way the finder knows.
 extension Engine {
+  /// An initiation has so long before another one may go out before its turn.
+  private static let leastWait: Duration = .milliseconds(500)
+  private static let hurryInterval: Duration = .seconds(5)
+
   func perform(_ actions: [PathAction]) {
     for action in actions {
       switch action {
@@ -67,6 +71,7 @@ extension Engine {
       sendRelayed(message, to: peer.key)
       return
     }
+    peers[id]?.lastInitiation = .now()
     if peer.route == .none {
       pathfinding.held.hold(message, for: id, at: .now())
     } else {
@@ -117,7 +122,10 @@ extension Engine {
     let messages = pathfinding.inbox.takeAll()
     for (index, message) in messages.enumerated() {
       switch message {
-      case .disco(let bytes, let key): perform(pathfinding.finder.receive(bytes, .relayed(from: key), now: now))
+      case .disco(let bytes, let key):
+        let actions = pathfinding.finder.receive(bytes, .relayed(from: key), now: now)
+        if !actions.isEmpty, let id = device.peer(key) { hurry(id) }
+        perform(actions)
       case .handshake(let bytes, let key):
         guard let id = device.peer(key) else { continue }
         let backlog = messages.count - index - 1
@@ -148,8 +156,23 @@ extension Engine {
     case .dataSent(let id, _):
       if let peer = peers[id], peer.hasRoute { wantsToSend(to: peer.key) }
       return false
+    case .packetWithoutSession(let id, _, _):
+      hurry(id)
+      return false
     default: return false
     }
+  }
+
+  /// Repeats a handshake before its turn, once in a while: the initiation that waits for its answer may have been sent before there was a
+  /// way, and now somebody has something to say.
+  private func hurry(_ id: PeerID) {
+    let now = Instant.now()
+    guard let peer = peers[id], peer.hasRoute, let last = peer.lastInitiation, now - last >= Self.leastWait,
+      peer.lastHurry.map({ now - $0 >= Self.hurryInterval }) ?? true,
+      device.status(of: id, now: now)?.state == .handshaking
+    else { return }
+    peers[id]?.lastHurry = now
+    perform(device.initiate(id, .peerChanged, now: now, wallTime: .now()))
   }
 
   /// What is due for the ways.
@@ -158,8 +181,10 @@ extension Engine {
     pathfinding.expirePings(at: now)
     perform(
       pathfinding.finder.advance(now: now) { [device, peers] key in
-        guard let traffic = device.peer(key).flatMap({ peers[$0] })?.memory.observeTraffic() else { return (nil, nil) }
-        return (traffic.lastSent, traffic.lastReceived)
+        guard let memory = device.peer(key).flatMap({ peers[$0] })?.memory else { return (nil, nil) }
+        // What comes over a relay says nothing about the direct way.
+        let received = memory.lastReceivedDirectlyNanoseconds
+        return (memory.observeTraffic().lastSent, received == 0 ? nil : Instant(nanoseconds: received))
       })
     advanceNetcheck(now)
   }

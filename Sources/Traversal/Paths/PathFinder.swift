@@ -88,6 +88,8 @@ public final class PathFinder {
     planUnasked(now)
     for path in sortedPeers {
       tell(path, now)
+      // What was called over a connection that broke may never have arrived.
+      if hasRelay { path.calledAt = nil }
       if hasRelay, path.heartbeatAt != nil, !path.isTrusted(at: now) {
         search(path, isForced: false, asksBack: true, now)
       }
