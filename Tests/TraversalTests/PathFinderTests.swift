@@ -223,6 +223,17 @@ struct PathFinderTests {
     }
   }
 
+  @Test("a peer that sends over the relay doubts the path; unless the path has just answered, packets go both ways")
+  func heardOverRelay() throws {
+    try makeDirect()
+    #expect(finder.heardOverRelay(peer.publicKey, now: start + .milliseconds(500)).isEmpty)
+    let now = start + .seconds(3)
+    let asked = pings(finder.heardOverRelay(peer.publicKey, now: now))
+    #expect(finder.route(to: peer.publicKey) == .both(home))
+    _ = pong(try #require(asked.first), at: now + .milliseconds(20))
+    #expect(finder.route(to: peer.publicKey) == .direct(home))
+  }
+
   @Test("a packet from another address is a reason to try that one at once, and not to use it")
   func roaming() throws {
     try makeDirect()

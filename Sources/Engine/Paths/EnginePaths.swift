@@ -126,6 +126,7 @@ extension Engine {
         let actions = pathfinding.finder.receive(bytes, .relayed(from: key), now: now)
         if !actions.isEmpty, let id = device.peer(key) { hurry(id) }
         perform(actions)
+      case .transport(let key): perform(pathfinding.finder.heardOverRelay(key, now: now))
       case .handshake(let bytes, let key):
         guard let id = device.peer(key) else { continue }
         let backlog = messages.count - index - 1

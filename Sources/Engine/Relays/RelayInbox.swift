@@ -4,6 +4,7 @@ import DataPath
 import Glibc
 import NIOCore
 import Synchronization
+import Wire
 
 /// Where packets that came over relays are parted: transport messages go to the data path at once, disco and handshake messages
 /// wait for the engine's thread. The callers are event loops, so nothing here waits, and what waits is bounded: a flood of one kind
@@ -12,16 +13,22 @@ final class RelayInbox: Sendable {
   enum Message {
     case disco([UInt8], from: X25519PublicKey)
     case handshake([UInt8], from: X25519PublicKey)
+    /// Transport messages came, and went to the data path.
+    case transport(from: X25519PublicKey)
   }
 
   private struct Lines {
     var messages: [Message] = []
     var disco = 0
     var handshakes = 0
+    /// When it was last said that a peer's transport messages come this way.
+    var told: [X25519PublicKey: Instant] = [:]
   }
 
   /// Messages of each kind.
   static let capacity = 256
+  /// Between two times that it is said of one peer that transport messages come.
+  static let tellingInterval: Duration = .milliseconds(100)
   /// In bytes: a ping that probes for the longest path.
   static let longestDisco = 2048
 
@@ -41,7 +48,9 @@ final class RelayInbox: Sendable {
   func put(_ packet: ByteBuffer, from key: X25519PublicKey) {
     let length = packet.readableBytes
     switch RelayedKind(packet.readableBytesView) {
-    case .transport: _ = packet.withUnsafeReadableBytes { inlet.put($0) }
+    case .transport:
+      _ = packet.withUnsafeReadableBytes { inlet.put($0) }
+      tellTransport(from: key, at: .now())
     case .disco where length <= Self.longestDisco:
       add(.disco(Array(packet.readableBytesView), from: key), \.disco)
     case .handshake: add(.handshake(Array(packet.readableBytesView), from: key), \.handshakes)
@@ -59,11 +68,23 @@ final class RelayInbox: Sendable {
     if rings { clinux_event_signal(doorbell) }
   }
 
+  private func tellTransport(from key: X25519PublicKey, at now: Instant) {
+    let rings = lines.withLock { lines in
+      if let last = lines.told[key], now - last < Self.tellingInterval { return false }
+      if lines.told.count >= Self.capacity { lines.told = lines.told.filter { now - $0.value < Self.tellingInterval } }
+      guard lines.told.count < Self.capacity else { return false }
+      lines.told[key] = now
+      lines.messages.append(.transport(from: key))
+      return lines.messages.count == 1
+    }
+    if rings { clinux_event_signal(doorbell) }
+  }
+
   /// Everything that waits, in its order.
   func takeAll() -> [Message] {
     clinux_event_clear(doorbell)
     return lines.withLock { lines in
-      defer { lines = Lines() }
+      defer { lines = Lines(told: lines.told) }
       return lines.messages
     }
   }

@@ -149,6 +149,18 @@ public final class PathFinder {
     return takeActions()
   }
 
+  /// A packet of the peer came through a relay. A peer that relies on the direct path sends none there: unless the path has answered a
+  /// moment ago, packets go both ways until it does.
+  public func heardOverRelay(_ key: X25519PublicKey, now: Instant) -> [PathAction] {
+    guard let path = peers[key], let best = path.best, path.isTrusted(at: now),
+      let lastPong = path.lastPong, now - lastPong >= PathConstants.silence
+    else { return [] }
+    suspect(path, now)
+    ping(path, best.address, .discovery, now)
+    schedule(path)
+    return takeActions()
+  }
+
   /// Sending to the address failed as it does when there is no way there.
   public func sendingFailed(to key: X25519PublicKey, at address: SocketAddress, now: Instant) -> [PathAction] {
     guard let path = peers[key], path.best?.address == address else { return [] }

@@ -25,6 +25,8 @@ extension PathFinder {
       switch ping.purpose {
       case .doubt where !hasAnsweredSince:
         suspect(path, now)
+        // If a router forgot this machine, the peer has to be told the new address and not the old one.
+        ownEndpointsAt = nil
         search(path, isForced: true, asksBack: true, now)
       case .probe(let size) where hasAnsweredSince && size <= best.wireMTU: probeAgain(path, now)
       case .discovery where now - (path.lastPong ?? ping.sentAt) >= PathConstants.givingUp:
