@@ -196,8 +196,7 @@ struct NATWorld: Sendable {
         rules += "ip6 saddr \(from) ip6 daddr \(to) ip6 length > \(mtu - 40) drop\n"
       }
     }
-    try await internet.run(
-      "nft", "table inet narrow { chain forward { type filter hook forward priority 0;\n\(rules) } }")
+    try await filter("narrow", rules)
     // A train of datagrams is as long as it is, and cut before it gets there.
     for host in hosts.prefix(2) {
       try await host.namespace.run(
@@ -216,8 +215,13 @@ struct NATWorld: Sendable {
       let family = address.contains(":") ? "ip6" : "ip"
       return "\(family) saddr \(address) drop\n\(family) daddr \(address) drop\n"
     }
+    try await filter("cut", rules.joined())
+  }
+
+  /// Adds rules for what the internet passes on.
+  private func filter(_ name: String, _ rules: String) async throws {
     try await internet.run(
-      "nft", "table inet cut { chain forward { type filter hook forward priority 0;\n\(rules.joined()) } }")
+      "nft", "table inet \(name) {\n chain forward {\n type filter hook forward priority 0\n\(rules)\n}\n}")
   }
 
   func mend() async throws {

@@ -89,6 +89,17 @@ struct PairLab: Sendable {
     return (member, [world.hosts[2].address, world.hosts[2].addressV6].compactMap { $0 })
   }
 
+  /// Prints what the daemons know, for those who look for a fault.
+  func printState() async throws {
+    for host in [anchor, left, right] {
+      let status = try await host.currentStatus()
+      for member in ["peers", "relays", "localEndpoints"] {
+        print("    \(host.namespace.label): \(member) \(status[member]?.text ?? "none")")
+      }
+      print(host.logTail)
+    }
+  }
+
   /// What the daemons say of their way to each other: that of the left machine, that of the right one.
   func paths() async throws -> [String?] {
     var paths: [String?] = []

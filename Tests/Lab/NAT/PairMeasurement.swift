@@ -44,32 +44,41 @@ struct PairMeasurement: Sendable {
   /// Builds a mesh for the pair and watches it.
   static func of(_ pair: HostPair) async throws -> PairMeasurement {
     try await PairLab.run(pair) { lab in
-      let traffic = try await MeshTraffic.start(
-        from: lab.left.namespace, to: lab.right.namespace, at: lab.rightAddress)
-      defer { traffic.stop() }
-      var measurement = PairMeasurement(pair: pair, path: .relay, payload: false)
-      guard try await eventually(.seconds(5), { traffic.began != nil }), let began = traffic.began else {
-        throw Missing(what: "the first packet", in: "the tunnel")
+      let measurement = try await of(lab)
+      if let fault = measurement.fault {
+        print("\(pair.testDescription): \(fault)")
+        try await lab.printState()
       }
-      func seconds(to moment: ContinuousClock.Instant) -> Double { began.duration(to: moment) / .seconds(1) }
-      // Whatever can be direct has got this long; whatever cannot is watched for a while.
-      let patience: Duration =
-        switch pair.expectation {
-        case .direct: .seconds(20)
-        case .either: .seconds(15)
-        case .relay: .seconds(3)
-        }
-      let isDirect = try await eventually(patience, every: .milliseconds(20)) {
-        try await lab.paths().allSatisfy { $0 == "direct" }
-      }
-      if isDirect { measurement.directSeconds = seconds(to: .now) }
-      _ = try await eventually(.seconds(20)) { traffic.answer(toPacketAfter: began) != nil }
-      guard let first = traffic.answer(toPacketAfter: began) else { return measurement }
-      measurement.firstPacketSeconds = seconds(to: first)
-      let before = try await lab.bytesAtAnchor()
-      measurement.payload = try await lab.carries(size, to: lab.rightAddress)
-      measurement.path = try await lab.bytesAtAnchor() - before > size / 2 ? .relay : .direct
       return measurement
     }
+  }
+
+  private static func of(_ lab: PairLab) async throws -> PairMeasurement {
+    let traffic = try await MeshTraffic.start(
+      from: lab.left.namespace, to: lab.right.namespace, at: lab.rightAddress)
+    defer { traffic.stop() }
+    var measurement = PairMeasurement(pair: lab.pair, path: .relay, payload: false)
+    guard try await eventually(.seconds(5), { traffic.began != nil }), let began = traffic.began else {
+      throw Missing(what: "the first packet", in: "the tunnel")
+    }
+    func seconds(to moment: ContinuousClock.Instant) -> Double { began.duration(to: moment) / .seconds(1) }
+    // Whatever can be direct has got this long; whatever cannot is watched for a while.
+    let patience: Duration =
+      switch lab.pair.expectation {
+      case .direct: .seconds(20)
+      case .either: .seconds(15)
+      case .relay: .seconds(3)
+      }
+    let isDirect = try await eventually(patience, every: .milliseconds(20)) {
+      try await lab.paths().allSatisfy { $0 == "direct" }
+    }
+    if isDirect { measurement.directSeconds = seconds(to: .now) }
+    _ = try await eventually(.seconds(20)) { traffic.answer(toPacketAfter: began) != nil }
+    guard let first = traffic.answer(toPacketAfter: began) else { return measurement }
+    measurement.firstPacketSeconds = seconds(to: first)
+    let before = try await lab.bytesAtAnchor()
+    measurement.payload = try await lab.carries(size, to: lab.rightAddress)
+    measurement.path = try await lab.bytesAtAnchor() - before > size / 2 ? .relay : .direct
+    return measurement
   }
 }
