@@ -85,6 +85,28 @@ struct PathFinderTests {
     #expect(calls == [.callMeMaybe([SocketAddress("192.0.2.5:41641")!])])
   }
 
+  @Test("a call that may have gone into a relay that was dead already is repeated over the next one")
+  func calledAgain() {
+    func calls(_ actions: [PathAction]) -> Int {
+      actions.count { if case .sendRelayed = $0 { true } else { false } }
+    }
+    #expect(calls(finder.wantsToSend(to: peer.publicKey, now: start)) == 1)
+    #expect(calls(finder.setHasRelay(false, now: start + .milliseconds(100))) == 0)
+    #expect(calls(finder.setHasRelay(true, now: start + .milliseconds(200))) == 1)
+  }
+
+  @Test("what comes from an address is pinged back there, also after a ping that may be lost, but not all the time")
+  func pingBack() {
+    #expect(pings(finder.wantsToSend(to: peer.publicKey, now: start)).map(\.to) == [home])
+    func knock(_ time: Duration) -> [SocketAddress] {
+      let ping = sealed(.ping(TransactionID(random: random), nodeKey: peer.publicKey, padding: 0))
+      return pings(finder.receive(ping, .datagram(from: home), now: start + time)).map(\.to)
+    }
+    #expect(knock(.milliseconds(50)) == [home])
+    #expect(knock(.milliseconds(60)).isEmpty)
+    #expect(knock(.milliseconds(300)) == [home])
+  }
+
   @Test("own addresses that are old are found out again before the peer is told them")
   func staleEndpoints() {
     let later = start + .seconds(28)
