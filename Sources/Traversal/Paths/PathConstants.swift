@@ -39,6 +39,9 @@ public enum PathConstants {
   /// As long as guesses may come: all of them, and a little more.
   static let openPortsLifetime: Duration = .seconds(15)
 
+  /// So often a peer is called again before the next heartbeat.
+  static let callsInARow = 2
+
   static let recordCandidates = 20
   static let calledCandidates = 20
   static let learntCandidates = 16

@@ -89,7 +89,10 @@ public final class PathFinder {
     for path in sortedPeers {
       tell(path, now)
       // What was called over a connection that broke may never have arrived.
-      if hasRelay { path.calledAt = nil }
+      if hasRelay {
+        path.calledAt = nil
+        path.callsLeft = PathConstants.callsInARow
+      }
       if hasRelay, path.heartbeatAt != nil, !path.isTrusted(at: now) {
         search(path, isForced: false, asksBack: true, now)
       }
@@ -122,6 +125,7 @@ public final class PathFinder {
       path.portsProbedAt = nil
       if isInUse {
         path.calledAt = nil
+        path.callsLeft = PathConstants.callsInARow
         search(path, isForced: true, asksBack: true, now)
       }
       tell(path, now)

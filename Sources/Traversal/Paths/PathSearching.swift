@@ -8,6 +8,7 @@ extension PathFinder {
   func activate(_ path: PeerPath, _ now: Instant) {
     if path.heartbeatAt == nil {
       path.heartbeatAt = now + PathConstants.heartbeat
+      path.callsLeft = PathConstants.callsInARow
       if path.wantsSearch(at: now) {
         search(path, isForced: false, asksBack: true, now)
       } else if let best = path.best {
@@ -34,7 +35,12 @@ extension PathFinder {
         break
       }
     }
-    if asksBack, hasRelay { call(path, now) }
+    guard asksBack, hasRelay else { return }
+    call(path, now)
+    // The peer may just have been starting, and its relay with it.
+    guard path.best == nil, path.callsLeft > 0 else { return }
+    path.callsLeft -= 1
+    path.searchAgainAt = now + PathConstants.callInterval
   }
 
   /// Asks the peer over the relay to ping this machine, as soon as it can be told where.

@@ -9,7 +9,10 @@ extension PathFinder {
     expirePings(path, now)
     if let due = path.heartbeatAt, due <= now { beat(path, now, traffic(path.key).lastSent) }
     if let due = path.watchAt, due <= now { watch(path, now, traffic(path.key)) }
-    if let due = path.searchAgainAt, due <= now { search(path, isForced: false, asksBack: false, now) }
+    if let due = path.searchAgainAt, due <= now {
+      path.searchAgainAt = nil
+      if !path.isTrusted(at: now) { search(path, isForced: false, asksBack: path.best == nil, now) }
+    }
     if let due = path.probing?.nextAt, due <= now { probe(path, now) }
     runPortProbing(path, now)
     // Once over it is no deadline any more, whatever follows from it.

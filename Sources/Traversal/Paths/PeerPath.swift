@@ -47,6 +47,8 @@ final class PeerPath {
   var lastSearch: Instant?
   /// The rest of a search for which there was no ping left.
   var searchAgainAt: Instant?
+  /// How often the peer is called again in a row while there is no way.
+  var callsLeft = 0
   /// A call waits for own addresses.
   var owesCall = false
   var calledAt: Instant?
