@@ -1,4 +1,5 @@
 import Glibc
+import Identity
 import Testing
 import Wire
 
@@ -58,6 +59,30 @@ extension MeshdLab {
         try await routed.second.killDaemon()
         try await routed.second.meshd("up")
         try await QuickStart.requireTunnel(routed.first, routed.second)
+      }
+    }
+
+    @Test(
+      "a machine that cannot reach the node in any other way hears of changes through the mesh itself, and is heard")
+    func nodeOverTheMesh() async throws {
+      try await RoutedHosts.run { routed in
+        let (first, second) = (routed.first, routed.second)
+        _ = try await QuickStart.network(of: routed)
+        try await routed.cutNodes()
+        try await second.killDaemon()
+        try await second.meshd("up")
+        try await QuickStart.requireTunnel(first, second)
+
+        let did = MachineIdentity.generate(random: SystemRandom()).did.text
+        try await first.meshd("peer", "add", did)
+        let isTold = try await eventually(.seconds(120)) { try await second.status().text.contains(did) }
+        guard isTold else { throw Missing(what: did, in: try await second.status().text) }
+        // What it says of itself arrives that way, too; the addresses that are cut off still wait for it.
+        let way = "http://\(try await first.status("meshIP")):8787"
+        let isPublished = try await eventually(.seconds(60)) {
+          try await second.status()["pending"]?.array?.contains { $0.string?.contains(way) ?? true } == false
+        }
+        guard isPublished else { throw Missing(what: "publication over \(way)", in: try await second.status().text) }
       }
     }
 
