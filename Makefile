@@ -38,7 +38,7 @@ test: test-build
 soak: test-build
 	MESHD_SOAK_SECONDS=$(T) swift test --skip-build $(test_flags) --no-parallel --filter Soak
 
-# Every pair of kinds of host behind NATs, and machines that move.
+# Every pair of kinds of host behind NATs, and machines that move; `make test` does a few of each.
 lab: test-build
 	MESHD_LAB_PAIRS='$(or $(PAIRS),all)' MESHD_LAB_ROAMING=$(ROAMING) swift test --skip-build $(test_flags) --no-parallel --filter 'Lab.*(NAT|Roaming|MTU)'
 

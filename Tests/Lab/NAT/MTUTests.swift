@@ -2,7 +2,7 @@ import Testing
 
 extension MeshdLab {
   /// Paths that let less through than their ends believe, and never say so.
-  @Suite(.enabled(if: NATLab.refusal == nil, "\(NATLab.refusal ?? "")"), .timeLimit(.minutes(10)))
+  @Suite(.enabled(if: NATLab.obstacle == nil, "\(NATLab.obstacle ?? "")"), .timeLimit(.minutes(10)))
   struct MTUTests {
     /// One pair whose packets go over IPv4, one over IPv6.
     private static let pairs = [

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What the lab of NATs needs, and how much of it is wanted: `make lab` asks for everything.
+/// What the lab of NATs needs, and how much of it is wanted: `make lab` asks for everything, `make test` for what tells most.
 enum NATLab {
   private static let environment = ProcessInfo.processInfo.environment
 
@@ -13,17 +13,11 @@ enum NATLab {
     return nil
   }()
 
-  /// Why daemons are not tried in it now, or `nil` if they are: it takes its time, so only who asks for it gets it (`make lab`).
-  static let refusal: String? = {
-    if let obstacle = obstacle ?? MeshdBinary.obstacle { return obstacle }
-    return environment["MESHD_LAB_PAIRS"] == nil ? "pairs of daemons behind NATs are tried by 'make lab'" : nil
-  }()
-
   /// Whether every pair is wanted (`MESHD_LAB_PAIRS=all`).
   static let isComplete = environment["MESHD_LAB_PAIRS"] == "all"
 
   /// How often each kind of roaming is tried (`MESHD_LAB_ROAMING`).
-  static let tries = environment["MESHD_LAB_ROAMING"].flatMap { Int($0) } ?? 2
+  static let tries = environment["MESHD_LAB_ROAMING"].flatMap { Int($0) } ?? 1
 
   /// Where results are written: beside what was built.
   static let folder = URL(fileURLWithPath: #filePath)

@@ -3,7 +3,7 @@ import Testing
 
 extension MeshdLab {
   /// Any two machines connect, whatever lies between them.
-  @Suite(.enabled(if: NATLab.refusal == nil, "\(NATLab.refusal ?? "")"), .timeLimit(.minutes(40)))
+  @Suite(.enabled(if: NATLab.obstacle == nil, "\(NATLab.obstacle ?? "")"), .timeLimit(.minutes(40)))
   struct NATPairTests {
     /// Pairs that tell most: the two easy ones, the usual one, one that needs a mapping, one through the anchor's relay alone.
     private static let telling: [HostPair] = [

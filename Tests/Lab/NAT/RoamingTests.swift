@@ -3,7 +3,7 @@ import Testing
 
 extension MeshdLab {
   /// Machines that move, sleep, and lose what lies between them, while they work.
-  @Suite(.enabled(if: NATLab.refusal == nil, "\(NATLab.refusal ?? "")"), .timeLimit(.minutes(60)))
+  @Suite(.enabled(if: NATLab.obstacle == nil, "\(NATLab.obstacle ?? "")"), .timeLimit(.minutes(60)))
   struct RoamingTests {
     /// What came of one try.
     private struct Outcome: Sendable {
