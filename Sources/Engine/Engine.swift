@@ -38,6 +38,8 @@ public actor Engine {
   var localEndpoints: [SocketAddress] = []
   /// `nil` without a disco key, and once stopped.
   var pathfinding: Pathfinding?
+  /// Peers whose disco key came with the netmap that is being adopted.
+  var newlyRouted: [X25519PublicKey] = []
   /// What a gateway maps to the engine's own port.
   var mappedEndpoints: [Reach.Endpoint] = []
   /// What a gateway maps to the configuration's TCP ports.

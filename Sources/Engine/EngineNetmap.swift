@@ -75,6 +75,7 @@ extension Engine {
     if peers[id]?.hasRoute != hasRoute(peer) {
       peers[id]?.hasRoute = hasRoute(peer)
       peers[id]?.isBehindRelay = false
+      if hasRoute(peer) { newlyRouted.append(peer.key) }
       peers[id]?.setRoute(.none, wireMTU: 0)
       stalePeers.insert(id)
     }

@@ -4,6 +4,7 @@ import DataPath
 import Netmap
 import Traversal
 import Wire
+import WireGuard
 
 /// How an engine's search for ways begins and ends, and what it does with relays.
 extension Engine {
@@ -60,6 +61,14 @@ extension Engine {
     guard let pathfinding else { return }
     let now = Instant.now()
     perform(pathfinding.finder.apply(netmap, now: now))
+    // Whoever is spoken with already, or about to be, was not known to the finder until now.
+    for key in newlyRouted {
+      guard let id = device.peer(key), let state = device.status(of: id, now: now)?.state, state != .idle else {
+        continue
+      }
+      wantsToSend(to: key)
+    }
+    newlyRouted = []
     guard former?.relays != netmap.relays || former == nil else { return }
     pathfinding.relayOrders.yield(.relays(netmap.relays.map { dialled($0) }))
     setHome(pathfinding.check.homeRelay, standby: pathfinding.check.standbyRelay)
