@@ -50,6 +50,7 @@ build: setup
 
 bench: setup
 	@scripts/build-release meshd-bench
+	@scripts/build-release meshd
 	.build/release/meshd-bench --json .build/bench.json $(if $(ONLY),--only '$(ONLY)')
 
 install:

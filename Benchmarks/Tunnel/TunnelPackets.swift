@@ -118,31 +118,3 @@ struct ManyPeers: TunnelBenchmark {
     ]
   }
 }
-
-/// What an engine costs that has 100 peers and nothing to carry.
-struct Idling: TunnelBenchmark {
-  let title = "idle: 100 peers and no traffic, over a minute"
-
-  func figures(_ lab: NamespacePair, _ effort: Effort) throws -> [Figure] {
-    let ours = try RunningTunnel.ours(lab, 0, mtu: 1420, .init(peers: 100))
-    let rivals = try Rival.all.enumerated().map {
-      try RunningTunnel.foreign($1.path, lab, $0 + 1, mtu: 1420, peers: 100)
-    }
-    let tunnels = [ours] + rivals
-    defer { for tunnel in tunnels { tunnel.stop() } }
-    // What follows the handshake has to be over: the keepalive after 10 s.
-    sleep(15)
-    let pids = tunnels.map { $0.pids[0] }
-    let before = pids.map(ProcessorTime.used)
-    sleep(60)
-    let percent = zip(pids.map(ProcessorTime.used), before).map { ($0 - $1) / 60 * 100 }
-    let megabytes = pids.map(ProcessorTime.residentMegabytes)
-    return Rival.all.enumerated().flatMap { index, rival in
-      [
-        Figure(
-          "idle/cpu\(rival.suffix)", percent[0], "% of a core", versus: rival.title, of: percent[index + 1]),
-        Figure("idle/rss\(rival.suffix)", megabytes[0], "MB", versus: rival.title, of: megabytes[index + 1]),
-      ]
-    }
-  }
-}
