@@ -116,7 +116,7 @@ let package = Package(
     .executableTarget(
       name: "meshd",
       dependencies: [
-        "Agent", "Control", "DWNNode", "DWN", "Mesh", "Netmap", "Identity", "Wire", .arguments, .log,
+        "Agent", "Control", "DWNNode", "DWN", "Mesh", "Netmap", "Identity", "Cryptography", "Wire", .arguments, .log,
       ],
       swiftSettings: swiftSettings),
 
@@ -170,7 +170,7 @@ let package = Package(
     tests(
       "AgentTests",
       [
-        "Agent", "Control", "Traversal", "DERP", "Mesh", "Netmap", "DWNNode", "DWNClient", "DWN", "Identity",
+        "Agent", "Control", "Engine", "Traversal", "DERP", "Mesh", "Netmap", "DWNNode", "DWNClient", "DWN", "Identity",
         "Cryptography", "Wire", .nio, .nioPosix, .nioSSL, .log,
       ]),
     tests(
