@@ -18,7 +18,8 @@ public struct EngineConfiguration: Sendable {
   /// The UDP port. If it is taken the engine does not start. `nil`: `preferredPort`, else any free one.
   public var port: UInt16?
   public var preferredPort: UInt16
-  /// The file of a network namespace (`/run/netns/…`) in which device and sockets are opened; `nil`: the process's own.
+  /// The file of a network namespace (`/run/netns/…`) in which device and sockets are opened; `nil`: the process's own. Relays are
+  /// dialled from the process's own in any case.
   public var networkNamespace: String?
   /// What the kernel may do for the packet path, where it can.
   public var offloads: Offloads

@@ -4,6 +4,7 @@ import DataPath
 import Glibc
 import NIOCore
 import Synchronization
+import Traversal
 import Wire
 
 /// Where packets that came over relays are parted: transport messages go to the data path at once, disco and handshake messages
@@ -97,7 +98,6 @@ enum RelayedKind {
   case disco
   case other
 
-  private static let discoMagic: [UInt8] = [0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac]
   private static let shortestDisco = 62
   private static let shortestTransport = 32
   /// Initiation, response, cookie reply.
@@ -105,7 +105,7 @@ enum RelayedKind {
 
   init(_ bytes: some Collection<UInt8>) {
     let start = Array(bytes.prefix(6))
-    if start == Self.discoMagic {
+    if start == DiscoEnvelope.magic {
       self = bytes.count >= Self.shortestDisco ? .disco : .other
     } else if start.count >= 4, start[1...3] == [0, 0, 0] {
       self =
