@@ -57,10 +57,10 @@ final class NetworkLab: Sendable {
     let lab = try NetworkLab()
     do {
       let result = try await body(lab)
-      await lab.tearDown()
+      await uncancelled { await lab.tearDown() }
       return result
     } catch {
-      await lab.tearDown()
+      await uncancelled { await lab.tearDown() }
       throw error
     }
   }
@@ -135,3 +135,6 @@ final class NetworkLab: Sendable {
     try? FileManager.default.removeItem(at: folder)
   }
 }
+
+/// Runs to its end also in a task that was cancelled: what cleans up is not given up half-way.
+func uncancelled(_ body: @escaping @Sendable () async -> Void) async { await Task(operation: body).value }

@@ -37,10 +37,10 @@ struct RoutedHosts: Sendable {
       let routed = RoutedHosts(lab: lab, router: router, hosts: hosts)
       do {
         try await body(routed)
-        await routed.endEverything()
+        await uncancelled { await routed.endEverything() }
       } catch {
         for host in hosts { print(host.logTail) }
-        await routed.endEverything()
+        await uncancelled { await routed.endEverything() }
         throw error
       }
     }

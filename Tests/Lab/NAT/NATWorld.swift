@@ -67,10 +67,10 @@ struct NATWorld: Sendable {
       let world = try await NATWorld(lab, kinds)
       do {
         let result = try await body(world)
-        await world.endEverything()
+        await uncancelled { await world.endEverything() }
         return result
       } catch {
-        await world.endEverything()
+        await uncancelled { await world.endEverything() }
         throw error
       }
     }
