@@ -8,52 +8,13 @@ import Wire
 
 /// One `PathFinder`, and its peer as a pair of keys in the test's hand.
 @Suite("what a path finder does and does not")
-struct PathFinderTests {
-  private let start = Instant(nanoseconds: 1_000_000_000_000)
-  private let random = SeededRandom(11)
-  private let own: X25519PrivateKey
-  private let disco: X25519PrivateKey
-  private let peer: X25519PrivateKey
-  private let peerDisco: X25519PrivateKey
-  private let box: NaClBox
-  private let finder: PathFinder
-  private let home = SocketAddress("198.51.100.7:41641")!
+struct PathFinderTests: FinderSuite {
+  let world: FinderWorld
   private let stranger = SocketAddress("203.0.113.9:5000")!
 
   init() throws {
-    own = X25519PrivateKey(random: random)
-    disco = X25519PrivateKey(random: random)
-    peer = X25519PrivateKey(random: random)
-    peerDisco = X25519PrivateKey(random: random)
-    box = try #require(NaClBox(peerDisco, disco.publicKey))
-    finder = PathFinder(nodeKey: own.publicKey, discoKey: disco, random: random, now: start)
-    _ = finder.setHasRelay(true, now: start)
-    _ = finder.setOwnEndpoints([SocketAddress("192.0.2.5:41641")!], now: start)
+    world = try FinderWorld()
     _ = finder.apply(netmap([home]), now: start)
-  }
-
-  private func netmap(_ endpoints: [SocketAddress]) -> Netmap {
-    let node = LocalNode(
-      name: "here", key: own.publicKey, addresses: [], meshPrefixes: [IPPrefix("10.200.0.0/16")!])
-    return Netmap(
-      networkName: "home", node: node,
-      peers: [
-        Peer(
-          key: peer.publicKey, name: "there", addresses: [], allowedIPs: [], endpoints: endpoints,
-          discoKey: peerDisco.publicKey)
-      ])
-  }
-
-  private func sealed(_ message: DiscoMessage) -> [UInt8] {
-    DiscoEnvelope.seal(message, from: peerDisco.publicKey, in: box, random: random)
-  }
-
-  private func pings(_ actions: [PathAction]) -> [(id: TransactionID, to: SocketAddress, length: Int)] {
-    actions.compactMap { action in
-      guard case .send(let bytes, let address) = action, case .ping(let id, _, _) = DiscoEnvelope.open(bytes, in: box)
-      else { return nil }
-      return (id, address, bytes.count)
-    }
   }
 
   private func pong(_ ping: (id: TransactionID, to: SocketAddress, length: Int), at now: Instant) -> [PathAction] {
