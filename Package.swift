@@ -160,6 +160,7 @@ let package = Package(
     tests("ControlTests", ["Control", "Mesh", "Netmap", "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .log]),
     tests("WireGuardTests", ["WireGuard", "Cryptography", "Wire"]),
     tests("TraversalTests", ["Traversal", "Netmap", "Cryptography", "Wire"]),
+    tests("SimulationTests", ["Traversal", "Netmap", "Cryptography", "Wire"]),
     tests("DERPTests", ["DERP", "Netmap", "Cryptography", "Wire", .nio, .nioPosix, .nioSSL]),
     tests(
       "EngineTests",

@@ -1,0 +1,54 @@
+import Cryptography
+import Traversal
+import Wire
+
+/// A machine of the simulation: its keys, the state machines that run on it, and what the simulation notes of it.
+struct SimulatedHost {
+  let key: X25519PrivateKey
+  let disco: X25519PrivateKey
+  var finder: PathFinder
+  /// Asks the router of its place for a port, if that gives any.
+  var mapper: PortMapper?
+  /// Where others get to it, as far as it knows itself.
+  var endpoints: [SocketAddress] = []
+  /// As `endpoints`, what its record says.
+  var published: [SocketAddress] = []
+  /// Its way to each other host, by number; that to itself is not used.
+  var links: [Link]
+  /// Addresses of which somebody who may do so told the host, or from which something authentic came.
+  var named: Set<SocketAddress> = []
+  /// Addresses from which something authentic came.
+  var heard: Set<SocketAddress> = []
+  /// What was sent to addresses from which nothing came yet.
+  var probes: [SocketAddress: [Instant]] = [:]
+  /// Where something went that nobody had named.
+  var strays: [SocketAddress] = []
+
+  /// One host's way to another.
+  struct Link {
+    var route: Route = .none
+    var wireMTU = 1280
+    var lastSent: Instant?
+    /// From the address in use.
+    var lastReceivedDirectly: Instant?
+    /// Numbers of the data packets that arrived, and the longest time without one between the first and the last.
+    var received: Set<Int> = []
+    var lastArrival: Instant?
+    var longestSilence: Duration = .zero
+    /// Addresses from which a pong of the peer came.
+    var proved: Set<SocketAddress> = []
+    /// Addresses to which data went before they had proved themselves.
+    var violations: [SocketAddress] = []
+  }
+
+  /// Something authentic came from there.
+  mutating func hear(from source: SocketAddress) {
+    heard.insert(source)
+    named.insert(source)
+  }
+
+  mutating func noteDisco(to address: SocketAddress, at now: Instant) {
+    if !named.contains(address) { strays.append(address) }
+    if !heard.contains(address) { probes[address, default: []].append(now) }
+  }
+}
