@@ -1,6 +1,5 @@
 import Cryptography
 import NIOCore
-import Synchronization
 import TestSupport
 import Testing
 
@@ -159,10 +158,4 @@ struct RelayTableTests {
     }
     #expect(next.values.allSatisfy { $0 == 500 } && next.count == 8)
   }
-}
-
-private final class Counter: Sendable {
-  private let value = Mutex(0)
-  var count: Int { value.withLock { $0 } }
-  func add() { value.withLock { $0 += 1 } }
 }

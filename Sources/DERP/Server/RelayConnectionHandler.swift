@@ -157,7 +157,9 @@ final class RelayConnectionHandler: ChannelInboundHandler {
     return true
   }
 
+  /// Nothing is read meanwhile: what somebody sends who may never be admitted waits where it is.
   private func ask(_ key: X25519PublicKey, _ context: ChannelHandlerContext) {
+    _ = context.channel.setOption(.autoRead, value: false)
     let answer = context.eventLoop.makePromise(of: Bool.self)
     answer.completeWithTask { [relay] in await relay.admission.admits(key) }
     answer.futureResult.assumeIsolated().whenComplete { [self] result in
@@ -167,8 +169,9 @@ final class RelayConnectionHandler: ChannelInboundHandler {
       do throws(DERPError) {
         try readAll(context)
       } catch {
-        end(context, error.description)
+        return end(context, error.description)
       }
+      _ = context.channel.setOption(.autoRead, value: true)
     }
   }
 

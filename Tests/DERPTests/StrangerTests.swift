@@ -1,0 +1,73 @@
+import Cryptography
+import NIOCore
+import NIOPosix
+import Synchronization
+import TestSupport
+import Testing
+import Wire
+
+@testable import DERP
+
+@Suite("what a relay bears from those whom it does not know yet")
+struct StrangerTests {
+  private static let chunk = 1 << 20
+  private static let chunks = 32
+
+  /// Answers when it is told to.
+  private final class SlowAdmission: RelayAdmission {
+    private let state = Mutex((isAsked: false, isOpen: false))
+    var isAsked: Bool { state.withLock(\.isAsked) }
+    func open() { state.withLock { $0.isOpen = true } }
+    func admits(_ key: X25519PublicKey) async -> Bool {
+      state.withLock { $0.isAsked = true }
+      while !state.withLock(\.isOpen) { try? await Task.sleep(for: .milliseconds(10)) }
+      return true
+    }
+  }
+
+  @Test("what somebody pours in while it is looked up stays in the network, and is taken once it is admitted")
+  func pours() async throws {
+    let serverKey = X25519PrivateKey(random: SystemRandom())
+    let admission = SlowAdmission()
+    let relay = RelayServer(key: serverKey, admission: admission, limits: TestRelay.patient)
+    let listener = try await relay.listen(on: .init(ipAddress: "127.0.0.1", port: 0), tls: nil)
+    let address = try #require(listener.localAddress)
+    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connect(to: address).get()
+    var session = RelayClientSession(
+      nodeKey: X25519PrivateKey(random: SystemRandom()), host: "relay", certifiedKey: serverKey.publicKey,
+      random: SystemRandom(), now: .now())
+    var introduction = ByteBuffer()
+    try session.start(&introduction)
+    try await channel.writeAndFlush(introduction).get()
+    #expect(try await becomes { admission.isAsked })
+
+    // Frames that later versions might have: they are skipped.
+    var frame = ByteBuffer()
+    frame.writeInteger(UInt8(0x7f))
+    frame.writeInteger(UInt32(Self.chunk))
+    frame.writeRepeatingByte(0, count: Self.chunk)
+    let written = Counter()
+    for _ in 0..<Self.chunks {
+      channel.writeAndFlush(frame).whenSuccess { written.add() }
+    }
+    // Until nothing goes on for a second, or all is gone.
+    var calm = (count: -1, polls: 0)
+    while calm.polls < 100, written.count < Self.chunks {
+      calm = written.count == calm.count ? (calm.count, calm.polls + 1) : (written.count, 0)
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    #expect(written.count < Self.chunks, "what the kernel holds is less")
+    admission.open()
+    #expect(try await becomes { written.count == Self.chunks })
+    try await channel.close()
+    try await listener.close()
+  }
+
+  private func becomes(_ condition: () -> Bool) async throws -> Bool {
+    for _ in 0..<3000 {
+      if condition() { return true }
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    return false
+  }
+}
