@@ -18,8 +18,8 @@ struct SessionTests {
     serverKey = X25519PrivateKey(random: random)
   }
 
-  /// A session that is established.
-  private func established(fast: Bool = true) throws -> RelayClientSession {
+  /// A session that is established, with a relay whose answers take so long.
+  private func established(fast: Bool = true, latency: Duration = .zero) throws -> RelayClientSession {
     var client = RelayClientSession(
       nodeKey: clientKey, host: "relay", certifiedKey: fast ? serverKey.publicKey : nil, random: random, now: start)
     var server = RelayServerSession(serverKey: serverKey, random: random, now: start)
@@ -37,7 +37,7 @@ struct SessionTests {
     }
     toClient = ByteBuffer()
     server.admit(&toClient)
-    #expect(try client.receive(toClient, &toServer, now: start) == [.established])
+    #expect(try client.receive(toClient, &toServer, now: start + latency) == [.established])
     return client
   }
 
@@ -108,6 +108,39 @@ struct SessionTests {
       try answered.receive(pong, &output, now: start + .milliseconds(540)) == [.answered(latency: .milliseconds(40))])
     #expect(answered.nextDeadline > start + .seconds(60))
     #expect(throws: DERPError.silent) { try session.advance(&output, now: start + .milliseconds(1000)) }
+  }
+
+  @Test("a ping that was asked for is waited for as long, although nothing else was sent")
+  func idleSilence() throws {
+    var session = try established()
+    var output = ByteBuffer()
+    session.sendPing(&output, now: start + .seconds(30))
+    #expect(session.nextDeadline == start + .milliseconds(30_500))
+    // Asking again, as somebody does whose network changes often, gives no more time.
+    session.sendPing(&output, now: start + .milliseconds(30_400))
+    try session.advance(&output, now: start + .milliseconds(30_499))
+    // Whatever comes shows that it lives.
+    var alive = session
+    var frame = ByteBuffer()
+    DERPFrame.keepAlive.write(to: &frame)
+    #expect(try alive.receive(frame, &output, now: start + .milliseconds(30_499)).isEmpty)
+    #expect(alive.nextDeadline > start + .seconds(60))
+    try alive.advance(&output, now: start + .seconds(60))
+    #expect(throws: DERPError.silent) { try session.advance(&output, now: start + .milliseconds(30_500)) }
+  }
+
+  @Test(
+    "a relay that is far away has three round trips for an answer, and the handshake was the first",
+    arguments: [true, false])
+  func distantRelay(fast: Bool) throws {
+    var session = try established(fast: fast, latency: .milliseconds(800))
+    let sentAt = start + .seconds(10)
+    var output = ByteBuffer()
+    session.send(ByteBuffer(string: "data"), to: serverKey.publicKey, &output, now: sentAt)
+    try session.advance(&output, now: sentAt + .milliseconds(500))
+    #expect(session.nextDeadline == sentAt + .milliseconds(500 + 3 * 800))
+    try session.advance(&output, now: sentAt + .milliseconds(500 + 800))
+    #expect(throws: DERPError.silent) { try session.advance(&output, now: sentAt + .milliseconds(500 + 3 * 800)) }
   }
 
   @Test("a connection on which nothing comes for two minutes is given up, and an unfinished one after ten seconds")

@@ -46,7 +46,11 @@ public struct RelayClientSession: Sendable {
   private var lastFrame: Instant
   /// The first packet that was sent since the last frame came.
   private var unheardSince: Instant?
+  /// The first ping that was sent since the last frame came.
+  private var askedAt: Instant?
   private var ping: (number: UInt64, sentAt: Instant)?
+  private var introducedAt: Instant?
+  /// Of the handshake, and then of the last ping that was answered.
   private var latency: Duration?
   public private(set) var isEstablished = false
 
@@ -69,7 +73,7 @@ public struct RelayClientSession: Sendable {
       "GET /derp HTTP/1.1\r\nHost: \(host)\r\nUser-Agent: meshd\r\nConnection: Upgrade\r\nUpgrade: DERP\r\n")
     if let certifiedKey {
       output.writeString("Derp-Fast-Start: 1\r\n\r\n")
-      try introduce(to: certifiedKey, &output)
+      try introduce(to: certifiedKey, &output, startedAt)
     } else {
       output.writeString("\r\n")
     }
@@ -90,6 +94,7 @@ public struct RelayClientSession: Sendable {
     while let frame = try reader.next(&input) {
       lastFrame = now
       unheardSince = nil
+      askedAt = nil
       if let event = try handle(frame, &output, now) { events.append(event) }
     }
     input.discardReadBytes()
@@ -104,7 +109,7 @@ public struct RelayClientSession: Sendable {
       if let certifiedKey {
         guard key == certifiedKey else { throw .badServerKey }
       } else if box == nil {
-        try introduce(to: key, &output)
+        try introduce(to: key, &output, now)
       } else {
         throw .unexpected(frame: DERPFrame.Kind.serverKey.rawValue)
       }
@@ -114,6 +119,7 @@ public struct RelayClientSession: Sendable {
       try SealedInfo.open(sealed, in: box)
       phase = .established
       isEstablished = true
+      latency = introducedAt.map { now - $0 }
       return .established
     case (.receivedPacket(let key, let packet), .established): return .packet(from: key, packet)
     case (.peerGone(let key, let reason), .established): return .peerGone(key, reason)
@@ -148,9 +154,12 @@ public struct RelayClientSession: Sendable {
     return true
   }
 
-  private mutating func introduce(to key: X25519PublicKey, _ output: inout ByteBuffer) throws(DERPError) {
+  private mutating func introduce(
+    to key: X25519PublicKey, _ output: inout ByteBuffer, _ now: Instant
+  ) throws(DERPError) {
     guard let box = NaClBox(nodeKey, key) else { throw .badServerKey }
     self.box = box
+    introducedAt = now
     let sealed = SealedInfo.seal(SealedInfo.client, in: box, random: random)
     DERPFrame.clientInfo(nodeKey.publicKey, sealed: sealed).write(to: &output)
   }
@@ -168,10 +177,11 @@ public struct RelayClientSession: Sendable {
     DERPFrame.notePreferred(isHome).write(to: &output)
   }
 
-  /// Asks for an answer; the one asked for before is not waited for any more.
+  /// Asks for an answer. If nothing comes soon, not even an answer to an earlier ping, the connection is dead.
   public mutating func sendPing(_ output: inout ByteBuffer, now: Instant) {
     let number = random.uint64()
     ping = (number, now)
+    if askedAt == nil { askedAt = now }
     DERPFrame.ping(number).write(to: &output)
   }
 
@@ -184,10 +194,9 @@ public struct RelayClientSession: Sendable {
       return
     }
     guard now - lastFrame < RelayClientSession.readTimeout else { throw .silent }
-    guard let unheardSince else { return }
-    if let ping, ping.sentAt >= unheardSince {
-      guard now - ping.sentAt < patience else { throw .silent }
-    } else if now - unheardSince >= RelayClientSession.silence {
+    if let askedAt {
+      guard now - askedAt < patience else { throw .silent }
+    } else if let unheardSince, now - unheardSince >= RelayClientSession.silence {
       sendPing(&output, now: now)
     }
   }
@@ -195,8 +204,8 @@ public struct RelayClientSession: Sendable {
   public var nextDeadline: Instant {
     guard isEstablished else { return startedAt + RelayClientSession.handshakeTimeout }
     let end = lastFrame + RelayClientSession.readTimeout
+    if let askedAt { return min(end, askedAt + patience) }
     guard let unheardSince else { return end }
-    if let ping, ping.sentAt >= unheardSince { return min(end, ping.sentAt + patience) }
     return min(end, unheardSince + RelayClientSession.silence)
   }
 
