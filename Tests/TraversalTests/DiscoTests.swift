@@ -7,6 +7,7 @@ import Wire
 @Suite("disco on the wire")
 struct DiscoTests {
   private static let vectors = "engine/disco.json"
+  private static let recorded = "peers/disco.json"
   private static let datagrams = "engine/packet_classification.json"
 
   @Test(
@@ -64,6 +65,43 @@ struct DiscoTests {
         // The sender's key is not sealed, but chooses the box.
         if !(6..<38).contains(index) { #expect(DiscoEnvelope.open(changed, in: box) == nil) }
       }
+    }
+  }
+
+  @Test(
+    "what the Go implementation sent is opened and understood, and sealed to the same bytes",
+    .enabled(if: Fixtures.have(recorded), Comment(rawValue: Fixtures.skipped)))
+  func recordedFromPeer() throws {
+    let recording = try Fixtures.json(Self.recorded)
+    func bytes(_ json: JSONValue, _ name: String) throws -> [UInt8] {
+      try #require(json[name]?.string.flatMap { Hex.decode($0) }, "no \(name)")
+    }
+    let receiver = try #require(X25519PrivateKey(SecretBytes(bytes(recording, "receiver_private"))))
+    let messages = try #require(recording["messages"]?.array)
+    #expect(Set(messages.compactMap { $0["kind"]?.string }) == ["ping", "pong", "call-me-maybe"])
+    for vector in messages {
+      let datagram = try bytes(vector, "datagram")
+      #expect(DatagramKind(datagram) == .disco)
+      let sender = try #require(DiscoEnvelope.sender(of: datagram))
+      let box = try #require(NaClBox(receiver, sender))
+      let message = try #require(DiscoEnvelope.open(datagram, in: box))
+      let expected: DiscoMessage
+      switch vector["kind"]?.string {
+      case "ping":
+        let key = try #require(X25519PublicKey(bytes(vector, "node_key")))
+        expected = try .ping(#require(TransactionID(bytes(vector, "transaction"))), nodeKey: key, padding: 0)
+      case "pong":
+        let source = try #require(vector["source"]?.string.flatMap { SocketAddress($0) })
+        expected = try .pong(#require(TransactionID(bytes(vector, "transaction"))), source: source)
+      default:
+        expected = .callMeMaybe(
+          (vector["endpoints"]?.array ?? []).compactMap { $0.string.flatMap { SocketAddress($0) } })
+      }
+      #expect(message == expected)
+      #expect(try message.bytes == bytes(vector, "plaintext"))
+      // A box is the same from both its sides.
+      let nonce = Scripted(Array(datagram[38..<62]))
+      #expect(DiscoEnvelope.seal(message, from: sender, in: box, random: nonce) == datagram)
     }
   }
 

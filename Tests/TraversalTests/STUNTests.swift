@@ -6,6 +6,7 @@ import Wire
 @Suite("STUN")
 struct STUNTests {
   private static let path = "engine/stun.json"
+  private static let recorded = "peers/stun.json"
   private static let id = TransactionID([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])!
   private static let now = Instant(nanoseconds: 1_000_000_000_000)
 
@@ -49,6 +50,37 @@ struct STUNTests {
       let answer = server.answer(STUNRequest.bytes(id), from: source, at: Self.now)
       #expect(answer == (try Self.hex(vector, "response")))
     }
+  }
+
+  @Test(
+    "coturn's client and server are understood, and our request is the one that its server answered",
+    .enabled(if: Fixtures.have(recorded), "\(Fixtures.skipped)"))
+  func coturn() throws {
+    let exchanges = try #require(try Fixtures.json(Self.recorded)["exchanges"]?.array)
+    for vector in exchanges {
+      let (request, response) = (try Self.hex(vector, "request"), try Self.hex(vector, "response"))
+      let source = try #require(vector["source"]?.string.flatMap { SocketAddress($0) })
+      let id = try #require(TransactionID(request[8..<20]))
+      var server = STUNServer()
+      let reply = server.answer(request, from: source, at: Self.now)
+      let ours = try #require(reply)
+      guard let client = vector["client"]?.string else {
+        // Both refuse what must be understood and is not: error 420.
+        #expect(throws: STUNMessage.Invalid.unexpected) { try STUNResponse(parsing: response) }
+        #expect(ours[..<2] == response[..<2] && ours[..<2] == [1, 0x11])
+        continue
+      }
+      if client == "meshd" { #expect(STUNRequest.bytes(id) == request) }
+      #expect(DatagramKind(request) == .stun && DatagramKind(response) == .stun)
+      for answer in [response, ours] {
+        let read = try STUNResponse(parsing: answer)
+        #expect(read.transactionID == id && read.address == source)
+      }
+      for count in 0..<response.count {
+        #expect(throws: STUNMessage.Invalid.self) { try STUNResponse(parsing: Array(response.prefix(count))) }
+      }
+    }
+    #expect(exchanges.count == 4)
   }
 
   @Test("any address comes back from a response, mapped ones as IPv4")
