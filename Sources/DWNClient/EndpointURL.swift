@@ -1,4 +1,5 @@
 import Foundation
+import Wire
 
 /// The base URL of a node: `http` or `https`, a host, perhaps a port and a path, and nothing that a base URL cannot have.
 public struct EndpointURL: Hashable, Sendable, CustomStringConvertible {
@@ -54,6 +55,9 @@ public struct EndpointURL: Hashable, Sendable, CustomStringConvertible {
     self.path = path
     self.text = scheme + "://" + bracketed + (port.map { ":\($0)" } ?? "") + path
   }
+
+  /// What the host is called, unless it is called by its address.
+  var hostName: String? { IPAddress(host) == nil ? host : nil }
 
   /// Host and, unless it is the scheme's own, port: what a `host` header says.
   var authority: String { String(text.dropFirst(isTLS ? 8 : 7).prefix { $0 != "/" }) }

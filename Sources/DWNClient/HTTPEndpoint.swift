@@ -3,6 +3,7 @@ public import DWN
 public import Identity
 import NIOCore
 import NIOHTTP1
+import NIOSSL
 import Synchronization
 public import Wire
 
@@ -44,12 +45,17 @@ public final class HTTPEndpoint: DWNEndpoint {
 
   public var name: String { url.text }
 
-  public init(_ url: EndpointURL, limits: Limits = Limits(), random: any RandomSource = SystemRandom()) {
+  /// Whose certificates are believed is the system's to say.
+  public convenience init(_ url: EndpointURL, limits: Limits = Limits(), random: any RandomSource = SystemRandom()) {
+    self.init(url, limits: limits, random: random, tls: .makeClientConfiguration())
+  }
+
+  init(_ url: EndpointURL, limits: Limits, random: any RandomSource, tls: TLSConfiguration) {
     self.url = url
     self.limits = limits
     self.random = random
-    self.connections = ConnectionPool(connectTimeout: limits.connectTimeout)
-    self.socket = SharedSocket(SocketDialer(url: url, limits: limits, random: random))
+    self.connections = ConnectionPool(url, tls: tls, connectTimeout: limits.connectTimeout)
+    self.socket = SharedSocket(SocketDialer(url: url, limits: limits, random: random, tls: tls))
   }
 
   /// Closes the connections. What is still under way fails.

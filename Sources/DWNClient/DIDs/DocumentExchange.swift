@@ -57,7 +57,7 @@ struct DocumentExchange {
       return try await promise.futureResult.get()
     } catch let failure as FetchFailure {
       throw .answer(failure)
-    } catch is NIOSSLError, is NIOSSLExtraError {
+    } catch is NIOSSLError, is NIOSSLExtraError, is CertificateNameHandler.Mismatch {
       throw .answer(Self.distrust)
     } catch {
       throw .answer(FetchFailure("it broke the connection"))
@@ -83,10 +83,10 @@ struct DocumentExchange {
           let pipeline = channel.pipeline.syncOperations
           if target.isTLS {
             try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: serverName))
+            if let serverName { try CertificateNameHandler.add(for: serverName, to: pipeline) }
           }
           try pipeline.addHTTPClientHandlers()
-          try pipeline.addHandler(
-            Collector(largest: largest, tlsName: target.isTLS ? serverName : nil, promise: promise))
+          try pipeline.addHandler(Collector(largest: largest, promise: promise))
         }
       }
       .connect(to: destination).get()
@@ -97,24 +97,17 @@ struct DocumentExchange {
     typealias InboundIn = HTTPClientResponsePart
 
     private let largest: Int
-    private let tlsName: String?
     private let promise: EventLoopPromise<Answer>
     private var answer = Answer(status: 0)
 
-    /// `tlsName` is the name that the host's certificate must have; `nil` without TLS, and for a host that is called by its address.
-    init(largest: Int, tlsName: String?, promise: EventLoopPromise<Answer>) {
+    init(largest: Int, promise: EventLoopPromise<Answer>) {
       self.largest = largest
-      self.tlsName = tlsName
       self.promise = promise
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
       switch unwrapInboundIn(data) {
       case .head(let head):
-        if let tlsName, (try? context.pipeline.syncOperations.nioSSL_peerCertificate())?.names(tlsName) != true {
-          promise.fail(DocumentExchange.distrust)
-          return context.close(promise: nil)
-        }
         answer.status = Int(head.status.code)
         answer.location = head.headers.first(name: "location")
         answer.contentType = head.headers.first(name: "content-type")

@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import NIOCore
+import NIOSSL
 import Synchronization
 import Wire
 
@@ -15,11 +16,11 @@ final class ConnectionPool: Sendable {
   }
 
   private let state: Mutex<State>
-  private let connectTimeout: Duration
+  private let configuration: HTTPClient.Configuration
 
-  init(connectTimeout: Duration) {
-    self.connectTimeout = connectTimeout
-    state = Mutex(State(client: Self.client(connectTimeout)))
+  init(_ url: EndpointURL, tls: TLSConfiguration, connectTimeout: Duration) {
+    configuration = Self.configuration(url, tls, connectTimeout)
+    state = Mutex(State(client: Self.client(configuration)))
   }
 
   deinit {
@@ -35,7 +36,7 @@ final class ConnectionPool: Sendable {
 
   /// Closes all connections, also those with a request under way; later requests open new ones.
   func drop() {
-    let new = Self.client(connectTimeout)
+    let new = Self.client(configuration)
     let old = state.withLock { state -> HTTPClient in
       guard !state.isShutDown else { return new }
       defer {
@@ -56,16 +57,30 @@ final class ConnectionPool: Sendable {
     try? await client.shutdown()
   }
 
-  private static func client(_ connectTimeout: Duration) -> HTTPClient {
+  private static func client(_ configuration: HTTPClient.Configuration) -> HTTPClient {
+    HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+  }
+
+  private static func configuration(
+    _ url: EndpointURL, _ tls: TLSConfiguration, _ connectTimeout: Duration
+  ) -> HTTPClient.Configuration {
     var configuration = HTTPClient.Configuration(
-      redirectConfiguration: .disallow, timeout: .init(connect: .nanoseconds(connectTimeout.nanoseconds)),
-      decompression: .disabled)
+      tlsConfiguration: tls, redirectConfiguration: .disallow,
+      timeout: .init(connect: .nanoseconds(connectTimeout.nanoseconds)), decompression: .disabled)
     configuration.httpVersion = .http1Only
     // Shorter than servers keep an idle connection (ours: 60 s), so that a request does not meet one that is being closed.
     configuration.connectionPool.idleTimeout = .seconds(30)
     configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = largestNumber
     configuration.connectionPool.retryConnectionEstablishment = false
     configuration.maximumUsesPerConnection = 10_000
-    return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
+    if url.isTLS, let name = url.hostName {
+      // After the handshake, before the first request.
+      configuration.http1_1ConnectionDebugInitializer = { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try CertificateNameHandler.add(for: name, to: channel.pipeline.syncOperations)
+        }
+      }
+    }
+    return configuration
   }
 }

@@ -11,8 +11,8 @@ struct SocketDialer: Sendable {
   let url: EndpointURL
   let limits: HTTPEndpoint.Limits
   let random: any RandomSource
-  /// For URLs of https. Whose certificates are believed is the system's to say.
-  var tls = TLSConfiguration.makeClientConfiguration()
+  /// For URLs of https.
+  var tls: TLSConfiguration
 
   /// Why there is no connection.
   enum Failure: Error {
@@ -57,8 +57,8 @@ struct SocketDialer: Sendable {
   ) throws -> EventLoopFuture<Outcome> {
     let pipeline = channel.pipeline.syncOperations
     if let context {
-      let isLiteral = IPAddress(url.host) != nil
-      try pipeline.addHandler(NIOSSLClientHandler(context: context, serverHostname: isLiteral ? nil : url.host))
+      try pipeline.addHandler(NIOSSLClientHandler(context: context, serverHostname: url.hostName))
+      if let name = url.hostName { try CertificateNameHandler.add(for: name, to: pipeline) }
     }
     let upgrader = NIOTypedWebSocketClientUpgrader<Outcome>(
       maxFrameSize: SocketLimits.largestMessage, enableAutomaticErrorHandling: false
