@@ -39,7 +39,7 @@ public final class HTTPEndpoint: DWNEndpoint {
   public let url: EndpointURL
   private let connections: ConnectionPool
   private let socket: SharedSocket
-  private let limits: Limits
+  let limits: Limits
   private let takesBodies = Mutex<Bool?>(nil)
   let random: any RandomSource
 
@@ -70,21 +70,8 @@ public final class HTTPEndpoint: DWNEndpoint {
   }
 
   public func process(tenant: DID, message: JSONValue, data: [UInt8]?) async throws(EndpointError) -> Reply {
-    let call = JSONRPCCall(id: Hex.encode(random.bytes(8)), tenant: tenant, message: message)
-    var request = HTTPClientRequest(url: url.text + "/")
-    request.method = .POST
-    request.headers.add(name: "accept", value: "application/json, application/octet-stream")
-    let header = call.json.asciiText
-    if header.utf8.count > Self.longHeader, await takesWholeBodies() {
-      let body = call.wholeBody(with: data)
-      request.headers.add(name: "content-type", value: JSONRPCCall.wholeBodyType)
-      request.body = .bytes(body, length: .known(Int64(body.count)))
-    } else {
-      request.headers.add(name: "content-type", value: "application/octet-stream")
-      request.headers.add(name: "dwn-request", value: header)
-      if let data, !data.isEmpty { request.body = .bytes(data, length: .known(Int64(data.count))) }
-    }
-    return try await answered(request) { answer throws(EndpointError) in
+    let call = call(tenant, message)
+    return try await answered(await request(for: call, data.map(RequestData.bytes))) { answer throws(EndpointError) in
       try answer.reply(to: call, from: name, now: WallTime.now())
     }
   }
@@ -94,6 +81,42 @@ public final class HTTPEndpoint: DWNEndpoint {
     tenant: DID, message: JSONValue
   ) async throws(EndpointError) -> (reply: Reply, frames: (any SubscriptionSource)?) {
     try await socket.subscribe(tenant: tenant, message: message)
+  }
+
+  func call(_ tenant: DID, _ message: JSONValue) -> JSONRPCCall {
+    JSONRPCCall(id: Hex.encode(random.bytes(8)), tenant: tenant, message: message)
+  }
+
+  /// The data that goes with a message: what is in memory, or what comes in pieces, so many bytes.
+  enum RequestData {
+    case bytes([UInt8])
+    case pieces(OutgoingPieces)
+  }
+
+  func request(for call: JSONRPCCall, _ data: RequestData?) async -> HTTPClientRequest {
+    var request = HTTPClientRequest(url: url.text + "/")
+    request.method = .POST
+    request.headers.add(name: "accept", value: "application/json, application/octet-stream")
+    let header = call.json.asciiText
+    let isWhole = header.utf8.count > Self.longHeader ? await takesWholeBodies() : false
+    if isWhole {
+      request.headers.add(name: "content-type", value: JSONRPCCall.wholeBodyType)
+    } else {
+      request.headers.add(name: "content-type", value: "application/octet-stream")
+      request.headers.add(name: "dwn-request", value: header)
+    }
+    let before = isWhole ? call.bodyBeforeData(hasData: data != nil) : []
+    switch data {
+    case .pieces(let pieces):
+      request.body = .stream(pieces.after(before), length: .known(Int64(before.count + pieces.described.size)))
+    case .bytes(let bytes): request.body = Self.body(before + bytes)
+    case nil: request.body = Self.body(before)
+    }
+    return request
+  }
+
+  private static func body(_ bytes: [UInt8]) -> HTTPClientRequest.Body? {
+    bytes.isEmpty ? nil : .bytes(bytes, length: .known(Int64(bytes.count)))
   }
 
   /// Servers stop reading headers somewhere after this many bytes.
@@ -123,16 +146,29 @@ public final class HTTPEndpoint: DWNEndpoint {
 
   // MARK: - Requests
 
-  /// Sends a request, again where that helps, and reads the answer.
+  /// Sends a request, again where that helps, and reads the answer. With all of that it takes the time of `limits`, or `timeout`.
   func answered<Value: Sendable>(
-    _ request: HTTPClientRequest, _ read: (JSONRPCAnswer) throws(EndpointError) -> Value
+    _ request: HTTPClientRequest, within timeout: Duration? = nil,
+    _ read: (JSONRPCAnswer) throws(EndpointError) -> Value
+  ) async throws(EndpointError) -> Value {
+    try await exchanged(request, within: timeout ?? limits.timeout, collected) { answer throws(EndpointError) in
+      try read(answer)
+    }
+  }
+
+  /// Sends a request, again where that helps. `take` waits for what is wanted of the answer, and is part of the time; `read` makes
+  /// sense of it, and what it throws may be a reason to ask again.
+  func exchanged<Taken: Sendable, Value: Sendable>(
+    _ request: HTTPClientRequest, within timeout: Duration,
+    _ take: @escaping @Sendable (HTTPClientResponse) async throws -> Taken,
+    _ read: (Taken) throws(EndpointError) -> Value
   ) async throws(EndpointError) -> Value {
     let start = Instant.now()
-    var resending = Resending(timeout: limits.timeout)
+    var resending = Resending(timeout: timeout)
     while true {
       let failure: Failed
       do throws(Failed) {
-        return try await attempt(request, within: limits.timeout - (Instant.now() - start), read)
+        return try await attempt(request, within: timeout - (Instant.now() - start), take, read)
       } catch {
         failure = error
       }
@@ -147,29 +183,38 @@ public final class HTTPEndpoint: DWNEndpoint {
     }
   }
 
+  /// The whole of an answer that is no larger than is allowed.
+  @Sendable func collected(_ response: HTTPClientResponse) async throws -> JSONRPCAnswer {
+    let body = try await response.body.collect(upTo: limits.largestReply)
+    return JSONRPCAnswer(
+      status: Int(response.status.code), reply: response.headers["dwn-response"],
+      retryAfter: response.headers.first(name: "retry-after"), body: Array(body.readableBytesView))
+  }
+
   private struct Failed: Error {
     let error: EndpointError
     let kind: Resending.Failure
   }
 
-  private func attempt<Value: Sendable>(
-    _ request: HTTPClientRequest, within timeout: Duration, _ read: (JSONRPCAnswer) throws(EndpointError) -> Value
+  private func attempt<Taken: Sendable, Value: Sendable>(
+    _ request: HTTPClientRequest, within timeout: Duration,
+    _ take: @escaping @Sendable (HTTPClientResponse) async throws -> Taken,
+    _ read: (Taken) throws(EndpointError) -> Value
   ) async throws(Failed) -> Value {
     let (client, generation) = connections.current
-    let answer: JSONRPCAnswer
+    let taken: Taken
     do {
-      let response = try await client.execute(request, timeout: .nanoseconds(timeout.nanoseconds))
-      let body = try await response.body.collect(upTo: limits.largestReply)
-      answer = JSONRPCAnswer(
-        status: Int(response.status.code), reply: response.headers["dwn-response"],
-        retryAfter: response.headers.first(name: "retry-after"), body: Array(body.readableBytesView))
+      // The library's own time ends with the head of the answer.
+      taken = try await TimeBound.within(timeout) {
+        try await take(client.execute(request, timeout: .nanoseconds(timeout.nanoseconds)))
+      }
     } catch {
       let kind =
         connections.isCurrent(generation) ? TransportFailure.kind(of: error) : Resending.Failure.connectionsDropped
       throw Failed(error: TransportFailure.describe(error, name: name, limits: limits), kind: kind)
     }
     do throws(EndpointError) {
-      return try read(answer)
+      return try read(taken)
     } catch {
       switch error {
       case .rateLimited(_, let after): throw Failed(error: error, kind: .rateLimited(after))

@@ -27,11 +27,13 @@ extension JSONRPCCall {
   /// | 4 | length of the call, most significant first |
   /// | … | the call, JSON in UTF-8 |
   /// | … | the data |
-  func wholeBody(with data: [UInt8]?) -> [UInt8] {
+  func wholeBody(with data: [UInt8]?) -> [UInt8] { bodyBeforeData(hasData: data != nil) + (data ?? []) }
+
+  /// That body without its last line.
+  func bodyBeforeData(hasData: Bool) -> [UInt8] {
     let text = json.encoded
     let length = UInt32(text.count)
-    let head = [data == nil ? 0 : 1] + (0..<4).map { UInt8(truncatingIfNeeded: length >> (24 - 8 * $0)) }
-    return head + text + (data ?? [])
+    return [hasData ? 1 : 0] + (0..<4).map { UInt8(truncatingIfNeeded: length >> (24 - 8 * $0)) } + text
   }
 }
 

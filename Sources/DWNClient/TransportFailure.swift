@@ -15,6 +15,7 @@ enum TransportFailure {
       return .notADWN(name: name, reason: "its answer is larger than \(limits.largestReply) bytes")
     }
     switch error {
+    case is TimeBound.Exceeded: return .timedOut(name: name)
     case is CancellationError: return .unreachable(name: name, reason: "the request was cancelled")
     case let error as HTTPClientError: return describe(error, name: name)
     case let error as IOError: return .unreachable(name: name, reason: reason(error))

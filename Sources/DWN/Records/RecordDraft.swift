@@ -18,6 +18,8 @@ public struct RecordDraft: Sendable {
   /// The envelope; `data` is then the ciphertext.
   public var encryption: JSONValue?
   public var data: [UInt8]
+  /// Data that is sent from elsewhere, in pieces; `data` plays no part then.
+  public var describedData: DataDescription?
   public var dataFormat = "application/json"
 
   /// Set by `init(updating:)`.
@@ -62,8 +64,9 @@ public struct RecordDraft: Sendable {
     descriptor["method"] = "Write"
     descriptor["protocol"] = .string(protocolURI)
     descriptor["protocolPath"] = .string(path.text)
-    descriptor["dataCid"] = .string(DataCID.of(data).text)
-    descriptor["dataSize"] = .integer(Int64(data.count))
+    let described = describedData ?? DataDescription(of: data)
+    descriptor["dataCid"] = .string(described.cid.text)
+    descriptor["dataSize"] = .integer(Int64(described.size))
     descriptor["dateCreated"] = .string((dateCreated ?? time).timestamp)
     descriptor["messageTimestamp"] = .string(time.timestamp)
     descriptor["dataFormat"] = .string(dataFormat)
