@@ -42,6 +42,7 @@ public final class HTTPEndpoint: DWNEndpoint {
   let limits: Limits
   private let takesBodies = Mutex<Bool?>(nil)
   let random: any RandomSource
+  private let tls: TLSConfiguration
 
   public var name: String { url.text }
 
@@ -54,9 +55,13 @@ public final class HTTPEndpoint: DWNEndpoint {
     self.url = url
     self.limits = limits
     self.random = random
+    self.tls = tls
     self.connections = ConnectionPool(url, tls: tls, connectTimeout: limits.connectTimeout)
     self.socket = SharedSocket(SocketDialer(url: url, limits: limits, random: random, tls: tls))
   }
+
+  /// Another host that is spoken with in the same way.
+  func sibling(at url: EndpointURL) -> HTTPEndpoint { HTTPEndpoint(url, limits: limits, random: random, tls: tls) }
 
   /// Closes the connections. What is still under way fails.
   public func shutdown() async {

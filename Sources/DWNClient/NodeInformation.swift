@@ -29,6 +29,20 @@ public struct NodeInformation: Hashable, Sendable {
     }
   }
 
+  /// Where an account's token for a registration is got.
+  public struct Provider: Hashable, Sendable {
+    public var authorizeURL: String
+    public var tokenURL: String
+
+    init?(_ json: JSONValue?) {
+      guard let authorize = json?["authorizeUrl"]?.string, let token = json?["tokenUrl"]?.string,
+        max(authorize.utf8.count, token.utf8.count) <= EndpointURL.maximumLength
+      else { return nil }
+      authorizeURL = authorize
+      tokenURL = token
+    }
+  }
+
   public var server: String?
   public var version: String?
   /// Largest data of one record, in bytes.
@@ -36,6 +50,8 @@ public struct NodeInformation: Hashable, Sendable {
   public var hasWebSocket: Bool
   /// Empty: whoever the operator has named, or everybody, is a tenant without registration.
   public var registration: [Requirement]
+  /// Where a provider gives authorizations, if it says so.
+  public var provider: Provider?
   /// Whether a request may be one body instead of a header and a body.
   public var takesWholeBodies: Bool
 
@@ -53,6 +69,7 @@ public struct NodeInformation: Hashable, Sendable {
     hasWebSocket = json["webSocketSupport"]?.bool ?? false
     registration = (json["registrationRequirements"]?.array ?? []).prefix(Self.requirementLimit)
       .compactMap { $0.string.map(Requirement.init) }
+    provider = Provider(json["providerAuth"])
     takesWholeBodies = json["httpRpcFraming"]?.array?.contains("body-v1") ?? false
   }
 }

@@ -131,6 +131,73 @@ struct RegistrationTests {
     }
   }
 
+  /// A node that asks for the authorization of a provider elsewhere, and the provider.
+  private func authorized(
+    by script: [ScriptedNode.Step],
+    _ change: (String) -> JSONValue = { url in
+      ["authorizeUrl": .string(url + "/authorize?client=7"), "tokenUrl": .string(url + "/token")]
+    }
+  ) async throws -> (node: ScriptedNode, provider: ScriptedNode, RegistrationError?) {
+    let provider = try await ScriptedNode.start(script)
+    let information: JSONValue = [
+      "registrationRequirements": ["provider-auth-v0", "proof-of-work-sha256-v0"],
+      "providerAuth": change(try provider.url.text),
+    ]
+    let (node, result, _) = try await register([Self.body(information), Self.body(["success": true])])
+    try await provider.stop()
+    return (node, provider, failure(result))
+  }
+
+  @Test("a provider gives a code and for it a token, with which the node is content; no work is done then")
+  func provider() async throws {
+    let (node, provider, error) = try await authorized(by: [
+      .code("c0de"), Self.body(["registrationToken": "t0ken", "tokenType": "bearer"]),
+    ])
+    #expect(error == nil)
+    let lines = provider.requests.map(\.line)
+    #expect(lines.count == 2 && lines[1] == "POST /token")
+    #expect(
+      lines[0].hasPrefix("GET /authorize?client=7&redirect_uri=urn:ietf:wg:oauth:2.0:oob&state=")
+        || lines[0].hasPrefix("GET /authorize?client=7&redirect_uri=urn%3Aietf%3Awg%3Aoauth%3A2.0%3Aoob&state="))
+    #expect(
+      try JSONValue(parsing: try #require(provider.requests.last).body) == ["code": "c0de", "redirectUri": "urn:back"])
+    #expect(node.requests.map(\.line) == ["GET /info", "POST /registration"])
+    #expect(
+      try JSONValue(parsing: try #require(node.requests.last).body) == [
+        "providerAuth": ["registrationToken": "t0ken"], "registrationData": ["did": .string(Self.did.text)],
+      ])
+  }
+
+  @Test(
+    "a provider that wants to see a person, answers for another request, or gives no token, ends the registration",
+    arguments: [
+      [.body(200, "<html>Please log in</html>")], [.body(200, #"{"code":"c","state":"other"}"#)],
+      [.code("c"), .body(200, "{}")], [.code("c"), .status(403)], [],
+    ] as [[ScriptedNode.Step]])
+  func refusedByProvider(script: [ScriptedNode.Step]) async throws {
+    let (node, _, error) = try await authorized(by: script)
+    guard case .refused(_, let reason) = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    #expect(reason.hasPrefix("its provider gives no authorization: "))
+    #expect(node.requests.map(\.line) == ["GET /info"])
+  }
+
+  @Test("URLs of a provider that are none are not asked")
+  func noURLs() async throws {
+    for text in ["", "ftp://x.example/", "http://u:p@x.example/", "http://x.example/#a", "nonsense"] {
+      let (node, _, error) = try await authorized(by: []) { _ in
+        ["authorizeUrl": .string(text), "tokenUrl": "http://x.example/"]
+      }
+      guard case .refused = error else {
+        Issue.record("\(text): \(String(describing: error))")
+        return
+      }
+      #expect(node.requests.count == 1)
+    }
+  }
+
   @Test("a challenge that is none is refused", arguments: [#"{}"#, #"{"challengeNonce":"c"}"#, "nonsense"])
   func nonsense(text: String) async throws {
     let (_, result, name) = try await register([Self.info("proof-of-work-sha256-v0"), .body(200, text)])

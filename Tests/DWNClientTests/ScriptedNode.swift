@@ -1,4 +1,5 @@
 import DWNClient
+import Foundation
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -12,6 +13,8 @@ final class ScriptedNode: Sendable {
     case reply(Int)
     case status(Int)
     case body(Int, String)
+    /// A provider's code, for the state that the request names.
+    case code(String)
     case limited(retryAfter: String)
     case hangUp
     case silence
@@ -103,6 +106,10 @@ final class ScriptedNode: Sendable {
         answer(200, String(decoding: envelope.encoded, as: UTF8.self), [:], context)
       case .status(let code): answer(code, "", [:], context)
       case .body(let code, let text): answer(code, text, [:], context)
+      case .code(let code):
+        let state = request.line.components(separatedBy: "state=").last ?? ""
+        let json: JSONValue = ["code": .string(code), "state": .string(state), "redirectUri": "urn:back"]
+        answer(200, String(decoding: json.encoded, as: UTF8.self), [:], context)
       case .limited(let after): answer(429, "{\"error\":\"Rate limit exceeded\"}", ["retry-after": after], context)
       case .hangUp: context.close(promise: nil)
       case .silence: break

@@ -19,16 +19,30 @@ extension HTTPEndpoint {
   public func register(
     _ did: DID, acceptsTerms: Bool, patience: Duration = HTTPEndpoint.workPatience
   ) async throws(RegistrationError) {
-    let asked: [NodeInformation.Requirement]
-    do { asked = try await information().registration } catch { throw .endpoint(error) }
+    let node: NodeInformation
+    do { node = try await information() } catch { throw .endpoint(error) }
+    let asked = node.registration
     if asked.isEmpty { return }
-    for requirement in asked where requirement != .proofOfWork && requirement != .termsOfService {
-      throw .unsupported(name: name, requirement)
+    for requirement in asked {
+      switch requirement {
+      case .proofOfWork, .termsOfService: continue
+      case .providerAuthorization where node.provider != nil: continue
+      default: throw .unsupported(name: name, requirement)
+      }
     }
     var data: JSONObject = ["did": .string(did.text)]
     if asked.contains(.termsOfService), let terms = try await termsOfService() {
       guard acceptsTerms else { throw .termsNotAccepted(name: name) }
       data["termsOfServiceHash"] = .string(Hex.encode(SHA2.sha256(terms)))
+    }
+    if asked.contains(.providerAuthorization), let provider = node.provider {
+      // Stands for the proof of work, too.
+      let token = try await ProviderAuthorization(provider, for: self).token()
+      let body: JSONObject = [
+        "providerAuth": ["registrationToken": .string(token)], "registrationData": .object(data),
+      ]
+      if let refusal = try await post(.object(body)) { throw .refused(name: name, reason: refusal) }
+      return
     }
     var reason = ""
     for _ in 0..<Self.attempts {
@@ -79,7 +93,7 @@ extension HTTPEndpoint {
     try await plain(HTTPClientRequest(url: url.text + path))
   }
 
-  private func plain(_ request: HTTPClientRequest) async throws(RegistrationError) -> JSONRPCAnswer {
+  func plain(_ request: HTTPClientRequest) async throws(RegistrationError) -> JSONRPCAnswer {
     do {
       return try await answered(request) { answer throws(EndpointError) in
         guard answer.status != 429 else { throw answer.rateLimit(from: name, now: WallTime.now()) }
