@@ -113,7 +113,8 @@ struct MeshCommandsTests {
   @Test(
     "what no relay record can say is refused before anything is asked",
     arguments: [
-      RelayRequest(url: "http://relay.example.com"), RelayRequest(url: "relay.example.com"),
+      RelayRequest(url: "http://relay.example.com"), RelayRequest(url: "192.0.2.1"),
+      RelayRequest(url: "relay.example.com:443"),
       RelayRequest(url: "https://relay.example.com/derp"), RelayRequest(url: "https://user@relay.example.com"),
       RelayRequest(url: "https://relay.example.com:0"), RelayRequest(url: "https://"),
       RelayRequest(url: "https://relay.example.com", pin: "ab"),
@@ -124,6 +125,32 @@ struct MeshCommandsTests {
     ])
   func badRelays(request: RelayRequest) {
     #expect(throws: AgentError.self) { try request.check() }
+  }
+
+  @Test("a relay's name alone is for networks with encryption v1, whose records hold names")
+  func relayNames() async throws {
+    let name = RelayRequest(url: "relay.example.com")
+    let (jwe, first) = try machine("jwe", 44)
+    _ = try await MeshCommands(jwe).createNetwork(UpRequest(create: "home"), identity: first)
+    await #expect(throws: AgentError.self) { try await MeshCommands(jwe).addRelay(name) }
+
+    let (v1, second) = try machine("v1", 45)
+    let commands = MeshCommands(v1)
+    _ = try await commands.createNetwork(UpRequest(create: "shared", envelope: .v1), identity: second)
+    let relay = try await commands.addRelay(name)["relay"]
+    #expect(relay?["id"] == 1 && relay?["url"] == "https://relay.example.com:443" && relay?["stunPort"] == 3478)
+    #expect(try await commands.addRelay(RelayRequest(url: "https://other.example.com"))["relay"]?["id"] == 2)
+    for wrong in [
+      RelayRequest(url: "https://relay.example.com:8787"), RelayRequest(url: "https://192.0.2.1"),
+      RelayRequest(url: "third.example.com", pin: String(repeating: "ab", count: 32)),
+      RelayRequest(url: "third.example.com", stunPorts: [0]),
+      RelayRequest(url: "third.example.com", stunPorts: [3478, 3479]),
+      RelayRequest(url: "third.example.com", stunOnly: true),
+    ] {
+      await #expect(throws: LedgerError.self, "\(wrong)") { try await commands.addRelay(wrong) }
+    }
+    _ = try await commands.removeRelay(1)
+    #expect(try await commands.relays()["relays"]?.array?.map { $0["id"] } == [1])
   }
 
   @Test("where somebody else's node holds the records and there is no relay, the anchor is told what helps")

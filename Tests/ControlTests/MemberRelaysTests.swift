@@ -103,7 +103,7 @@ struct MemberRelaysTests {
 
     let many = (1...32).map {
       LedgerRelay(
-        record: RelayRecord(id: $0, host: .name("r\($0).example"), port: 443, region: "r"), writtenAt: past)
+        record: RelayRecord(id: $0, RelayPlan(host: .name("r\($0).example"), port: 443, region: "r")), writtenAt: past)
     }
     var full = MemberRelays()
     full.observe([node(7, offer(7))], many, at: start, wall: startWall)
@@ -132,7 +132,7 @@ struct MemberRelaysTests {
   func owners() {
     var relays = MemberRelays()
     let own = LedgerRelay(
-      record: RelayRecord(id: 1, host: .name("r.example"), port: 443, region: "r"), writtenAt: startWall)
+      record: RelayRecord(id: 1, RelayPlan(host: .name("r.example"), port: 443, region: "r")), writtenAt: startWall)
     relays.observe([node(0, nil)], [own], at: start, wall: startWall)
     #expect(relays.deadline(at: start, wall: startWall) == nil)
   }

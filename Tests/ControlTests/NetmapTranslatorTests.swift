@@ -135,6 +135,11 @@ struct NetmapTranslatorTests {
           certificateSHA256: certificate, stunPorts: [8788])
       ])
     #expect(netmap.peers[0].relayIDs == [pin])
+
+    view.relays = [RelayRecord(id: 1, RelayPlan(host: .name("relay.example.com"), port: 443, stunPorts: [3478]))]
+    let both = try #require(NetmapTranslator.netmap(of: view)).relays
+    #expect(both.map(\.id) == [1, pin])
+    #expect(both[0].host == "relay.example.com" && both[0].ipv4 == nil && both[0].certificateSHA256 == nil)
   }
 
   @Test("the revision of a peer with a disco key changes with key, addresses and relays, and not with ports and times")

@@ -58,7 +58,7 @@ struct MeshSession: Sendable {
     let block = cidr.flatMap { IPPrefix($0) } ?? NetworkRecord.defaultCIDR
     let plan = NetworkPlan(
       record: NetworkRecord(name: name, meshCIDR: block, anchorEndpoints: endpoints), envelope: envelope,
-      relay: envelope == .jwe ? relay : nil)
+      relay: envelope.registersRelays ? relay : nil)
     let state = try await keeper.perform { [directory, identity] ledger in
       let (network, change) = try ledger.createNetwork(plan, now: .now(), random: SystemRandom())
       let myself = ledger.nodes(of: network.id).first { $0.did == identity.did }

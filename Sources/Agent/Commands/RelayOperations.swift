@@ -6,6 +6,7 @@ import Wire
 
 /// What a person says of a relay that is added to the network.
 public struct RelayRequest: Hashable, Sendable {
+  /// `https://HOST` or `https://HOST:PORT`; in a network with encryption v1 also a DNS name alone.
   public var url: String
   public var region: String?
   /// 64 hexadecimal digits: SHA-256 of the certificate.
@@ -24,15 +25,13 @@ public struct RelayRequest: Hashable, Sendable {
     self.stunOnly = stunOnly
   }
 
-  /// RFC 8489 section 2.
-  static let usualSTUNPort: UInt16 = 3478
+  /// Throws `badArgument` for what no relay record can say, in whatever network.
+  public func check() throws(AgentError) {
+    _ = try plan(for: url.contains("://") ? .jwe : .v1)
+  }
 
-  /// Throws `badArgument` for what no relay record can say.
-  public func check() throws(AgentError) { _ = try plan() }
-
-  func plan() throws(AgentError) -> RelayPlan {
-    let scheme = "https://"
-    guard url.hasPrefix(scheme), let (host, port) = Self.split(url.dropFirst(scheme.count)) else {
+  func plan(for envelope: Envelope) throws(AgentError) -> RelayPlan {
+    guard let (host, port) = place(for: envelope) else {
       throw .badArgument(
         "\"\(url)\" is not the URL of a relay: it looks like https://relay.example.com or https://192.0.2.1:8787")
     }
@@ -51,13 +50,17 @@ public struct RelayRequest: Hashable, Sendable {
     if stunOnly, stunPorts == [0] { throw .badArgument("with --stun-only a relay needs a STUN port") }
     return RelayPlan(
       host: host, port: port, certSHA256: certificate,
-      stunPorts: stunPorts.isEmpty ? [Self.usualSTUNPort] : stunPorts.filter { $0 != 0 }, stunOnly: stunOnly,
+      stunPorts: stunPorts.isEmpty ? [RelayPlan.usualSTUNPort] : stunPorts.filter { $0 != 0 }, stunOnly: stunOnly,
       region: region)
   }
 
-  /// `HOST` or `HOST:PORT`, perhaps with one `/` behind it.
-  private static func split(_ text: Substring) -> (RelayHost, UInt16)? {
-    let authority = text.hasSuffix("/") ? text.dropLast() : text
+  /// `https://HOST` or `https://HOST:PORT`, perhaps with one `/` behind it. With encryption v1, whose records hold names, also a name.
+  private func place(for envelope: Envelope) -> (RelayHost, UInt16)? {
+    if envelope == .v1, case .name(let name)? = RelayHost(url) { return (.name(name), RelayPlan.usualPort) }
+    let scheme = "https://"
+    guard url.hasPrefix(scheme) else { return nil }
+    let rest = url.dropFirst(scheme.count)
+    let authority = rest.hasSuffix("/") ? rest.dropLast() : rest
     return RelayHost.split(authority) ?? RelayHost.split(authority + ":443")
   }
 
@@ -83,7 +86,7 @@ public struct RelayRequest: Hashable, Sendable {
 extension MeshOperations {
   func addRelay(_ request: RelayRequest) async throws -> JSONValue {
     guard isAnchor else { throw AgentError.notTheAnchor("add relays for everybody") }
-    let (plan, id) = (try request.plan(), network.reference.id)
+    let (plan, id) = (try request.plan(for: network.envelope), network.reference.id)
     let relay = try await session.keeper.perform { ledger in
       let (relay, change) = try ledger.addRelay(plan, to: id, now: .now(), random: SystemRandom())
       return (relay, change)

@@ -27,6 +27,6 @@ extension MeshSession {
 
   /// Whether this machine writes the network's relay records itself; others offer theirs in what they say of themselves.
   func mayRegisterRelays(in network: NetworkState) -> Bool {
-    network.anchor == identity.did && network.envelope == .jwe
+    network.anchor == identity.did && network.envelope.registersRelays
   }
 }

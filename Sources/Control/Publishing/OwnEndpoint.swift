@@ -19,7 +19,7 @@ struct OwnEndpoint: Hashable, Sendable {
     }
     let ordered = usable.sorted { (Self.rank($0.1), $0.0) < (Self.rank($1.1), $1.0) }.map(\.1)
       .filter { seen.insert($0.address).inserted }
-    let pinned = envelope == .v1 ? reach.homeRelay.flatMap { RelayPin.isPin($0) ? $0 : nil } : nil
+    let pinned = envelope.registersRelays ? nil : reach.homeRelay.flatMap { RelayPin.isPin($0) ? $0 : nil }
     record = EndpointRecord(
       publicEndpoints: ordered.filter { !Self.isLocal($0) }.map { .init($0.address, source: Self.source($0.source)) },
       localEndpoints: ordered.filter(Self.isLocal).map(\.address),

@@ -3,10 +3,9 @@ import Logging
 import Mesh
 import Wire
 
-/// What the anchor does for the relays of members. With encryption v1 nothing is registered by itself: machines read offers from
-/// endpoint records there.
+/// What the anchor does for the relays of members, where they are registered.
 extension DWNControlPlane {
-  var tendsRelays: Bool { isAnchor && network.envelope == .jwe && configuration.verifyRelay != nil }
+  var tendsRelays: Bool { isAnchor && network.envelope.registersRelays && configuration.verifyRelay != nil }
 
   func relayDeadline() async -> Instant? {
     guard tendsRelays else { return nil }

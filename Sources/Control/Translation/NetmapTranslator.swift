@@ -16,7 +16,7 @@ public enum NetmapTranslator {
       networkName: record.name,
       node: LocalNode(name: own.name, key: own.key, addresses: addresses(of: own), meshPrefixes: meshPrefixes),
       peers: view.nodes.filter { $0.did != own.did }.map { peer($0, meshPrefixes: meshPrefixes) },
-      relays: relays(view),
+      relays: relays(of: view).map(relay),
       filter: filter(view, own, record, nodePort),
       dns: NameService(suffix: record.suffix, resolvers: record.dnsServers))
   }
@@ -86,24 +86,25 @@ public enum NetmapTranslator {
     }
   }
 
-  /// Those of the records; with encryption v1 also those that machines name in their endpoint records, the own one among them.
-  private static func relays(_ view: MeshView) -> [Relay] {
-    var relays = view.relays.map(relay)
-    guard view.network.envelope == .v1 else { return relays }
+  /// Those of the records; where machines' relays have none, also those that they name in their endpoint records, the own one among
+  /// them.
+  static func relays(of view: MeshView) -> [RelayRecord] {
+    var relays = view.relays
+    if view.network.envelope.registersRelays { return relays }
     var taken = Set(relays.map(\.id))
     for node in view.nodes.sorted(by: { $0.did < $1.did }) {
       let id = RelayPin.id(of: node.did)
       guard let offer = node.endpoint?.relay, let plan = RelayPlan(offer, of: node.did, region: node.name),
         taken.insert(id).inserted
       else { continue }
-      relays.append(relay(RelayRecord(id: id, plan)))
+      relays.append(RelayRecord(id: id, plan))
     }
     return relays.sorted { $0.id < $1.id }
   }
 
   private static func relay(_ record: RelayRecord) -> Relay {
     func literal(_ family: IPAddress.Family) -> IPAddress? {
-      if case .address(let address) = record.reach(family) { address } else { nil }
+      if case .address(let address) = record.plan.reach(family) { address } else { nil }
     }
     return Relay(
       id: record.id, region: record.region, host: record.host.text, port: record.port, ipv4: literal(.v4),

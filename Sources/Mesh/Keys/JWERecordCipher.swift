@@ -65,4 +65,10 @@ public struct JWERecordCipher: RecordCipher {
 
   /// A later member is handed the keys of earlier epochs too.
   public func isCurrent(_ write: RecordsWrite) -> Bool { true }
+
+  public func relay(parsing plaintext: [UInt8]) throws(MeshError) -> RelayClaim {
+    .numbered(try RelayRecord(parsing: plaintext))
+  }
+
+  public func payload(of relay: RelayRecord) -> any MeshPayload { relay }
 }

@@ -3,7 +3,7 @@ public import DWN
 public import Wire
 
 /// Encrypts and opens the data of one network's records. What stands at which path in clear is the cipher's to know; nobody else
-/// looks into an envelope.
+/// looks into an envelope. How a relay is told of differs with the envelope too.
 public protocol RecordCipher: Sendable {
   /// What has to be written so that the readers of this path can read `plaintext`: the data, and the envelope where the path has
   /// one.
@@ -17,6 +17,12 @@ public protocol RecordCipher: Sendable {
 
   /// Whether everybody who may read this record now has a key for it. If not, its author writes it anew.
   func isCurrent(_ write: RecordsWrite) -> Bool
+
+  /// What the opened data of a relay's record claims. Throws `malformed`.
+  func relay(parsing plaintext: [UInt8]) throws(MeshError) -> RelayClaim
+
+  /// What is written of a relay. Throws `unwritable` for one that a record here cannot tell of.
+  func payload(of relay: RelayRecord) throws(MeshError) -> any MeshPayload
 }
 
 /// The data of a record as it is written, and the `encryption` member that goes with it.

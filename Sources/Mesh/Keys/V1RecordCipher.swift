@@ -74,4 +74,10 @@ public struct V1RecordCipher: RecordCipher {
       audiences[role].map { named.contains(PublicJWK.x25519($0).thumbprint) } ?? true
     }
   }
+
+  public func relay(parsing plaintext: [UInt8]) throws(MeshError) -> RelayClaim {
+    .placed(try RelayNameRecord(parsing: plaintext))
+  }
+
+  public func payload(of relay: RelayRecord) throws(MeshError) -> any MeshPayload { try RelayNameRecord(relay.plan) }
 }

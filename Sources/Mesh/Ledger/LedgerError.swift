@@ -23,8 +23,6 @@ public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
   case relayThere(UInt16)
   /// The mesh has as many relays as it may have.
   case relayLimit
-  /// With encryption v1 other programs read relay records in another way.
-  case relaysOfV1
   case mesh(MeshError)
 
   public var description: String {
@@ -50,8 +48,6 @@ public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
     case .relayThere(let id):
       "the relay \(id) of this network is there already: remove it first with 'meshd relay remove \(id)'"
     case .relayLimit: "the network has \(Ledger.relayLimit) relays already, and may not have more: remove one first"
-    case .relaysOfV1:
-      "in a network with encryption v1 relays are not recorded: run one on a machine that others reach ('meshd up --relay' there)"
     case .mesh(let error): error.description
     }
   }

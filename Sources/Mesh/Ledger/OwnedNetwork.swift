@@ -86,7 +86,7 @@ struct OwnedNetwork: Sendable {
       _ = try records.insert(write, data: data, initial: initial)
       switch opened.payload(HeldRecords.Held(write: write, data: data)) {
       case .node(let node, _): addresses.insert(node.meshIP)
-      case .relay(let relay): relayIDs.insert(relay.id)
+      case .relay(.numbered(let relay)): relayIDs.insert(relay.id)
       default: break
       }
     }
@@ -107,35 +107,35 @@ struct OwnedNetwork: Sendable {
   /// Live node records, oldest first.
   var nodes: [LedgerNode] {
     let newest = audiences(of: MeshProtocol.node).map(\.record)
-    return live.sorted { ($0.write.dateCreated, $0.write.recordID) < ($1.write.dateCreated, $1.write.recordID) }
-      .compactMap {
-        held in
-        guard let did = held.write.recipient, case .node(let node, let key) = opened.peek(held) else { return nil }
-        return LedgerNode(
-          did: did, key: key, recordID: held.write.recordID, contextID: held.write.contextID, record: node,
-          hasKeys: hasKeys(did, newest: newest))
-      }
+    return oldestFirst.compactMap { held in
+      guard let did = held.write.recipient, case .node(let node, let key) = opened.peek(held) else { return nil }
+      return LedgerNode(
+        did: did, key: key, recordID: held.write.recordID, contextID: held.write.contextID, record: node,
+        hasKeys: hasKeys(did, newest: newest))
+    }
   }
 
-  /// Live relays by id; of two with one id the older.
-  var relays: [(write: RecordsWrite, record: RelayRecord)] {
-    var result: [UInt16: (write: RecordsWrite, record: RelayRecord)] = [:]
-    for held in live {
-      guard case .relay(let relay) = opened.peek(held) else { continue }
-      if let other = result[relay.id]?.write,
-        (other.dateCreated, other.recordID) < (held.write.dateCreated, held.write.recordID)
-      {
-        continue
-      }
-      result[relay.id] = (held.write, relay)
-    }
-    return result.values.sorted { $0.record.id < $1.record.id }
+  private var oldestFirst: [HeldRecords.Held] {
+    live.sorted { ($0.write.dateCreated, $0.write.recordID) < ($1.write.dateCreated, $1.write.recordID) }
   }
+
+  /// Live relays by id.
+  var relays: [(write: RecordsWrite, record: RelayRecord)] { registered.relays.sorted { $0.record.id < $1.record.id } }
 
   /// The id of the next relay; `nil` when all were given.
   var nextRelayID: UInt16? {
-    let newest = relayIDs.max() ?? 0
+    let newest = max(relayIDs.max() ?? 0, registered.places)
     return newest < .max ? newest + 1 : (1...UInt16.max).first { !relayIDs.contains($0) }
+  }
+
+  private var registered: (relays: [(write: RecordsWrite, record: RelayRecord)], places: UInt16) {
+    var register = RelayRegister()
+    var relays: [(write: RecordsWrite, record: RelayRecord)] = []
+    for held in oldestFirst {
+      guard case .relay(let claim) = opened.peek(held), let record = try? register.add(claim) else { continue }
+      relays.append((held.write, record))
+    }
+    return (relays, register.places)
   }
 
   /// With encryption v1 a member needs the key of every live audience of its role.

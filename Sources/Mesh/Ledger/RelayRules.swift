@@ -41,7 +41,7 @@ extension Ledger {
     guard let cipher = owned.cipher else { throw .noKey }
     let draft: RecordDraft
     do throws(MeshError) {
-      let sealed = try cipher.seal(try record.encoded(), at: MeshProtocol.relay, random: random)
+      let sealed = try cipher.seal(try cipher.payload(of: record).encoded(), at: MeshProtocol.relay, random: random)
       draft = RecordDraft(updating: former.write, encryption: sealed.encryption, data: sealed.data)
     } catch {
       throw .mesh(error)
@@ -88,13 +88,15 @@ extension Ledger {
     _ plan: RelayPlan, in network: NetworkID, now: WallTime, random: any RandomSource, to change: inout LedgerChange
   ) throws(LedgerError) -> RelayRecord {
     let owned = try requireOwned(network)
-    guard owned.envelope == .jwe else { throw .relaysOfV1 }
     if let there = owned.relays.first(where: { $0.record.host == plan.host && $0.record.port == plan.port }) {
       throw .relayThere(there.record.id)
     }
     guard owned.relays.count < Self.relayLimit, let id = owned.nextRelayID else { throw .relayLimit }
     let relay = RelayRecord(id: id, plan)
-    try write(relay, at: MeshProtocol.relay, in: network, now: now, random: random, to: &change)
+    guard let cipher = owned.cipher else { throw .noKey }
+    let payload: any MeshPayload
+    do { payload = try cipher.payload(of: relay) } catch { throw .mesh(error) }
+    try write(payload, at: MeshProtocol.relay, in: network, now: now, random: random, to: &change)
     return relay
   }
 }

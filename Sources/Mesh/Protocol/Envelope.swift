@@ -23,4 +23,9 @@ public enum Envelope: String, Hashable, Sendable {
   /// Whether heads of the anchor say what is current. Without them a node can show again what was removed, to whoever has not seen
   /// that: the network is *replayable*.
   public var hasHeads: Bool { self == .jwe }
+
+  /// Whether relays that machines run for the network are entered in its records by themselves. With encryption v1 a machine's endpoint
+  /// record alone tells of its relay, and the id follows from the machine (`RelayPin`): a relay record would take other programs'
+  /// own relays from them, and cannot name a certificate (`reach.md` section 2).
+  public var registersRelays: Bool { self == .jwe }
 }

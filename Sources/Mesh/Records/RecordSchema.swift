@@ -12,12 +12,15 @@ public enum RecordSchema: String, CaseIterable, Hashable, Sendable {
   case endpoint
   case aclPolicy = "acl-policy"
   case relay
+  /// `relay` with encryption v1.
+  case relayName = "relay-name"
   case contextKey = "context-key"
 
   /// The record's name in messages to people.
   public var recordName: String {
     switch self {
     case .nodeInfo: "nodeInfo"
+    case .relayName: "relay"
     case .aclPolicy: "aclPolicy"
     case .contextKey: "contextKey"
     default: rawValue
@@ -58,6 +61,7 @@ public enum RecordSchema: String, CaseIterable, Hashable, Sendable {
     case .endpoint: PackageResources.endpoint_json
     case .aclPolicy: PackageResources.acl_policy_json
     case .relay: PackageResources.relay_json
+    case .relayName: PackageResources.relay_name_json
     case .contextKey: PackageResources.context_key_json
     }
   }

@@ -30,6 +30,8 @@ public enum RelayHost: Hashable, Sendable, CustomStringConvertible {
     return (.name(name), port)
   }
 
+  public var isAddress: Bool { if case .address = self { true } else { false } }
+
   /// Without brackets.
   public var text: String {
     switch self {

@@ -2,9 +2,10 @@ public import Cryptography
 public import Identity
 public import Wire
 
-/// What the anchor makes a relay record of. The id it gives itself.
+/// Where a relay is and what it does: what the anchor makes a relay record of, but for the id.
 public struct RelayPlan: Hashable, Sendable {
   public var host: RelayHost
+  /// TCP, with TLS.
   public var port: UInt16
   public var ipv4: IPAddress?
   public var ipv6: IPAddress?
@@ -12,11 +13,17 @@ public struct RelayPlan: Hashable, Sendable {
   public var certSHA256: Bytes32?
   /// UDP ports that answer STUN: none, one, or two.
   public var stunPorts: [UInt16]
+  /// It forwards nothing.
   public var stunOnly: Bool
   /// A label for people; `nil`: the id.
   public var region: String?
   /// The member's machine that runs it, if one does.
   public var nodeDID: DID?
+
+  /// HTTPS.
+  public static let usualPort: UInt16 = 443
+  /// RFC 8489 section 2.
+  public static let usualSTUNPort: UInt16 = 3478
 
   public init(
     host: RelayHost, port: UInt16, ipv4: IPAddress? = nil, ipv6: IPAddress? = nil, certSHA256: Bytes32? = nil,
@@ -41,18 +48,24 @@ public struct RelayPlan: Hashable, Sendable {
       stunPorts: offer.stunPorts, region: region, nodeDID: node)
   }
 
-  /// The plan that a record follows.
-  public init(_ record: RelayRecord) {
-    self.init(
-      host: record.host, port: record.port, ipv4: record.ipv4, ipv6: record.ipv6, certSHA256: record.certSHA256,
-      stunPorts: record.stunPorts, stunOnly: record.stunOnly, region: record.region, nodeDID: record.nodeDID)
+  /// Where it is reached over one family of addresses.
+  public enum Reach: Hashable, Sendable {
+    case address(IPAddress)
+    /// Ask the DNS for the host's name.
+    case dns
+    /// Not over this family.
+    case off
   }
-}
 
-extension RelayRecord {
-  public init(id: UInt16, _ plan: RelayPlan) {
-    self.init(
-      id: id, host: plan.host, port: plan.port, ipv4: plan.ipv4, ipv6: plan.ipv6, certSHA256: plan.certSHA256,
-      stunPorts: plan.stunPorts, stunOnly: plan.stunOnly, region: plan.region ?? String(id), nodeDID: plan.nodeDID)
+  /// The literal of the plan, else that of the URL's host; a name without a literal is looked up.
+  public func reach(_ family: IPAddress.Family) -> Reach {
+    if let literal = family == .v4 ? ipv4 : ipv6 { return .address(literal) }
+    switch host {
+    case .name: return .dns
+    case .address(let address): return address.family == family ? .address(address) : .off
+    }
   }
+
+  /// `https://HOST:PORT`
+  public var url: String { "https://\(host):\(port)" }
 }

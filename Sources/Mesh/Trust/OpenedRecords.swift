@@ -11,7 +11,7 @@ struct OpenedRecords: Sendable {
     case node(NodeRecord, X25519PublicKey?)
     case nodeInfo(NodeInfoRecord)
     case endpoint(EndpointRecord)
-    case relay(RelayRecord)
+    case relay(RelayClaim)
     case policy(ACLPolicy)
     case unusable(MeshError)
   }
@@ -58,7 +58,7 @@ struct OpenedRecords: Sendable {
         return .node(try NodeRecord(parsing: plaintext), held.write.recipient?.wireGuardKey)
       case MeshProtocol.nodeInfo, MeshProtocol.memberNodeInfo: return .nodeInfo(try NodeInfoRecord(parsing: plaintext))
       case MeshProtocol.endpoint, MeshProtocol.memberEndpoint: return .endpoint(try EndpointRecord(parsing: plaintext))
-      case MeshProtocol.relay: return .relay(try RelayRecord(parsing: plaintext))
+      case MeshProtocol.relay: return .relay(try cipher.relay(parsing: plaintext))
       default: return .policy(try ACLPolicy(parsing: plaintext))
       }
     } catch {

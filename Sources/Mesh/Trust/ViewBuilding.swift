@@ -98,7 +98,7 @@ private struct ViewBuilder {
   private var nodes: [MeshView.Node] = []
   private var members: [DID: MemberRecord] = [:]
   private var policy = MeshView.Policy.missing
-  private var relays: [UInt16: RelayRecord] = [:]
+  private var relays = RelayRegister()
   private var unused: [MeshView.Unused] = []
   private var keys: Set<X25519PublicKey> = []
   private var addresses: Set<IPAddress> = []
@@ -115,12 +115,8 @@ private struct ViewBuilder {
     case .member(let member):
       if let did = held.write.recipient, members[did] == nil { members[did] = member }
     case .node(let node, let key): add(node, key, held.write)
-    case .relay(let relay):
-      if relays[relay.id] == nil {
-        relays[relay.id] = relay
-      } else {
-        skip(held.write, "an older relay has the id \(relay.id)")
-      }
+    case .relay(let claim):
+      do { try relays.add(claim) } catch { skip(held.write, error.description) }
     case .policy(let acl): policy = .accepted(acl)
     case .unusable(let error):
       skip(held.write, error.description)
@@ -189,7 +185,7 @@ private struct ViewBuilder {
     giveNames()
     return MeshView(
       network: reader.network, head: head, record: record, nodes: nodes.sorted { $0.key < $1.key }, members: members,
-      policy: policy, relays: relays.values.sorted { $0.id < $1.id }, unused: unused, did: reader.identity.did,
+      policy: policy, relays: relays.relays, unused: unused, did: reader.identity.did,
       nextExpiry: nextExpiry)
   }
 }

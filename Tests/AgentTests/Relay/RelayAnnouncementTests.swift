@@ -74,10 +74,6 @@ struct RelayAnnouncementTests {
   }
 
   private func record(_ plan: RelayPlan, id: UInt16) -> RelayRecord? {
-    plan.region.map {
-      RelayRecord(
-        id: id, host: plan.host, port: plan.port, ipv4: plan.ipv4, ipv6: plan.ipv6, certSHA256: plan.certSHA256,
-        stunPorts: plan.stunPorts, region: $0)
-    }
+    plan.region.map { _ in RelayRecord(id: id, plan) }
   }
 }

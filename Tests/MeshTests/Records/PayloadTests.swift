@@ -199,6 +199,7 @@ struct PayloadTests {
     try check(random.nodeInfo())
     try check(random.endpoint())
     try check(random.relay())
+    try check(random.relayName())
     try check(random.head())
   }
 
@@ -207,7 +208,7 @@ struct PayloadTests {
     let random = RandomPayloads(seed: seed)
     let types: [any MeshPayload.Type] = [
       NetworkRecord.self, NodeRecord.self, MemberRecord.self, NodeInfoRecord.self, EndpointRecord.self,
-      RelayRecord.self,
+      RelayRecord.self, RelayNameRecord.self,
       HeadRecord.self, ACLPolicy.self, ContextKeyRecord.self,
     ]
     for type in types {

@@ -81,8 +81,14 @@ struct RandomPayloads {
 
   func relay() -> RelayRecord {
     RelayRecord(
-      id: port(), host: host(), port: port(), ipv4: maybe(v4()), ipv6: maybe(v6()), certSHA256: maybe(hash()),
-      stunPorts: several(upTo: 2, port), stunOnly: chance(), region: text(), nodeDID: maybe(did()))
+      id: port(),
+      RelayPlan(
+        host: host(), port: port(), ipv4: maybe(v4()), ipv6: maybe(v6()), certSHA256: maybe(hash()),
+        stunPorts: several(upTo: 2, port), stunOnly: chance(), region: text(), nodeDID: maybe(did())))
+  }
+
+  func relayName() -> RelayNameRecord {
+    RelayNameRecord(url: pick(["relay.example.net", "a-b.example"]), region: text(), stunPort: port())
   }
 
   func head() -> HeadRecord {

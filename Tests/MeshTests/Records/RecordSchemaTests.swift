@@ -29,7 +29,7 @@ struct RecordSchemaTests {
     let random = RandomPayloads(seed: seed)
     let payloads: [any MeshPayload] = [
       random.network(), random.node(), random.member(), random.nodeInfo(), random.endpoint(), random.relay(),
-      random.head(),
+      random.relayName(), random.head(),
       ACLPolicy.acceptAll,
     ]
     for payload in payloads {

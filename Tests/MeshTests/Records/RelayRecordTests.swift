@@ -29,8 +29,8 @@ struct RelayRecordTests {
       #expect(relay.region == region["label"]?.string)
       #expect(relay.host.text == region["hostName"]?.string)
       #expect(Int64(relay.port) == region["derpPort"]?.integer)
-      #expect(Self.text(relay.reach(.v4)) == region["ipv4"]?.string)
-      #expect(Self.text(relay.reach(.v6)) == region["ipv6"]?.string)
+      #expect(Self.text(relay.plan.reach(.v4)) == region["ipv4"]?.string)
+      #expect(Self.text(relay.plan.reach(.v6)) == region["ipv6"]?.string)
       #expect(relay.certSHA256.map { "sha256-raw:" + Hex.encode($0.array) } == region["certName"]?.string)
       #expect(relay.stunPorts.first.map(Int64.init) == region["stunPort"]?.integer)
     }
@@ -72,18 +72,18 @@ struct RelayRecordTests {
     func url(_ text: String) throws -> RelayRecord { try parse(#""id":1,"url":"\#(text)","stunPort":0,"region":"r""#) }
     let name = try url("https://relay.example.net:443")
     #expect(name.host == .name("relay.example.net") && name.port == 443)
-    #expect(name.reach(.v4) == .dns && name.reach(.v6) == .dns)
+    #expect(name.plan.reach(.v4) == .dns && name.plan.reach(.v6) == .dns)
     let four = try url("https://192.0.2.1:8787")
-    #expect(four.reach(.v4) == .address(IPAddress(v4: 0xc000_0201)) && four.reach(.v6) == .off)
+    #expect(four.plan.reach(.v4) == .address(IPAddress(v4: 0xc000_0201)) && four.plan.reach(.v6) == .off)
     let six = try url("https://[2001:db8::1]:8787")
-    #expect(six.reach(.v4) == .off && six.url == "https://[2001:db8::1]:8787")
+    #expect(six.plan.reach(.v4) == .off && six.url == "https://[2001:db8::1]:8787")
   }
 
   @Test("an address of the record goes before the host's")
   func literals() throws {
     let relay = try parse(#""id":1,"url":"https://192.0.2.1:1","ipv4":"192.0.2.9","ipv6":"2001:db8::9","stunPort":0"#)
-    #expect(Self.text(relay.reach(.v4)) == "192.0.2.9")
-    #expect(Self.text(relay.reach(.v6)) == "2001:db8::9")
+    #expect(Self.text(relay.plan.reach(.v4)) == "192.0.2.9")
+    #expect(Self.text(relay.plan.reach(.v6)) == "2001:db8::9")
     #expect(relay.region == "1")
   }
 
@@ -120,7 +120,7 @@ struct RelayRecordTests {
     #expect(throws: MeshError.self) { try parse(members) }
   }
 
-  private static func text(_ reach: RelayRecord.Reach) -> String {
+  private static func text(_ reach: RelayPlan.Reach) -> String {
     switch reach {
     case .address(let address): address.description
     case .dns: "dns"
