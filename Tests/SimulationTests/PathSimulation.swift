@@ -11,7 +11,7 @@ final class PathSimulation {
   static let server = SocketAddress("192.0.2.1:3478")!
   static let serverIPv6 = SocketAddress("[2001:db8:ffff::1]:3478")!
 
-  private enum Event {
+  enum Event {
     case datagram([UInt8], to: Int, from: SocketAddress)
     case relayed([UInt8], to: Int, from: Int)
     case fromGateway([UInt8], to: Int)
@@ -19,20 +19,21 @@ final class PathSimulation {
     case published(Int)
     case talk(Talk, number: Int)
     /// Data, whose source is `nil` if it came over the relay.
-    case arrived(number: Int, at: Int, from: Int, source: SocketAddress?)
+    case arrived(number: Int, at: Int, from: Int, source: SocketAddress?, isAnswered: Bool)
     case run(@Sendable (PathSimulation) -> Void)
   }
 
   /// One host that sends packets to another.
-  private struct Talk {
+  struct Talk {
     let from: Int
     let to: Int
     let interval: Duration
     let count: Int
+    let isAnswered: Bool
   }
 
   var internet = VirtualInternet()
-  private(set) var hosts: [SimulatedHost] = []
+  var hosts: [SimulatedHost] = []
   private(set) var now = start
   var hasRelay = true
   /// Of datagrams, in percent.
@@ -43,7 +44,7 @@ final class PathSimulation {
   var wireMTU = 1500
   /// Disco datagrams that were sent.
   private(set) var discoSent = 0
-  private let random: SeededRandom
+  let random: SeededRandom
   private var queue: [(at: Instant, order: Int, event: Event)] = []
   private var order = 0
   private let delay: Duration = .milliseconds(20)
@@ -62,7 +63,7 @@ final class PathSimulation {
         SimulatedHost(
           key: key, disco: disco,
           finder: PathFinder(nodeKey: key.publicKey, discoKey: disco, random: random, now: now),
-          links: [SimulatedHost.Link](repeating: SimulatedHost.Link(), count: places.count)))
+          hasRelay: hasRelay, links: [SimulatedHost.Link](repeating: SimulatedHost.Link(), count: places.count)))
     }
     for index in hosts.indices {
       learnOwnEndpoints(index)
@@ -83,9 +84,12 @@ final class PathSimulation {
 
   // MARK: What a test makes happen
 
-  /// A host sends packets to another, one in every interval, and each is answered.
-  func talk(for duration: Duration, from: Int = 0, to peer: Int = 1, every interval: Duration = .milliseconds(50)) {
-    let talk = Talk(from: from, to: peer, interval: interval, count: Int(duration / interval))
+  /// A host sends packets to another, one in every interval, and each is answered if any is.
+  func talk(
+    for duration: Duration, from: Int = 0, to peer: Int = 1, every interval: Duration = .milliseconds(50),
+    isAnswered: Bool = true
+  ) {
+    let talk = Talk(from: from, to: peer, interval: interval, count: Int(duration / interval), isAnswered: isAnswered)
     at(.zero, .talk(talk, number: 0))
   }
 
@@ -135,7 +139,8 @@ final class PathSimulation {
   // MARK: Time
 
   private func deadline(of index: Int) -> Instant? {
-    [hosts[index].finder.nextDeadline, hosts[index].mapper?.deadline].compactMap { $0 }.min()
+    guard hosts[index].activity == .running else { return nil }
+    return [hosts[index].finder.nextDeadline, hosts[index].mapper?.deadline].compactMap { $0 }.min()
   }
 
   private func advance(_ index: Int) {
@@ -158,7 +163,8 @@ final class PathSimulation {
     queue.insert((at: time, order: order, event: event), at: place)
   }
 
-  private func handle(_ event: Event) {
+  func handle(_ event: Event) {
+    guard isReady(for: event) else { return }
     switch event {
     case .datagram(let bytes, let index, let source): receive(bytes, at: index, from: source)
     case .relayed(let bytes, let index, let sender):
@@ -175,16 +181,23 @@ final class PathSimulation {
       for other in hosts.indices where other != index { applyNetmap(other) }
     case .talk(let talk, let number):
       guard number < talk.count else { return }
-      sendData(number, from: talk.from, to: talk.to)
+      if hosts[talk.from].activity == .running {
+        sendData(number, from: talk.from, to: talk.to, isAnswered: talk.isAnswered)
+      }
       at(talk.interval, .talk(talk, number: number + 1))
-    case .arrived(let number, let index, let sender, let source): receiveData(number, at: index, from: sender, source)
+    case .arrived(let number, let index, let sender, let source, let isAnswered):
+      receiveData(number, at: index, from: sender, source)
+      if isAnswered, number >= 0, hosts[index].links[sender].answered.insert(number).inserted {
+        // The answer has a number of its own.
+        sendData(-1 - number, from: index, to: sender, isAnswered: false)
+      }
     case .run(let body): body(self)
     }
   }
 
   // MARK: What a host knows of the network
 
-  private func applyNetmap(_ index: Int) {
+  func applyNetmap(_ index: Int) {
     let peers = hosts.indices.filter { $0 != index }.map { other in
       Peer(
         key: hosts[other].key.publicKey, name: "host \(other)", addresses: [], allowedIPs: [],
@@ -197,7 +210,7 @@ final class PathSimulation {
     perform(hosts[index].finder.apply(Netmap(networkName: "home", node: node, peers: peers), now: now), of: index)
   }
 
-  private func learnOwnEndpoints(_ index: Int) {
+  func learnOwnEndpoints(_ index: Int) {
     let mapped = hosts[index].mapper?.mappings.map(\.external) ?? []
     let seen = [Self.server, Self.serverIPv6].compactMap { internet.observed(index, by: $0) }
     let place = internet.places[index]
@@ -245,7 +258,7 @@ final class PathSimulation {
 
   // MARK: Disco
 
-  private func perform(_ actions: [PathAction], of index: Int) {
+  func perform(_ actions: [PathAction], of index: Int) {
     for action in actions {
       switch action {
       case .send(let bytes, let address):
@@ -257,7 +270,9 @@ final class PathSimulation {
         else { continue }
         at(travelTime, .datagram(bytes, to: host, from: source))
       case .sendRelayed(let bytes, let key):
-        guard hasRelay, let host = hosts.firstIndex(where: { $0.key.publicKey == key }) else { continue }
+        guard let host = hosts.firstIndex(where: { $0.key.publicKey == key }), meetAtRelay(index, host) else {
+          continue
+        }
         at(relayDelay, .relayed(bytes, to: host, from: index))
       case .setRoute(let key, let route, let mtu):
         guard let peer = hosts.firstIndex(where: { $0.key.publicKey == key }) else { continue }
@@ -289,7 +304,7 @@ final class PathSimulation {
 
   // MARK: Data
 
-  private func sendData(_ number: Int, from index: Int, to peer: Int) {
+  private func sendData(_ number: Int, from index: Int, to peer: Int, isAnswered: Bool) {
     hosts[index].links[peer].lastSent = now
     perform(hosts[index].finder.wantsToSend(to: hosts[peer].key.publicKey, now: now), of: index)
     let link = hosts[index].links[peer]
@@ -298,10 +313,12 @@ final class PathSimulation {
       // Packets are as long as they may be. Who gets one that is not for him cannot open it.
       if link.wireMTU <= wireMTU, !isLost, let (host, source) = internet.deliver(from: index, to: address), host == peer
       {
-        at(travelTime, .arrived(number: number, at: peer, from: index, source: source))
+        at(travelTime, .arrived(number: number, at: peer, from: index, source: source, isAnswered: isAnswered))
       }
     }
-    if link.route.usesRelay, hasRelay { at(relayDelay, .arrived(number: number, at: peer, from: index, source: nil)) }
+    if link.route.usesRelay, meetAtRelay(index, peer) {
+      at(relayDelay, .arrived(number: number, at: peer, from: index, source: nil, isAnswered: isAnswered))
+    }
   }
 
   private func receiveData(_ number: Int, at index: Int, from peer: Int, _ source: SocketAddress?) {
@@ -321,8 +338,6 @@ final class PathSimulation {
       hosts[index].links[peer].longestSilence = max(hosts[index].links[peer].longestSilence, now - last)
     }
     hosts[index].links[peer].lastArrival = now
-    // The answer, with a number of its own.
-    if number >= 0 { sendData(-1 - number, from: index, to: peer) }
   }
 
   private var isLost: Bool { loss > 0 && random.uniform(below: 100) < loss }

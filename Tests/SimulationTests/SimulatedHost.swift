@@ -7,12 +7,17 @@ struct SimulatedHost {
   let key: X25519PrivateKey
   let disco: X25519PrivateKey
   var finder: PathFinder
+  /// The relay can be reached from where it is.
+  var hasRelay: Bool
+  var activity = Activity.running
   /// Asks the router of its place for a port, if that gives any.
   var mapper: PortMapper?
   /// Where others get to it, as far as it knows itself.
   var endpoints: [SocketAddress] = []
   /// As `endpoints`, what its record says.
   var published: [SocketAddress] = []
+  /// What waits for it while it is stopped.
+  var waiting: [PathSimulation.Event] = []
   /// Its way to each other host, by number; that to itself is not used.
   var links: [Link]
   /// Addresses of which somebody who may do so told the host, or from which something authentic came.
@@ -24,6 +29,15 @@ struct SimulatedHost {
   /// Where something went that nobody had named.
   var strays: [SocketAddress] = []
 
+  /// What becomes of what comes to it.
+  enum Activity: Hashable {
+    case running
+    /// Its program is stopped for a while: what comes waits.
+    case stopped(since: Instant)
+    /// Nothing of it is left but its keys.
+    case gone
+  }
+
   /// One host's way to another.
   struct Link {
     var route: Route = .none
@@ -33,6 +47,7 @@ struct SimulatedHost {
     var lastReceivedDirectly: Instant?
     /// Numbers of the data packets that arrived, and the longest time without one between the first and the last.
     var received: Set<Int> = []
+    var answered: Set<Int> = []
     var lastArrival: Instant?
     var longestSilence: Duration = .zero
     /// Addresses from which a pong of the peer came.

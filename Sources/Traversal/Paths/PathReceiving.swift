@@ -87,7 +87,7 @@ extension PathFinder {
     if let observed = hygiene.checked(observed) { actions.append(.observed(observed, by: path.key)) }
     consider(
       PathQuality(address: source, latency: latency, wireMTU: path.candidates[source]?.wireMTU ?? size), path, now)
-    if size > 0 { path.probing?.note(size, at: source) }
+    path.probing?.note(size, of: ping.sentAt, at: source)
     answer(ping, path, via: source, now)
     tell(path, now)
   }
@@ -128,6 +128,7 @@ extension PathFinder {
     // Its old address is not one of its new ones: whether it still gets there has to show.
     if let best = path.best, !usable.isEmpty, !usable.contains(best.address) { suspect(path, now) }
     search(path, isForced: true, asksBack: false, now)
+    callBack(path, now)
     planPortProbing(path, now)
     tell(path, now)
   }
@@ -150,7 +151,9 @@ extension PathFinder {
 }
 
 extension MTUProbing {
-  mutating func note(_ size: Int, at address: SocketAddress) {
-    if address == self.address { answered.insert(size) }
+  /// - Parameter size: 0 for a short ping.
+  mutating func note(_ size: Int, of sentAt: Instant, at address: SocketAddress) {
+    guard address == self.address else { return }
+    if size > 0 { answered.insert(size) } else if sentAt == triedAt { carriesShort = true }
   }
 }

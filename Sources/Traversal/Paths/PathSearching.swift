@@ -53,6 +53,16 @@ extension PathFinder {
     }
   }
 
+  /// A peer that calls has to know where this machine is, too: its pings open the peer's own NAT for those of this machine. Who sends
+  /// nothing has not told that for long, and its NAT may have given it another address since. Who was told lately is not told again, so
+  /// that no call is answered by another for ever.
+  func callBack(_ path: PeerPath, _ now: Instant) {
+    guard hasRelay, !path.isTrusted(at: now),
+      path.calledAt.map({ now - $0 >= PathConstants.endpointFreshness }) ?? true
+    else { return }
+    call(path, now)
+  }
+
   func sendCall(_ path: PeerPath, _ now: Instant) {
     guard hasRelay, path.calledAt.map({ now - $0 >= PathConstants.callInterval }) ?? true else { return }
     path.calledAt = now

@@ -106,11 +106,20 @@ extension PathFinder {
     if probing.triesLeft > 0, !probing.open.isEmpty {
       probing.triesLeft -= 1
       probing.nextAt = now + PathConstants.probeInterval
+      probing.carriesShort = false
+      probing.triedAt = now
       path.probing = probing
       for size in probing.open { ping(path, probing.address, .probe(size: size), now) }
+      // Silence of the long ones says something only if a short one is heard.
+      if probing.answered.isEmpty { ping(path, probing.address, .discovery, now) }
       return
     }
     if probing.answered.isEmpty {
+      guard probing.carriesShort else {
+        // Nothing is heard there at all, whatever its length: the peer is away. The pong that brings it back begins anew.
+        path.probing = nil
+        return
+      }
       // It carries pings and nothing else.
       path.candidates.noteTooNarrow(probing.address, until: now + PathConstants.probeAgain)
       path.clearBest()

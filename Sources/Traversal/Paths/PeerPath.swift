@@ -118,6 +118,9 @@ struct MTUProbing: Sendable {
   let address: SocketAddress
   var answered: Set<Int> = []
   var triesLeft = PathConstants.probeTries
+  /// When the last try began, and whether the short ping that was sent with it was answered.
+  var triedAt: Instant?
+  var carriesShort = false
   /// The next round; once all tries are used, the time for a new look.
   var nextAt: Instant
 
