@@ -72,6 +72,11 @@ struct SessionTests {
     #expect(throws: DERPError.notUpgraded(status: "HTTP/1.1 403 Forbidden")) {
       try plain.receive(ByteBuffer(string: "HTTP/1.1 403 Forbidden\r\n\r\nno"), &output, now: start)
     }
+    // Also where no answer was asked for.
+    var fast = try client(serverKey.publicKey)
+    #expect(throws: DERPError.notUpgraded(status: "HTTP/1.1 502 Bad Gateway")) {
+      try fast.receive(ByteBuffer(string: "HTTP/1.1 502 Bad Gateway\r\n\r\nno"), &output, now: start)
+    }
     var endless = try client()
     #expect(throws: DERPError.self) {
       try endless.receive(ByteBuffer(string: String(repeating: "a", count: 10_000)), &output, now: start)

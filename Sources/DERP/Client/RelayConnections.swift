@@ -26,8 +26,6 @@ public actor RelayConnections {
 
   /// Without a packet for so long a relay is left that is neither home nor standby.
   private static let idleTimeout: Duration = .seconds(60)
-  private static let firstPause: Duration = .milliseconds(100)
-  private static let longestPause: Duration = .seconds(5)
 
   private final class Line {
     var relay: Relay
@@ -35,7 +33,7 @@ public actor RelayConnections {
     var task: Task<Void, Never>?
     /// Which try to connect is the one that counts.
     var attempt = 0
-    var pause = RelayConnections.firstPause
+    var pause = RetryPause()
     var error: String?
     /// What the relay says is wrong.
     var health: String?
@@ -111,7 +109,7 @@ public actor RelayConnections {
   /// - Parameter addresses: the machine's own, as they are now; `nil`: not known.
   public func networkChanged(addresses: [IPAddress]? = nil) {
     for (id, line) in lines {
-      line.pause = Self.firstPause
+      line.pause.reset()
       guard let link = line.link else {
         // A try that began in the old network may wait long for nothing.
         if line.task != nil { begin(id, line) }
@@ -212,7 +210,7 @@ public actor RelayConnections {
     line.link = link
     line.error = nil
     line.health = nil
-    line.pause = Self.firstPause
+    line.pause.connected(at: .now())
     if id == home { link.notePreferred(true) }
     board.withLock { for packet in $0.connected(id, link) { link.send(packet.bytes, to: packet.peer) } }
     announce.yield(.connected(relay: id))
@@ -248,9 +246,7 @@ public actor RelayConnections {
       line.task = nil
       return nil
     }
-    let pause = line.pause
-    line.pause = min(line.pause * 2, Self.longestPause)
-    return pause / 2 + .nanoseconds(Int64(random.uniform(below: UInt64(max(1, pause.nanoseconds / 2)))))
+    return line.pause.next(at: .now(), random: random)
   }
 
   private func handle(_ event: RelayLink.Event, of id: UInt16, _ attempt: Int) {
@@ -260,7 +256,7 @@ public actor RelayConnections {
     case .health(let text):
       line.health = text
       announce.yield(.health(relay: id, text))
-    case .restarting(let delay): line.pause = max(line.pause, delay)
+    case .restarting(let delay): line.pause.extend(to: delay)
     case .closed(let error):
       line.error = error.description
       board.withLock { $0.failed(id) }

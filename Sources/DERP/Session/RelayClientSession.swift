@@ -86,7 +86,7 @@ public struct RelayClientSession: Sendable {
     _ bytes: ByteBuffer, _ output: inout ByteBuffer, now: Instant
   ) throws(DERPError) -> [Event] {
     input.writeImmutableBuffer(bytes)
-    if case .upgrading = phase {
+    if expectsHead {
       guard try readHead() else { return [] }
       phase = .greeting
     }
@@ -99,6 +99,15 @@ public struct RelayClientSession: Sendable {
     }
     input.discardReadBytes()
     return events
+  }
+
+  /// What is no relay answers in HTTP also where no answer was asked for, and then its first line says what is wrong.
+  private var expectsHead: Bool {
+    switch phase {
+    case .upgrading: true
+    case .greeting: input.readableBytesView.starts(with: Array("HTTP/".utf8))
+    case .established: false
+    }
   }
 
   private mutating func handle(

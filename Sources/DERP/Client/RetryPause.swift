@@ -1,0 +1,36 @@
+import Wire
+
+/// How long a client waits before it tries a relay again: twice as long after each try, up to a bound, and never as long as the others
+/// who lost the same relay wait.
+///
+/// Only a connection that stood for a while ends the series: a relay that takes a client in and closes at once is as bad as one that is
+/// not there.
+struct RetryPause: Sendable {
+  static let first: Duration = .milliseconds(100)
+  static let longest: Duration = .seconds(5)
+  /// How long a connection has to stand to count.
+  static let probation: Duration = .seconds(5)
+
+  private var wanted = first
+  /// What the relay itself asked for.
+  private var asked: Duration = .zero
+  private var connectedAt: Instant?
+
+  mutating func connected(at now: Instant) { connectedAt = now }
+
+  /// The network is another one: what failed in the one of before says nothing.
+  mutating func reset() { wanted = Self.first }
+
+  /// The relay asked for some time, once.
+  mutating func extend(to delay: Duration) { asked = max(asked, delay) }
+
+  /// The try, or the connection that came of it, is over: so long to wait, between half of what is due and all of it.
+  mutating func next(at now: Instant, random: some RandomSource) -> Duration {
+    if let connectedAt, now - connectedAt >= Self.probation { wanted = Self.first }
+    connectedAt = nil
+    let due = max(wanted, asked)
+    asked = .zero
+    wanted = min(wanted * 2, Self.longest)
+    return due / 2 + .nanoseconds(Int64(random.uniform(below: UInt64(max(1, due.nanoseconds / 2)))))
+  }
+}

@@ -1,0 +1,143 @@
+import Cryptography
+import NIOCore
+import NIOPosix
+import NIOSSL
+import Netmap
+import Synchronization
+import TestSupport
+import Wire
+
+@testable import DERP
+
+/// A relay on loopback that does what a test wants, to one connection after the other.
+final class ScriptedRelay: Sendable {
+  enum Behaviour: Sendable {
+    /// Instead of an answer to the request.
+    case closes, staysSilent, refuses, babbles
+    /// In the handshake: another key than its certificate names, or words that nobody can open.
+    case showsAnotherKey, sealsForAnother
+    /// It takes the client in; then these bytes come, and the connection ends or stays. It answers no ping.
+    case takesIn(sends: ByteBuffer, closes: Bool)
+    /// It takes the client in, sends these bytes again and again for as long as they are read, and answers no ping.
+    case floods(ByteBuffer)
+  }
+
+  private let behaviours: [Behaviour]
+  private let key = X25519PrivateKey(random: SystemRandom())
+  private let count = Atomic(0)
+  private let channel: Mutex<(any Channel)?>
+  let relay: Relay
+
+  /// How many connections there were.
+  var connections: Int { count.load(ordering: .relaxed) }
+
+  /// - Parameter behaviours: one for each connection; the last is that of all after it.
+  init(_ behaviours: Behaviour..., id: UInt16 = 1) async throws {
+    precondition(!behaviours.isEmpty, "it has to do something")
+    self.behaviours = behaviours
+    let identity = try RelayCertificate(relayKey: key.publicKey, now: .now())
+    let tls = try identity.serverContext()
+    let box = Mutex<(@Sendable (any Channel) throws -> Void)?>(nil)
+    let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .childChannelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls))
+          try box.withLock { $0 }?(channel)
+        }
+      }
+      .bind(host: "127.0.0.1", port: 0).get()
+    channel = Mutex(listener)
+    relay = Relay(
+      id: id, region: "scripted", host: "127.0.0.1", port: UInt16(listener.localAddress?.port ?? 0),
+      certificateSHA256: identity.sha256)
+    box.withLock { $0 = { [self] in try $0.pipeline.syncOperations.addHandler(ScriptedConnection(next(), key)) } }
+  }
+
+  private func next() -> Behaviour {
+    let number = count.wrappingAdd(1, ordering: .relaxed).oldValue
+    return behaviours[min(number, behaviours.count - 1)]
+  }
+
+  func stop() async {
+    try? await channel.withLock { $0.take() }?.close()
+  }
+}
+
+private final class ScriptedConnection: ChannelInboundHandler {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+
+  private let behaviour: ScriptedRelay.Behaviour
+  private let key: X25519PrivateKey
+  private var input = ByteBuffer()
+  private var reader = DERPFrameReader()
+  private var hasHead = false
+  private var isTakenIn = false
+
+  init(_ behaviour: ScriptedRelay.Behaviour, _ key: X25519PrivateKey) {
+    self.behaviour = behaviour
+    self.key = key
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !isTakenIn else { return }
+    input.writeImmutableBuffer(unwrapInboundIn(data))
+    do {
+      if !hasHead, let request = try UpgradeRequest.read(&input) {
+        hasHead = true
+        answer(request, context)
+      }
+      if hasHead, case .clientInfo(let client, _)? = try reader.next(&input) { takeIn(client, context) }
+    } catch {
+      context.close(promise: nil)
+    }
+  }
+
+  private func answer(_ request: UpgradeRequest, _ context: ChannelHandlerContext) {
+    var output = ByteBuffer()
+    switch behaviour {
+    case .closes: return context.close(promise: nil)
+    case .staysSilent: return
+    case .refuses: output.writeString("HTTP/1.1 403 Forbidden\r\n\r\n")
+    case .babbles: output.writeBytes(SeededRandom(1).bytes(20_000))
+    case .showsAnotherKey, .sealsForAnother, .takesIn, .floods:
+      if !request.isFastStart { output.writeString("HTTP/1.1 101 Switching Protocols\r\n\r\n") }
+      let other = X25519PrivateKey(random: SystemRandom()).publicKey
+      let shown = if case .showsAnotherKey = behaviour { other } else { key.publicKey }
+      DERPFrame.serverKey(shown).write(to: &output)
+    }
+    context.writeAndFlush(wrapOutboundOut(output), promise: nil)
+  }
+
+  private func takeIn(_ client: X25519PublicKey, _ context: ChannelHandlerContext) {
+    let other = X25519PrivateKey(random: SystemRandom()).publicKey
+    let reader = if case .sealsForAnother = behaviour { other } else { client }
+    guard let box = NaClBox(key, reader) else { return context.close(promise: nil) }
+    isTakenIn = true
+    var output = ByteBuffer()
+    DERPFrame.serverInfo(sealed: SealedInfo.seal(SealedInfo.server, in: box, random: SystemRandom())).write(to: &output)
+    switch behaviour {
+    case .takesIn(var bytes, let closes):
+      output.writeBuffer(&bytes)
+      let (channel, end) = (context.channel, context.eventLoop.makePromise(of: Void.self))
+      if closes { end.futureResult.whenComplete { _ in channel.close(promise: nil) } }
+      context.writeAndFlush(wrapOutboundOut(output), promise: end)
+    case .floods:
+      context.writeAndFlush(wrapOutboundOut(output), promise: nil)
+      flood(context)
+    default: context.writeAndFlush(wrapOutboundOut(output), promise: nil)
+    }
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    if isTakenIn { flood(context) }
+    context.fireChannelWritabilityChanged()
+  }
+
+  private func flood(_ context: ChannelHandlerContext) {
+    guard case .floods(let bytes) = behaviour else { return }
+    while context.channel.isActive, context.channel.isWritable {
+      context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+    }
+  }
+}
