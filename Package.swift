@@ -16,6 +16,7 @@ extension Target.Dependency {
   static let crypto = product(name: "Crypto", package: "swift-crypto")
   static let log = product(name: "Logging", package: "swift-log")
   static let nio = product(name: "NIOCore", package: "swift-nio")
+  static let nioEmbedded = product(name: "NIOEmbedded", package: "swift-nio")
   static let nioPosix = product(name: "NIOPosix", package: "swift-nio")
   static let nioHTTP1 = product(name: "NIOHTTP1", package: "swift-nio")
   static let nioWebSocket = product(name: "NIOWebSocket", package: "swift-nio")
@@ -146,8 +147,8 @@ let package = Package(
     tests(
       "DWNClientTests",
       [
-        "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .nio, .nioPosix, .nioHTTP1, .nioWebSocket, .nioSSL,
-        .log,
+        "DWNClient", "DWN", "Identity", "Cryptography", "Wire", .nio, .nioEmbedded, .nioPosix, .nioHTTP1,
+        .nioWebSocket, .nioSSL, .log,
       ]),
     tests(
       "DWNNodeTests",

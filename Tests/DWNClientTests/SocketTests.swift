@@ -1,5 +1,7 @@
 import DWN
 import Identity
+import NIOCore
+import NIOEmbedded
 import NIOWebSocket
 import Testing
 import Wire
@@ -251,16 +253,23 @@ struct SocketAbuseTests {
     try await node.stop()
   }
 
-  @Test("a connection that answers pings stays, however long nothing happens")
-  func quiet() async throws {
-    let node = try await ScriptedSocketNode.start()
-    let (endpoint, source) = try await open(node, heartbeat: .seconds(8))
-    while node.pings < 2 { try await Task.sleep(for: .milliseconds(20)) }
-    let id = try #require(node.texts.first?["subscription"]?["id"]?.string)
-    node.peers[0].send(ScriptedSocketNode.text(Frames.event(1), subscription: id))
-    #expect(try await source.next() == Frames.event(1))
-    await endpoint.shutdown()
-    try await node.stop()
+  @Test(
+    "a connection that answers pings stays, however long nothing happens; one that does not is given up at the next")
+  func heartbeats() throws {
+    let channel = EmbeddedChannel()
+    let connection = SocketConnection(channel, name: "node", replyTimeout: .seconds(10), random: SystemRandom())
+    try channel.pipeline.syncOperations.addHandler(SocketHandler(connection, name: "node", heartbeat: .seconds(30)))
+    try channel.connect(to: NIOCore.SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+    func beat() throws -> WebSocketFrame? {
+      channel.embeddedEventLoop.advanceTime(by: .seconds(30))
+      return try channel.readOutbound(as: WebSocketFrame.self)
+    }
+    for _ in 0..<100 {
+      #expect(try beat()?.opcode == .ping)
+      try channel.writeInbound(WebSocketFrame(fin: true, opcode: .pong, data: ByteBuffer()))
+    }
+    #expect(try beat()?.opcode == .ping && channel.isActive)
+    #expect(try beat() == nil && !channel.isActive)
   }
 
   @Test(
