@@ -9,6 +9,8 @@ public enum DataPathMessage {
   /// A datagram that looks like a disco message, or like one of STUN. It proves nothing.
   case disco([UInt8], from: SocketAddress)
   case stun([UInt8], from: SocketAddress)
+  /// An IP packet of protocol 99, by which the peer tells this machine something. It is authenticated, and its source is the peer's.
+  case notice([UInt8], from: PeerID)
   case event(Event)
   /// A sealed packet that has to go to the peer over a relay. The bytes are there during the call.
   case relayed(UnsafeRawBufferPointer, to: PeerID)
@@ -22,7 +24,7 @@ final class ControlRings: Sendable {
   let sendEvents = PacketRing(capacity: 1 << 16)
   let receiveEvents = PacketRing(capacity: 1 << 16)
   let handshakes = PacketRing(capacity: 1 << 18)
-  /// Disco and STUN.
+  /// Disco, STUN, and notices of peers.
   let probes = PacketRing(capacity: 1 << 16)
   let waiting = PacketRing(capacity: 1 << 19)
   /// Sealed packets for relays: what a relay takes in a few milliseconds, since whoever sends waits behind all of it.
@@ -46,6 +48,7 @@ enum RecordKind {
   static let disco: UInt32 = 9
   static let stun: UInt32 = 10
   static let relayed: UInt32 = 11
+  static let notice: UInt32 = 12
 
   /// What a cookie reply, the shortest of them, takes in the ring of handshake messages.
   static let leastHandshakeSpace = Int(PacketRing.space(MemoryLayout<clinux_address>.size + 64))
@@ -67,6 +70,8 @@ enum RecordKind {
       return .stun(datagram(payload), from: address(payload))
     case relayed:
       return .relayed(payload, to: peer)
+    case notice:
+      return .notice(Array(payload), from: peer)
     case confirmed:
       return .event(.confirmed(SessionID(header.value), peer: peer))
     case sourceChanged:

@@ -42,6 +42,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case foreignSource
   /// Its destination is not an address of this machine.
   case foreignDestination
+  /// It is for meshd itself, not for the system, and longer than anything that meshd knows.
+  case noticeTooLong
   /// The filter refused it.
   case filtered
   /// The TUN did not take it.

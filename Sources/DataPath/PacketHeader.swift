@@ -7,6 +7,8 @@ struct PacketHeader {
   let length: Int
   let source: UInt128
   let destination: UInt128
+  /// What follows the header, by its number: an extension header, with IPv6.
+  let next: UInt8
 
   @inline(__always)
   init?(_ bytes: UnsafeRawPointer, count: Int) {
@@ -20,6 +22,7 @@ struct PacketHeader {
       self.length = length
       source = UInt128(UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 12, as: UInt32.self)))
       destination = UInt128(UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt32.self)))
+      next = bytes.load(fromByteOffset: 9, as: UInt8.self)
     case 6:
       let length = 40 &+ Int(UInt16(bigEndian: bytes.loadUnaligned(fromByteOffset: 4, as: UInt16.self)))
       guard length <= count else { return nil }
@@ -27,6 +30,7 @@ struct PacketHeader {
       self.length = length
       source = UInt128(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt128.self))
       destination = UInt128(bigEndian: bytes.loadUnaligned(fromByteOffset: 24, as: UInt128.self))
+      next = bytes.load(fromByteOffset: 6, as: UInt8.self)
     default:
       return nil
     }
@@ -44,7 +48,12 @@ struct PacketKind: Equatable {
   static let tcp: UInt8 = 6
   static let udp: UInt8 = 17
   static let icmp6: UInt8 = 58
+  /// What machines of a mesh tell each other inside the tunnel: nothing of it is for the system.
+  static let notice: UInt8 = 99
   static let sctp: UInt8 = 132
+  /// Routing, authentication and destination options: extension headers of IPv6 that nobody needs here.
+  @inline(__always)
+  private static func hides(_ number: UInt8) -> Bool { number == 43 || number == 51 || number == 60 }
 
   var number: UInt8
   var sourcePort: UInt16 = 0
@@ -89,7 +98,10 @@ struct PacketKind: Equatable {
       case PacketKind.icmp4, PacketKind.icmp6: 4
       default: 0
       }
-    self.init(number: next == PacketKind.laterFragment || count < least ? PacketKind.unknown : next)
+    // The system takes such headers off, and delivers what is behind them past every rule about it.
+    let hides = !header.isIPv4 && PacketKind.hides(next)
+    self.init(
+      number: next == PacketKind.laterFragment || count < least || hides ? PacketKind.unknown : next)
     switch number {
     case PacketKind.tcp:
       readPorts(body)

@@ -12,6 +12,8 @@ struct ReceivePath {
   static let batchSize = 64
   /// System calls before the other direction has its turn.
   static let budget = 8
+  /// What the control side is shown of protocol 99, in bytes.
+  static let longestNotice = 128
 
   private let slots: PacketSlots
   private let flows: FlowTableView
@@ -187,10 +189,23 @@ struct ReceivePath {
       return drops.count(.foreignSource)
     }
     guard table.isOwn(header.destination, isIPv4: header.isIPv4) else { return drops.count(.foreignDestination) }
+    guard header.next != PacketKind.notice else { return passNotice(packet, header.length, from: peer) }
     guard table.filter.admits(packet, header, flows: flows, at: now.nanoseconds / 1_000_000_000) else {
       return drops.count(.filtered)
     }
     coalescer.add(packet, length: header.length, isIPv4: header.isIPv4)
+  }
+
+  private mutating func passNotice(
+    _ packet: UnsafeRawPointer, _ count: Int, from peer: UnsafePointer<ForwardingView.PeerEntry>
+  ) {
+    guard count <= ReceivePath.longestNotice else { return drops.count(.noticeTooLong) }
+    rang = true
+    let payload = UnsafeRawBufferPointer(start: packet, count: count)
+    // Beside disco, and not among the events: a peer that talks too much pushes out none of them.
+    if !probes.push(kind: RecordKind.notice, subject: peer.pointee.id.number, payload: payload) {
+      drops.count(.probeQueueFull)
+    }
   }
 
   /// Only what has the form of a handshake message or a cookie reply, of disco or of STUN is worth the control side's time.

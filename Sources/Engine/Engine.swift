@@ -40,6 +40,7 @@ public actor Engine {
   var pathfinding: Pathfinding?
   /// Peers whose disco key came with the netmap that is being adopted.
   var newlyRouted: [X25519PublicKey] = []
+  var advertisedKeys = AdvertisedKeys()
   /// What a gateway maps to the engine's own port.
   var mappedEndpoints: [Reach.Endpoint] = []
   /// What a gateway maps to the configuration's TCP ports.
@@ -184,6 +185,8 @@ public actor Engine {
         if let pathfinding { perform(pathfinding.finder.receive(bytes, .datagram(from: source), now: now)) }
       case .stun(let bytes, _):
         receiveSTUN(bytes)
+      case .notice(let packet, let id):
+        takeNotice(packet, from: id, now)
       case .relayed(let packet, let id):
         relay(packet, to: id)
       case .deviceLost(let number):

@@ -14,7 +14,8 @@ extension Engine {
   /// Addresses of one peer that are tried.
   private static let maximumCandidates = 20
 
-  func adopt(_ wanted: Netmap) throws(EngineError) {
+  func adopt(_ recorded: Netmap) throws(EngineError) {
+    let wanted = advertisedKeys.laid(over: recorded)
     guard let io else { throw .stopped }
     guard wanted.node.key == configuration.privateKey.publicKey else { throw .foreignNetmap }
     let isFirst = netmap == nil
@@ -67,7 +68,7 @@ extension Engine {
     }
   }
 
-  private func updatePeer(_ peer: Peer) {
+  func updatePeer(_ peer: Peer) {
     guard let id = device.peer(peer.key), let former = peers[id]?.peer else { return }
     let now = Instant.now()
     let wallTime = WallTime.now()

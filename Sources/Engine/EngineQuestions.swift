@@ -46,8 +46,8 @@ extension Engine {
     await withCheckedContinuation { beginPing(key, within: limit, $0) }
   }
 
-  /// From now on this is the key for path discovery: every path is looked for anew, and `EngineEvent.reach` tells of it. Does
-  /// nothing in an engine without one.
+  /// From now on this is the key for path discovery: every path is looked for anew, the peers that are spoken with are told, and
+  /// `EngineEvent.reach` tells of it. Does nothing in an engine without one.
   public func renewDiscoKey(_ key: X25519PrivateKey) {
     guard let pathfinding else { return }
     let now = Instant.now()
@@ -59,6 +59,7 @@ extension Engine {
     }
     if let netmap { perform(pathfinding.finder.apply(netmap, now: now)) }
     perform(pathfinding.finder.setHasRelay(!pathfinding.connectedRelays.isEmpty, now: now))
+    for (id, peer) in peers where peer.sealing != nil { advertiseDiscoKey(to: id) }
     payCalls(now)
     updateReach(now)
     settle()

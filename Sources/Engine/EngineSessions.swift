@@ -19,12 +19,16 @@ extension Engine {
       case .install(let session, let keys, let state):
         let memory = SessionMemory(session, keys: keys)
         peers[session.peer]?.sessions[session.id] = memory
-        if state == .current { peers[session.peer]?.sealing = memory }
+        if state == .current {
+          peers[session.peer]?.sealing = memory
+          advertiseDiscoKey(to: session.peer)
+        }
         stalePeers.insert(session.peer)
       case .promote(let session):
         let memory = peers[session.peer]?.sessions[session.id]
         peers[session.peer]?.sealing = memory
         stalePeers.insert(session.peer)
+        advertiseDiscoKey(to: session.peer)
       case .retire(let session):
         guard let peer = peers[session.peer] else { continue }
         peers[session.peer]?.sessions[session.id] = nil

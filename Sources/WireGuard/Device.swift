@@ -165,16 +165,19 @@ public final class Device {
 
   /// A datagram that is not a transport message. Whatever it is, at worst nothing happens.
   ///
-  /// - Parameter backlog: how many more handshake messages wait behind this one.
+  /// - Parameters:
+  ///   - sender: whose it must be, where somebody says so that need not be believed; nothing comes of anybody else's.
+  ///   - backlog: how many more handshake messages wait behind this one.
   public func receive(
-    _ message: [UInt8], from source: SocketAddress, backlog: Int = 0, now: Instant, wallTime: WallTime
+    _ message: [UInt8], from source: SocketAddress, of sender: PeerID? = nil, backlog: Int = 0, now: Instant,
+    wallTime: WallTime
   ) -> [Action] {
     let peer: Peer?
     switch (MessageType.of(message), message.count) {
     case (MessageType.initiation, HandshakeInitiation.length):
-      peer = receiveInitiation(message, from: source, backlog: backlog, now)
+      peer = receiveInitiation(message, from: source, of: sender, backlog: backlog, now)
     case (MessageType.response, HandshakeResponse.length):
-      peer = receiveResponse(message, from: source, backlog: backlog, now, wallTime)
+      peer = receiveResponse(message, from: source, of: sender, backlog: backlog, now, wallTime)
     case (MessageType.cookieReply, CookieReply.length):
       peer = receiveCookieReply(message, now)
     default:

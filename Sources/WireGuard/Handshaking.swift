@@ -70,12 +70,12 @@ extension Device {
   // MARK: Receiving
 
   func receiveInitiation(
-    _ message: [UInt8], from source: SocketAddress, backlog: Int, _ now: Instant
+    _ message: [UInt8], from source: SocketAddress, of sender: PeerID?, backlog: Int, _ now: Instant
   ) -> Peer? {
     guard let initiation = HandshakeInitiation(message),
       mayCompute(message, sender: initiation.sender, from: source, backlog: backlog, now),
       var handshake = ResponderHandshake(initiation, privateKey),
-      let peer = peer(holding: handshake.initiator),
+      let peer = peer(holding: handshake.initiator), peer.id == sender ?? peer.id,
       let timestamp = handshake.openTimestamp(peer.handshake)
     else { return nil }
     if let last = peer.lastTimestampReceived, timestamp <= last { return nil }
@@ -103,11 +103,12 @@ extension Device {
   }
 
   func receiveResponse(
-    _ message: [UInt8], from source: SocketAddress, backlog: Int, _ now: Instant, _ wallTime: WallTime
+    _ message: [UInt8], from source: SocketAddress, of sender: PeerID?, backlog: Int, _ now: Instant,
+    _ wallTime: WallTime
   ) -> Peer? {
     guard let response = HandshakeResponse(message),
       mayCompute(message, sender: response.sender, from: source, backlog: backlog, now),
-      case .handshake(let id)? = indices[response.receiver],
+      case .handshake(let id)? = indices[response.receiver], id == sender ?? id,
       let peer = peer(id), let pending = peer.pending,
       let keys = pending.finish(response, privateKey, presharedKey: peer.presharedKey)
     else { return nil }

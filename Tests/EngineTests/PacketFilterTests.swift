@@ -175,6 +175,27 @@ struct PacketFilterTests {
     #expect(admits(.denyAll, answer, at: 1190))
   }
 
+  @Test(
+    "what a packet hides behind extension headers passes no filter that has rules", arguments: [43, 51, 60] as [UInt8])
+  func hiddenProtocol(header: UInt8) throws {
+    let all = Self.blocks("*")
+    let ports = UInt16.min...UInt16.max
+    let filter = PacketFilter(
+      rules: [
+        .init(
+          accepts: false, sources: all, sourcePorts: [ports], destinations: all, destinationPorts: [22...22],
+          protocols: [6])
+      ], acceptsByDefault: true)
+    let open = SamplePacket.make(from: "fd01::1", to: "fd01::2", protocol: 6, ports: (1000, 22))
+    #expect(!admits(filter, open))
+    var hidden = open
+    hidden[6] = header
+    hidden[5] += 8
+    hidden.insert(contentsOf: [6, 0, 1, 4, 0, 0, 0, 0], at: 40)
+    #expect(!admits(filter, hidden))
+    #expect(admits(.acceptAll, hidden))
+  }
+
   @Test("a full set of flows forgets the oldest")
   func forgetsOldest() {
     let small = FlowTable(flows: 4, random: SeededRandom(9))

@@ -21,6 +21,7 @@ final class Machine {
   var handshakes: [[UInt8]] = []
   var disco: [(datagram: [UInt8], source: SocketAddress)] = []
   var stun: [(datagram: [UInt8], source: SocketAddress)] = []
+  var notices: [(packet: [UInt8], peer: PeerID)] = []
   /// Sealed packets for a relay.
   var relayed: [(datagram: [UInt8], peer: PeerID)] = []
 
@@ -103,6 +104,7 @@ final class Machine {
         case .handshake(let bytes, _): handshakes.append(bytes)
         case .disco(let bytes, let source): disco.append((bytes, source))
         case .stun(let bytes, let source): stun.append((bytes, source))
+        case .notice(let packet, let peer): notices.append((packet, peer))
         case .relayed(let datagram, let peer): relayed.append((Array(datagram), peer))
         case .deviceLost(let number): Issue.record("the device was lost: \(number)")
         }

@@ -115,6 +115,22 @@ struct EnginePathTests {
     }
   }
 
+  @Test("a machine with a new disco key tells its peers inside the tunnel, and they find each other directly again")
+  func newDiscoKey() async throws {
+    try await withMachines { machines in
+      try await machines.awaitReach()
+      try await machines.awaitDirect()
+      await machines.engines[0].engine.renewDiscoKey(X25519PrivateKey(random: SystemRandom()))
+      // Nobody's record says so.
+      try await machines.awaitReach()
+      let isAnswered = try await eventually(.seconds(20)) {
+        await machines.engines[1].engine.ping(machines.engines[0].key.publicKey)?.isDirect == true
+      }
+      #expect(isAnswered)
+      try await machines.awaitDirect()
+    }
+  }
+
   @Test("one to whom no UDP gets through stays with the relay")
   func blocked() async throws {
     try await withMachines(secondHasUDP: false) { machines in

@@ -79,6 +79,34 @@ import Wire
     #expect(network.numbers(at: 1) == [1, 2])
   }
 
+  @Test("a handshake message that somebody calls another peer's comes to nothing, and moves no endpoint")
+  func mislabelledHandshake() throws {
+    let network = try SimulatedNetwork(machines: 3)
+    network.blocks = { _ in true }
+    let device = network[0].tunnel.device
+    let (owner, other) = (try #require(network[0].peers[1]), try #require(network[0].peers[2]))
+    let relay = SocketAddress("[100::2]:1")!
+    func receive(_ message: [UInt8], of sender: PeerID) -> [Action] {
+      device.receive(message, from: relay, of: sender, now: network.now, wallTime: network.wallTime(of: 0))
+    }
+    network.send(from: 1, to: 0)
+    let initiation = try #require(network.sent.last { $0.isInitiation })
+    #expect(receive(initiation.bytes, of: other).isEmpty)
+    #expect(network.status(0, of: 1)?.endpoint == nil && network.status(0, of: 1)?.session == nil)
+
+    network.send(from: 0, to: 1)
+    let asked = try #require(network.sent.last { $0.isInitiation && $0.sender == 0 })
+    let answers = network[1].tunnel.device.receive(
+      asked.bytes, from: network[0].address, now: network.now, wallTime: network.wallTime(of: 1))
+    let response = try #require(
+      answers.compactMap { if case .send(let message, _) = $0 { message } else { nil } }.first)
+    #expect(receive(response, of: other).isEmpty)
+    #expect(network.status(0, of: 1)?.session == nil)
+    // As what it is it counts.
+    #expect(!receive(response, of: owner).isEmpty)
+    #expect(network.status(0, of: 1)?.endpoint == relay)
+  }
+
   @Test("a packet is believed only if the longest match for its source is the peer that sent it")
   func sourceCheck() throws {
     // Machine 0 has a block around machine 2's address; machine 2 has the address itself.

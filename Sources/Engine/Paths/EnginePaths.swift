@@ -130,8 +130,9 @@ extension Engine {
       case .handshake(let bytes, let key):
         guard let id = device.peer(key) else { continue }
         let backlog = messages.count - index - 1
+        // A relay that names somebody else as the sender must not lead our answers, and later messages, astray.
         perform(
-          device.receive(bytes, from: PseudoAddress.of(id), backlog: backlog, now: now, wallTime: wallTime))
+          device.receive(bytes, from: PseudoAddress.of(id), of: id, backlog: backlog, now: now, wallTime: wallTime))
       }
     }
     settle()
