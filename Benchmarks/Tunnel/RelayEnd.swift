@@ -18,7 +18,7 @@ struct RelayEnd: AsyncParsableCommand {
     let key = X25519PrivateKey(random: SystemRandom())
     let certificate = try RelayCertificate(
       pem: String(contentsOfFile: pem, encoding: .utf8), relayKey: key.publicKey, now: .now())
-    let server = RelayServer(key: key, admission: OpenAdmission())
+    let server = RelayServer(key: key, certificate: certificate.sha256, admission: OpenAdmission())
     let channel = try await server.listen(
       on: .init(ipAddress: address, port: port), tls: certificate.serverContext())
     try await channel.closeFuture.get()

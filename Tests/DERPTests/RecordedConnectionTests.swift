@@ -44,7 +44,8 @@ struct RecordedConnectionTests {
 
   @Test("our client understands their server from the first byte to the last")
   func theirServer() throws {
-    var session = RelayClientSession(nodeKey: a, host: "relay", certifiedKey: nil, random: random, now: now)
+    var session = RelayClientSession(
+      nodeKey: a, host: "relay", certificate: nil, certifiedKey: nil, random: random, now: now)
     var output = ByteBuffer()
     try session.start(&output)
     var events: [RelayClientSession.Event] = []
@@ -64,8 +65,8 @@ struct RecordedConnectionTests {
     for var piece in try sent(by: "client", isFast ? "fast_start" : "connections", "a") { input.writeBuffer(&piece) }
     let request = try #require(try UpgradeRequest.read(&input))
     #expect(request.wantsRelay && request.isFastStart == isFast)
-    var session = RelayServerSession(serverKey: server, random: random, now: now)
-    guard case .introduced(a.publicKey)? = try session.next(&input) else {
+    var session = RelayServerSession(serverKey: server, certificate: nil, random: random, now: now)
+    guard case .introduced(a.publicKey, namesRelay: false)? = try session.next(&input) else {
       Issue.record("it did not introduce itself")
       return
     }

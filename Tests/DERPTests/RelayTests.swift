@@ -148,7 +148,7 @@ struct RelayTests {
 
   @Test("what is no request of a relay is answered or refused, and nothing is kept of it")
   func otherRequests() async throws {
-    let relay = RelayServer(key: key(), admission: OpenAdmission())
+    let relay = RelayServer(key: key(), certificate: nil, admission: OpenAdmission())
     let listener = try await relay.listen(on: .init(ipAddress: "127.0.0.1", port: 0), tls: nil)
     let port = try #require(listener.localAddress?.port)
     func ask(_ text: String) async throws -> String {
@@ -180,7 +180,7 @@ extension RelayLink.Event {
 private struct OnlyThese: RelayAdmission {
   let keys: Set<X25519PublicKey>
   init(_ keys: Set<X25519PublicKey>) { self.keys = keys }
-  func admits(_ key: X25519PublicKey) async -> Bool { keys.contains(key) }
+  func admits(_ key: X25519PublicKey, namesRelay: Bool) async -> Bool { keys.contains(key) }
 }
 
 /// The first bytes that come, or nothing when the connection ends before.

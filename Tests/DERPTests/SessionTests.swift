@@ -21,8 +21,9 @@ struct SessionTests {
   /// A session that is established, with a relay whose answers take so long.
   private func established(fast: Bool = true, latency: Duration = .zero) throws -> RelayClientSession {
     var client = RelayClientSession(
-      nodeKey: clientKey, host: "relay", certifiedKey: fast ? serverKey.publicKey : nil, random: random, now: start)
-    var server = RelayServerSession(serverKey: serverKey, random: random, now: start)
+      nodeKey: clientKey, host: "relay", certificate: nil, certifiedKey: fast ? serverKey.publicKey : nil,
+      random: random, now: start)
+    var server = RelayServerSession(serverKey: serverKey, certificate: nil, random: random, now: start)
     var toServer = ByteBuffer()
     try client.start(&toServer)
     let request = try #require(try UpgradeRequest.read(&toServer))
@@ -31,7 +32,7 @@ struct SessionTests {
     if !fast { toClient.writeString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: DERP\r\n\r\n") }
     server.greet(&toClient)
     #expect(try client.receive(toClient, &toServer, now: start).isEmpty)
-    guard case .introduced(clientKey.publicKey)? = try server.next(&toServer) else {
+    guard case .introduced(clientKey.publicKey, namesRelay: false)? = try server.next(&toServer) else {
       Issue.record("no introduction")
       return client
     }
@@ -49,7 +50,7 @@ struct SessionTests {
   @Test("the head and the first frames may come in one piece or byte by byte")
   func byteByByte() throws {
     var client = RelayClientSession(
-      nodeKey: clientKey, host: "relay", certifiedKey: nil, random: random, now: start)
+      nodeKey: clientKey, host: "relay", certificate: nil, certifiedKey: nil, random: random, now: start)
     var output = ByteBuffer()
     try client.start(&output)
     output = ByteBuffer()
@@ -62,7 +63,8 @@ struct SessionTests {
   @Test("an answer that is none, one that has no end, and a wrong key end the session")
   func refuses() throws {
     func client(_ key: X25519PublicKey? = nil) throws -> RelayClientSession {
-      var session = RelayClientSession(nodeKey: clientKey, host: "r", certifiedKey: key, random: random, now: start)
+      var session = RelayClientSession(
+        nodeKey: clientKey, host: "r", certificate: nil, certifiedKey: key, random: random, now: start)
       var output = ByteBuffer()
       try session.start(&output)
       return session
@@ -155,7 +157,7 @@ struct SessionTests {
     try session.advance(&output, now: start + .milliseconds(119_999))
     #expect(throws: DERPError.silent) { try session.advance(&output, now: start + .seconds(120)) }
     var fresh = RelayClientSession(
-      nodeKey: clientKey, host: "relay", certifiedKey: nil, random: random, now: start)
+      nodeKey: clientKey, host: "relay", certificate: nil, certifiedKey: nil, random: random, now: start)
     #expect(throws: DERPError.silent) { try fresh.advance(&output, now: start + .seconds(10)) }
   }
 }

@@ -18,7 +18,7 @@ struct StrangerTests {
     private let state = Mutex((isAsked: false, isOpen: false))
     var isAsked: Bool { state.withLock(\.isAsked) }
     func open() { state.withLock { $0.isOpen = true } }
-    func admits(_ key: X25519PublicKey) async -> Bool {
+    func admits(_ key: X25519PublicKey, namesRelay: Bool) async -> Bool {
       state.withLock { $0.isAsked = true }
       while !state.withLock(\.isOpen) { try? await Task.sleep(for: .milliseconds(10)) }
       return true
@@ -29,12 +29,13 @@ struct StrangerTests {
   func pours() async throws {
     let serverKey = X25519PrivateKey(random: SystemRandom())
     let admission = SlowAdmission()
-    let relay = RelayServer(key: serverKey, admission: admission, limits: TestRelay.patient)
+    let relay = RelayServer(key: serverKey, certificate: nil, admission: admission, limits: TestRelay.patient)
     let listener = try await relay.listen(on: .init(ipAddress: "127.0.0.1", port: 0), tls: nil)
     let address = try #require(listener.localAddress)
     let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connect(to: address).get()
     var session = RelayClientSession(
-      nodeKey: X25519PrivateKey(random: SystemRandom()), host: "relay", certifiedKey: serverKey.publicKey,
+      nodeKey: X25519PrivateKey(random: SystemRandom()), host: "relay", certificate: nil,
+      certifiedKey: serverKey.publicKey,
       random: SystemRandom(), now: .now())
     var introduction = ByteBuffer()
     try session.start(&introduction)

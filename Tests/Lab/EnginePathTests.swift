@@ -168,8 +168,8 @@ final class LabRelay: Sendable {
 
   init(id: UInt16 = 1) async throws {
     let key = X25519PrivateKey(random: SystemRandom())
-    server = RelayServer(key: key, admission: OpenAdmission())
     let identity = try RelayCertificate(relayKey: key.publicKey, now: .now())
+    server = RelayServer(key: key, certificate: identity.sha256, admission: OpenAdmission())
     channel = try await server.listen(
       on: .init(ipAddress: "127.0.0.1", port: 0), tls: identity.serverContext())
     record = Relay(

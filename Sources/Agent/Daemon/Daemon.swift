@@ -26,7 +26,7 @@ public actor Daemon {
   private let relay: MeshRelay?
   private var advertising: Advertising
   /// Of the newest netmap; `nil` before there is one.
-  private var members: Set<X25519PublicKey>?
+  private var members: RelayMembers?
   /// Whose records the embedded node keeps.
   private let tenants: TenantList
   private let engine: Engine
@@ -222,8 +222,9 @@ public actor Daemon {
 
   private func applyNetmaps() async {
     for await netmap in control.netmaps {
-      members = MeshRelay.members(of: netmap)
-      relay?.admit(netmap)
+      let members = RelayMembers(of: netmap, in: network.envelope)
+      self.members = members
+      relay?.admit(members)
       do {
         try await engine.apply(netmap)
         isApplied = true
@@ -342,7 +343,7 @@ public actor Daemon {
     case ("GET", "/api/v0/status"): return ControlResponse(200, await statusJSON().json)
     case ("GET", "/api/v0/members"):
       guard let members else { return .error(503, "the records are not there yet") }
-      return ControlResponse(200, ["keys": .array(members.sorted().map { .string($0.base64) })])
+      return ControlResponse(200, members.json)
     case ("POST", "/api/v0/shutdown"):
       guard request.header(ControlRequest.instanceHeader) == instanceID else {
         return .error(409, "daemon instance does not match")

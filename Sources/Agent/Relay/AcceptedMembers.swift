@@ -13,11 +13,23 @@ final class AcceptedMembers: RelayAdmission {
   /// Between two times that the records are asked for.
   static let interval: Duration = .seconds(2)
 
+  private struct Login {
+    let key: X25519PublicKey
+    let namesRelay: Bool
+    let continuation: CheckedContinuation<Bool, Never>
+  }
+
   private struct State {
-    var keys: Set<X25519PublicKey> = []
-    var waiting: [UInt64: (key: X25519PublicKey, continuation: CheckedContinuation<Bool, Never>)] = [:]
+    var members = RelayMembers([], nameRelay: false)
+    var waiting: [UInt64: Login] = [:]
     var nextNumber: UInt64 = 0
     var asked: Instant?
+
+    /// `nil`: the records may have the key meanwhile.
+    func answer(_ key: X25519PublicKey, _ namesRelay: Bool) -> Bool? {
+      if members.nameRelay, !namesRelay { return false }
+      return members.keys.contains(key) ? true : nil
+    }
   }
 
   /// Somebody is here whom the records might have meanwhile: for one reader, who asks for them.
@@ -34,20 +46,20 @@ final class AcceptedMembers: RelayAdmission {
   }
 
   /// Makes these the members.
-  func replace(with keys: Set<X25519PublicKey>) {
-    let admitted = state.withLock { state in
-      state.keys = keys
-      let admitted = state.waiting.filter { keys.contains($0.value.key) }
-      for number in admitted.keys { state.waiting[number] = nil }
-      return admitted.values.map(\.continuation)
+  func replace(with members: RelayMembers) {
+    let answered = state.withLock { state in
+      state.members = members
+      let answered = state.waiting.compactMap { number, login in
+        state.answer(login.key, login.namesRelay).map { (number, login.continuation, $0) }
+      }
+      for (number, _, _) in answered { state.waiting[number] = nil }
+      return answered
     }
-    for continuation in admitted { continuation.resume(returning: true) }
+    for (_, continuation, answer) in answered { continuation.resume(returning: answer) }
   }
 
-  func contains(_ key: X25519PublicKey) -> Bool { state.withLock { $0.keys.contains(key) } }
-
-  func admits(_ key: X25519PublicKey) async -> Bool {
-    if contains(key) { return true }
+  func admits(_ key: X25519PublicKey, namesRelay: Bool) async -> Bool {
+    if let answer = state.withLock({ $0.answer(key, namesRelay) }) { return answer }
     let now = now()
     let isDue = state.withLock { state in
       if let asked = state.asked, now - asked < Self.interval { return false }
@@ -56,13 +68,15 @@ final class AcceptedMembers: RelayAdmission {
     }
     if isDue { ask.yield() }
     return await withCheckedContinuation { continuation in
-      let number = state.withLock { state -> UInt64? in
-        guard !state.keys.contains(key) else { return nil }
-        state.nextNumber += 1
-        state.waiting[state.nextNumber] = (key, continuation)
-        return state.nextNumber
+      let (answer, number) = state.withLock { state in
+        let answer = state.answer(key, namesRelay)
+        if answer == nil {
+          state.nextNumber += 1
+          state.waiting[state.nextNumber] = Login(key: key, namesRelay: namesRelay, continuation: continuation)
+        }
+        return (answer, state.nextNumber)
       }
-      guard let number else { return continuation.resume(returning: true) }
+      if let answer { return continuation.resume(returning: answer) }
       Task {
         try? await Task.sleep(for: patience)
         state.withLock { $0.waiting.removeValue(forKey: number) }?.continuation.resume(returning: false)

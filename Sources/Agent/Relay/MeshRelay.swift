@@ -32,7 +32,8 @@ final class MeshRelay: Sendable {
   ) throws {
     identity = try directory.relayIdentity(now: .now(), logger: logger)
     let admission: any RelayAdmission = isOpen ? OpenAdmission() : members
-    server = RelayServer(key: identity.key, admission: admission, limits: limits, logger: logger)
+    server = RelayServer(
+      key: identity.key, certificate: identity.certificate.sha256, admission: admission, limits: limits, logger: logger)
     self.logger = logger
   }
 
@@ -117,16 +118,9 @@ final class MeshRelay: Sendable {
 
   // MARK: Whom it takes
 
-  /// Admits the machines of a netmap and nobody else, and ends the connections of those who are not among them any more.
-  func admit(_ netmap: Netmap) { admit(Self.members(of: netmap)) }
-
-  static func members(of netmap: Netmap) -> Set<X25519PublicKey> {
-    Set(netmap.peers.map(\.key)).union([netmap.node.key])
-  }
-
-  /// The same for keys.
-  func admit(_ keys: Set<X25519PublicKey>) {
-    members.replace(with: keys)
-    server.table.closeUnless { [members] in members.contains($0) }
+  /// Admits these and nobody else, and ends the connections of those who are not among them any more.
+  func admit(_ members: RelayMembers) {
+    self.members.replace(with: members)
+    server.table.closeUnless { members.keys.contains($0) }
   }
 }

@@ -72,7 +72,7 @@ public enum StandaloneRelay {
       in: try StateDirectory(opening: options.data), isOpen: isOpen, limits: limits, logger: logger)
     // What cannot be read at the start is an error; what cannot be read later leaves everything as it is.
     var source = try MemberSource(options.members)
-    if let keys = try await source.next() { relay.admit(keys) }
+    if let members = try await source.next() { relay.admit(members) }
     try await relay.listen(on: options.listen)
     return Serving(relay: relay, following: Task { [source] in await follow(source, relay, logger) })
   }
@@ -82,9 +82,9 @@ public enum StandaloneRelay {
     var told: String?
     while (try? await Task.sleep(for: interval)) != nil {
       do {
-        if let keys = try await source.next() {
-          relay.admit(keys)
-          logger.info("the members changed", metadata: ["count": "\(keys.count)"])
+        if let members = try await source.next() {
+          relay.admit(members)
+          logger.info("the members changed", metadata: ["count": "\(members.keys.count)"])
         }
         told = nil
       } catch {
@@ -106,7 +106,7 @@ private struct MemberSource: Sendable {
   }
 
   private var kind: Kind
-  private var last: Set<X25519PublicKey>?
+  private var last: RelayMembers?
 
   init(_ members: StandaloneRelay.Members) throws {
     kind =
@@ -118,26 +118,27 @@ private struct MemberSource: Sendable {
   }
 
   /// `nil`: they are those of before. A daemon that does not run has none to tell, and is asked again.
-  mutating func next() async throws -> Set<X25519PublicKey>? {
-    let keys: Set<X25519PublicKey>?
+  mutating func next() async throws -> RelayMembers? {
+    let members: RelayMembers?
     switch kind {
     case .everybody: return nil
     case .file(var file):
-      keys = try file.readIfChanged()
+      // Whatever they run.
+      members = try file.readIfChanged().map { RelayMembers($0, nameRelay: false) }
       kind = .file(file)
-    case .daemon(let client): keys = try await Self.ask(client)
+    case .daemon(let client): members = try await Self.ask(client)
     }
-    guard let keys, keys != last else { return nil }
-    last = keys
-    return keys
+    guard let members, members != last else { return nil }
+    last = members
+    return members
   }
 
-  private static func ask(_ client: ControlSocketClient) async throws -> Set<X25519PublicKey>? {
+  private static func ask(_ client: ControlSocketClient) async throws -> RelayMembers? {
     let answer = try await NIOThreadPool.singleton.runIfActive { try client.send(.members) }
     guard let answer else { return nil }
-    guard answer.status == 200, let keys = answer.body["keys"]?.array else {
+    guard answer.status == 200, let members = RelayMembers(json: answer.body) else {
       throw AgentError.daemonAnswers(answer.body["error"]?.string ?? "the daemon answered \(answer.status)")
     }
-    return Set(keys.compactMap { $0.string.flatMap { X25519PublicKey(base64: $0) } })
+    return members
   }
 }

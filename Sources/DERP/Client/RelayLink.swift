@@ -54,8 +54,10 @@ public final class RelayLink: Sendable {
     do {
       let channel = try await RelayDialer(relay: relay, certificate: certificate, loop: loop).dial(before: deadline)
       let handler = try await channel.eventLoop.submit {
+        let leaf = try channel.pipeline.syncOperations.nioSSL_peerCertificate()?.toDERBytes()
         let handler = RelayLinkHandler(
-          nodeKey: nodeKey, relay: relay, certificate: certificate, established: established, onEvent: onEvent)
+          nodeKey: nodeKey, relay: relay, certificate: leaf.flatMap { Bytes32(SHA2.sha256($0)) },
+          certifiedKey: certificate.relayKey, established: established, onEvent: onEvent)
         try channel.pipeline.syncOperations.addHandler(handler)
         return NIOLoopBound(handler, eventLoop: channel.eventLoop)
       }.get()
@@ -118,7 +120,8 @@ final class RelayLinkHandler: ChannelInboundHandler {
   private var session: RelayClientSession?
   private let nodeKey: X25519PrivateKey
   private let relay: Relay
-  private let certificate: ServerCertificate
+  private let certificate: Bytes32?
+  private let certifiedKey: X25519PublicKey?
   private let established: EventLoopPromise<Void>
   private let onEvent: @Sendable (RelayLink.Event) -> Void
   private var context: ChannelHandlerContext?
@@ -127,12 +130,13 @@ final class RelayLinkHandler: ChannelInboundHandler {
   private var isClosed = false
 
   init(
-    nodeKey: X25519PrivateKey, relay: Relay, certificate: ServerCertificate, established: EventLoopPromise<Void>,
-    onEvent: @escaping @Sendable (RelayLink.Event) -> Void
+    nodeKey: X25519PrivateKey, relay: Relay, certificate: Bytes32?, certifiedKey: X25519PublicKey?,
+    established: EventLoopPromise<Void>, onEvent: @escaping @Sendable (RelayLink.Event) -> Void
   ) {
     self.nodeKey = nodeKey
     self.relay = relay
     self.certificate = certificate
+    self.certifiedKey = certifiedKey
     self.established = established
     self.onEvent = onEvent
   }
@@ -141,7 +145,8 @@ final class RelayLinkHandler: ChannelInboundHandler {
     self.context = context
     let host = relay.host.contains(":") ? "[\(relay.host)]:\(relay.port)" : "\(relay.host):\(relay.port)"
     var session = RelayClientSession(
-      nodeKey: nodeKey, host: host, certifiedKey: certificate.relayKey, random: SystemRandom(), now: .now())
+      nodeKey: nodeKey, host: host, certificate: certificate, certifiedKey: certifiedKey, random: SystemRandom(),
+      now: .now())
     var output = context.channel.allocator.buffer(capacity: 512)
     do throws(DERPError) {
       try session.start(&output)

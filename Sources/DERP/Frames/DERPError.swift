@@ -13,6 +13,8 @@ public enum DERPError: Error, Hashable, Sendable {
   case badServerKey
   /// What the other side says of itself does not open, or cannot be read.
   case badInfo
+  /// What a client says of itself names the certificate of another relay: somebody passes on what was meant for that one.
+  case meantForAnotherRelay
   case unsupportedVersion(Int64)
   /// Nothing came for too long.
   case silent
@@ -31,6 +33,7 @@ extension DERPError: CustomStringConvertible {
     case .notUpgraded(let status): "it does not speak DERP: it answered \"\(status)\""
     case .badServerKey: "the relay's key is unusable, or changed within the connection"
     case .badInfo: "what the other side says of itself cannot be opened"
+    case .meantForAnotherRelay: "the client's login was meant for a relay with another certificate"
     case .unsupportedVersion(let version): "it speaks version \(version) of DERP, and not \(DERPFrame.protocolVersion)"
     case .silent: "nothing came from it for too long"
     case .wrongCertificate(let found):

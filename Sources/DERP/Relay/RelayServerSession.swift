@@ -5,8 +5,9 @@ import Wire
 /// The server's side of one connection, without I/O: greeting, admission, frames.
 struct RelayServerSession {
   enum Step {
-    /// The client proved to hold this key: admit it or close.
-    case introduced(X25519PublicKey)
+    /// Admit the client or close. That it is the holder of this key is certain only if it names the relay's certificate; otherwise
+    /// another relay may pass on what the holder said there.
+    case introduced(X25519PublicKey, namesRelay: Bool)
     case packet(ByteBuffer, to: X25519PublicKey)
     case ping(UInt64)
     case preferred(Bool)
@@ -15,14 +16,17 @@ struct RelayServerSession {
   }
 
   private let serverKey: X25519PrivateKey
+  private let certificate: Bytes32?
   private let random: any RandomSource
   private var reader = DERPFrameReader()
   private var box: NaClBox?
   private var isAdmitted = false
   private var notHereBudget: TokenBucket
 
-  init(serverKey: X25519PrivateKey, random: any RandomSource, now: Instant) {
+  /// - Parameter certificate: SHA-256 of the leaf that the relay shows; `nil` without TLS.
+  init(serverKey: X25519PrivateKey, certificate: Bytes32?, random: any RandomSource, now: Instant) {
     self.serverKey = serverKey
+    self.certificate = certificate
     self.random = random
     notHereBudget = TokenBucket(capacity: 3, interval: .seconds(1), now: now)
   }
@@ -35,9 +39,9 @@ struct RelayServerSession {
     guard let frame = try reader.next(&input) else { return nil }
     guard isAdmitted else {
       guard case .clientInfo(let key, let sealed) = frame, let box = NaClBox(serverKey, key) else { throw .badInfo }
-      try SealedInfo.open(sealed, in: box)
+      let namesRelay = try SealedInfo.names(certificate, in: SealedInfo.open(sealed, in: box))
       self.box = box
-      return .introduced(key)
+      return .introduced(key, namesRelay: namesRelay)
     }
     switch frame {
     case .sendPacket(let key, let packet): return .packet(packet, to: key)

@@ -3,11 +3,14 @@ public import Cryptography
 /// Who may use a relay.
 public protocol RelayAdmission: Sendable {
   /// Whether the holder of the key may. It is asked once for each connection, and may take a moment to find out; what fails is a no.
-  func admits(_ key: X25519PublicKey) async -> Bool
+  ///
+  /// - Parameter namesRelay: whether the client named this relay's certificate. Clients of meshd do. One that does not may be somebody
+  ///   else: a relay that passes on what the holder of the key said there.
+  func admits(_ key: X25519PublicKey, namesRelay: Bool) async -> Bool
 }
 
 /// Everybody who comes.
 public struct OpenAdmission: RelayAdmission {
   public init() {}
-  public func admits(_ key: X25519PublicKey) async -> Bool { true }
+  public func admits(_ key: X25519PublicKey, namesRelay: Bool) async -> Bool { true }
 }

@@ -117,7 +117,7 @@ final class RelayConnectionHandler: ChannelInboundHandler {
           return
         }
         phase = .asking(session)
-        if case .introduced(let key) = step { ask(key, context) }
+        if case .introduced(let key, let namesRelay) = step { ask(key, namesRelay, context) }
       case .relaying(var session, let client):
         guard let step = try session.next(&input) else {
           phase = .relaying(session, client)
@@ -150,7 +150,8 @@ final class RelayConnectionHandler: ChannelInboundHandler {
           + "Derp-Version: \(DERPFrame.protocolVersion)\r\n"
           + "Derp-Public-Key: \(Hex.encode(relay.key.publicKey.bytes.array))\r\n\r\n")
     }
-    let session = RelayServerSession(serverKey: relay.key, random: relay.random, now: relay.now())
+    let session = RelayServerSession(
+      serverKey: relay.key, certificate: relay.certificate, random: relay.random, now: relay.now())
     session.greet(&output)
     context.writeAndFlush(wrapOutboundOut(output), promise: nil)
     phase = .introduction(session)
@@ -158,10 +159,10 @@ final class RelayConnectionHandler: ChannelInboundHandler {
   }
 
   /// Nothing is read meanwhile: what somebody sends who may never be admitted waits where it is.
-  private func ask(_ key: X25519PublicKey, _ context: ChannelHandlerContext) {
+  private func ask(_ key: X25519PublicKey, _ namesRelay: Bool, _ context: ChannelHandlerContext) {
     _ = context.channel.setOption(.autoRead, value: false)
     let answer = context.eventLoop.makePromise(of: Bool.self)
-    answer.completeWithTask { [relay] in await relay.admission.admits(key) }
+    answer.completeWithTask { [relay] in await relay.admission.admits(key, namesRelay: namesRelay) }
     answer.futureResult.assumeIsolated().whenComplete { [self] result in
       guard case .asking(var session) = phase else { return }
       guard case .success(true) = result else { return end(context, "\(key) is not admitted") }

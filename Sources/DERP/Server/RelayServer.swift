@@ -12,6 +12,7 @@ public final class RelayServer: Sendable {
   /// What every connection shares.
   struct Core: Sendable {
     let key: X25519PrivateKey
+    let certificate: Bytes32?
     let table: RelayTable
     let strangers: StrangerBudget
     let admission: any RelayAdmission
@@ -22,14 +23,16 @@ public final class RelayServer: Sendable {
 
   let core: Core
 
-  /// - Parameter key: the relay's own, which must never be that of an identity.
+  /// - Parameters:
+  ///   - key: the relay's own, which must never be that of an identity.
+  ///   - certificate: SHA-256 of the leaf that it shows; `nil` for one that speaks without TLS.
   public init(
-    key: X25519PrivateKey, admission: any RelayAdmission, limits: RelayLimits = RelayLimits(),
+    key: X25519PrivateKey, certificate: Bytes32?, admission: any RelayAdmission, limits: RelayLimits = RelayLimits(),
     logger: Logger = Logger(label: "meshd.relay")
   ) {
     core = Core(
-      key: key, table: RelayTable(limits: limits), strangers: StrangerBudget(limits), admission: admission,
-      logger: logger, random: SystemRandom(), now: Instant.now)
+      key: key, certificate: certificate, table: RelayTable(limits: limits), strangers: StrangerBudget(limits),
+      admission: admission, logger: logger, random: SystemRandom(), now: Instant.now)
   }
 
   public var table: RelayTable { core.table }

@@ -37,6 +37,7 @@ public struct RelayClientSession: Sendable {
   private let nodeKey: X25519PrivateKey
   private let random: any RandomSource
   private let host: String
+  private let certificate: Bytes32?
   private var phase: Phase
   private var reader = DERPFrameReader()
   private var input = ByteBuffer()
@@ -54,12 +55,16 @@ public struct RelayClientSession: Sendable {
   private var latency: Duration?
   public private(set) var isEstablished = false
 
-  /// - Parameter certifiedKey: the relay's key, where its certificates gave it: then nothing is waited for.
+  /// - Parameters:
+  ///   - certificate: SHA-256 of the leaf that the relay showed; `nil` without TLS.
+  ///   - certifiedKey: the relay's key, where its certificates gave it: then nothing is waited for.
   public init(
-    nodeKey: X25519PrivateKey, host: String, certifiedKey: X25519PublicKey?, random: any RandomSource, now: Instant
+    nodeKey: X25519PrivateKey, host: String, certificate: Bytes32?, certifiedKey: X25519PublicKey?,
+    random: any RandomSource, now: Instant
   ) {
     self.nodeKey = nodeKey
     self.host = host
+    self.certificate = certificate
     self.random = random
     self.certifiedKey = certifiedKey
     phase = certifiedKey == nil ? .upgrading : .greeting
@@ -169,7 +174,7 @@ public struct RelayClientSession: Sendable {
     guard let box = NaClBox(nodeKey, key) else { throw .badServerKey }
     self.box = box
     introducedAt = now
-    let sealed = SealedInfo.seal(SealedInfo.client, in: box, random: random)
+    let sealed = SealedInfo.seal(SealedInfo.client(certificate: certificate), in: box, random: random)
     DERPFrame.clientInfo(nodeKey.publicKey, sealed: sealed).write(to: &output)
   }
 

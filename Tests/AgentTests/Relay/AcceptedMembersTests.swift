@@ -13,24 +13,46 @@ struct AcceptedMembersTests {
   func members() async {
     let members = AcceptedMembers(patience: .milliseconds(1))
     let (friend, stranger) = (key(), key())
-    #expect(await !members.admits(friend))
-    members.replace(with: [friend])
-    #expect(await members.admits(friend))
-    #expect(await !members.admits(stranger))
-    members.replace(with: [])
-    #expect(await !members.admits(friend))
+    #expect(await !members.admits(friend, namesRelay: true))
+    members.replace(with: RelayMembers([friend], nameRelay: true))
+    #expect(await members.admits(friend, namesRelay: true))
+    #expect(await !members.admits(stranger, namesRelay: true))
+    members.replace(with: RelayMembers([], nameRelay: true))
+    #expect(await !members.admits(friend, namesRelay: true))
   }
 
   @Test("an unknown key waits for the records, and is admitted when they have it")
   func late() async {
     let members = AcceptedMembers(patience: .seconds(600))
     let friend = key()
-    async let isAdmitted = members.admits(friend)
+    async let isAdmitted = members.admits(friend, namesRelay: true)
     var requests = members.unknown.makeAsyncIterator()
     await requests.next()
-    members.replace(with: [key()])
-    members.replace(with: [friend])
+    members.replace(with: RelayMembers([key()], nameRelay: true))
+    members.replace(with: RelayMembers([friend], nameRelay: true))
     #expect(await isAdmitted)
+  }
+
+  @Test("where all run meshd, whoever does not name the relay is none of them, and no records are asked for")
+  func namesNone() async {
+    let members = AcceptedMembers(patience: .seconds(600))
+    let friend = key()
+    members.replace(with: RelayMembers([friend], nameRelay: true))
+    #expect(await !members.admits(friend, namesRelay: false))
+    #expect(await !members.admits(key(), namesRelay: false))
+    members.replace(with: RelayMembers([friend], nameRelay: false))
+    #expect(await members.admits(friend, namesRelay: false))
+  }
+
+  @Test("who came before there was an accepted state is judged by it")
+  func early() async {
+    let members = AcceptedMembers(patience: .seconds(600))
+    let friend = key()
+    async let isAdmitted = members.admits(friend, namesRelay: false)
+    var requests = members.unknown.makeAsyncIterator()
+    await requests.next()
+    members.replace(with: RelayMembers([friend], nameRelay: true))
+    #expect(await !isAdmitted)
   }
 
   /// What is counted, and what time it is.
@@ -49,7 +71,7 @@ struct AcceptedMembersTests {
 
   private func comeMany(to members: AcceptedMembers) async {
     await withTaskGroup(of: Void.self) { group in
-      for key in (0..<20).map({ _ in key() }) { group.addTask { _ = await members.admits(key) } }
+      for key in (0..<20).map({ _ in key() }) { group.addTask { _ = await members.admits(key, namesRelay: true) } }
     }
   }
 

@@ -46,10 +46,10 @@ struct NodeRelayTests {
     }
 
     func admit(_ keys: [X25519PublicKey]) {
-      relay.admit(
-        Netmap(
-          networkName: "n", node: LocalNode(name: "me", key: keys[0], addresses: [], meshPrefixes: []),
-          peers: keys.dropFirst().map { Peer(key: $0, name: "p", addresses: [], allowedIPs: []) }))
+      let netmap = Netmap(
+        networkName: "n", node: LocalNode(name: "me", key: keys[0], addresses: [], meshPrefixes: []),
+        peers: keys.dropFirst().map { Peer(key: $0, name: "p", addresses: [], allowedIPs: []) })
+      relay.admit(RelayMembers(of: netmap, in: .jwe))
     }
 
     func stop() async {

@@ -80,9 +80,9 @@ struct StandaloneRelayTests {
     let (friend, stranger) = (key(), key())
     let serving = try await start(.daemon(directory))
     await #expect(throws: DERPError.self, "nobody before a daemon answers") { _ = try await connect(friend, serving) }
-    let keys = JSONValue.array([.string(friend.publicKey.base64)])
+    let members = RelayMembers([friend.publicKey], nameRelay: true)
     let socket = try await ControlSocketServer(path: directory.socketPath, logger: logger) { request in
-      request.path == "/api/v0/members" ? ControlResponse(200, ["keys": keys]) : .error(404, "no such request")
+      request.path == "/api/v0/members" ? ControlResponse(200, members.json) : .error(404, "no such request")
     }
     var link: RelayLink?
     for _ in 0..<60 where link == nil { link = try? await connect(friend, serving).0 }

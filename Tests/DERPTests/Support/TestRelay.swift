@@ -22,13 +22,16 @@ final class TestRelay: Sendable {
   let server: RelayServer
   let channel: any Channel
   let relay: Relay
+  /// The relay's own key, as everybody learns it who shakes hands.
+  let key: X25519PublicKey
 
   init(
     admission: any RelayAdmission = OpenAdmission(), limits: RelayLimits = TestRelay.patient, pin: Bytes32? = nil
   ) async throws {
     let key = X25519PrivateKey(random: SystemRandom())
-    server = RelayServer(key: key, admission: admission, limits: limits)
+    self.key = key.publicKey
     let identity = try RelayCertificate(relayKey: key.publicKey, now: .now())
+    server = RelayServer(key: key, certificate: identity.sha256, admission: admission, limits: limits)
     channel = try await server.listen(
       on: .init(ipAddress: "127.0.0.1", port: 0), tls: identity.serverContext())
     relay = Relay(
