@@ -7,7 +7,7 @@ import Wire
 /// not there.
 struct RetryPause: Sendable {
   static let first: Duration = .milliseconds(100)
-  static let longest: Duration = .seconds(5)
+  static let longest: Duration = .seconds(60)
   /// How long a connection has to stand to count.
   static let probation: Duration = .seconds(5)
 
