@@ -42,6 +42,7 @@ extension PathSimulation {
       finder: PathFinder(nodeKey: former.key.publicKey, discoKey: former.disco, random: random, now: now),
       hasRelay: former.hasRelay, published: former.published,
       links: [SimulatedHost.Link](repeating: SimulatedHost.Link(), count: former.links.count))
+    tellOfNAT(index)
     learnOwnEndpoints(index)
     applyNetmap(index)
     perform(hosts[index].finder.setHasRelay(hosts[index].hasRelay, now: now), of: index)
@@ -69,7 +70,7 @@ extension PathSimulation {
   func isReady(for event: Event) -> Bool {
     let index: Int
     switch event {
-    case .datagram(_, let to, _), .relayed(_, let to, _), .fromGateway(_, let to), .ownEndpoints(let to),
+    case .datagram(_, let to, _, _), .relayed(_, let to, _), .fromGateway(_, let to), .ownEndpoints(let to),
       .arrived(_, let to, _, _, _):
       index = to
     // What others do, and what those who send do whether or not anything takes it.

@@ -12,7 +12,7 @@ final class PathSimulation {
   static let serverIPv6 = SocketAddress("[2001:db8:ffff::1]:3478")!
 
   enum Event {
-    case datagram([UInt8], to: Int, from: SocketAddress)
+    case datagram([UInt8], to: Int, port: UInt16, from: SocketAddress)
     case relayed([UInt8], to: Int, from: Int)
     case fromGateway([UInt8], to: Int)
     case ownEndpoints(Int)
@@ -52,9 +52,13 @@ final class PathSimulation {
   /// From what a host has to publish to the other hosts' netmaps.
   private let publication: Duration = .milliseconds(500)
 
-  init(_ places: [VirtualPlace], seed: UInt64 = 1, hasRelay: Bool = true) {
+  /// Whether hosts guess ports where nothing else helps.
+  let probesPorts: Bool
+
+  init(_ places: [VirtualPlace], seed: UInt64 = 1, hasRelay: Bool = true, probesPorts: Bool = false) {
     random = SeededRandom(seed)
     self.hasRelay = hasRelay
+    self.probesPorts = probesPorts
     internet.places = places
     for _ in places {
       let key = X25519PrivateKey(random: random)
@@ -66,6 +70,7 @@ final class PathSimulation {
           hasRelay: hasRelay, links: [SimulatedHost.Link](repeating: SimulatedHost.Link(), count: places.count)))
     }
     for index in hosts.indices {
+      tellOfNAT(index)
       learnOwnEndpoints(index)
       hosts[index].published = hosts[index].endpoints
     }
@@ -166,7 +171,7 @@ final class PathSimulation {
   func handle(_ event: Event) {
     guard isReady(for: event) else { return }
     switch event {
-    case .datagram(let bytes, let index, let source): receive(bytes, at: index, from: source)
+    case .datagram(let bytes, let index, let port, let source): receive(bytes, at: index, port: port, from: source)
     case .relayed(let bytes, let index, let sender):
       if case .callMeMaybe(let endpoints) = open(bytes, at: index) { hosts[index].named.formUnion(endpoints) }
       perform(
@@ -201,7 +206,8 @@ final class PathSimulation {
     let peers = hosts.indices.filter { $0 != index }.map { other in
       Peer(
         key: hosts[other].key.publicKey, name: "host \(other)", addresses: [], allowedIPs: [],
-        endpoints: hosts[other].published, discoKey: hosts[other].disco.publicKey)
+        endpoints: hosts[other].published, discoKey: hosts[other].disco.publicKey,
+        natMapping: natMapping(of: other), hasMappedPort: internet.places[other].hasMappedPort)
     }
     hosts[index].named.formUnion(peers.flatMap(\.endpoints))
     let node = LocalNode(
@@ -262,13 +268,7 @@ final class PathSimulation {
     for action in actions {
       switch action {
       case .send(let bytes, let address):
-        discoSent += 1
-        hosts[index].noteDisco(to: address, at: now)
-        let headers = address.ip.family == .v6 ? 48 : 28
-        guard bytes.count + headers <= wireMTU, !isLost,
-          let (host, source) = internet.deliver(from: index, to: address)
-        else { continue }
-        at(travelTime, .datagram(bytes, to: host, from: source))
+        sendDisco(bytes, from: index, port: probePort(of: index, for: address), to: address)
       case .sendRelayed(let bytes, let key):
         guard let host = hosts.firstIndex(where: { $0.key.publicKey == key }), meetAtRelay(index, host) else {
           continue
@@ -276,15 +276,32 @@ final class PathSimulation {
         at(relayDelay, .relayed(bytes, to: host, from: index))
       case .setRoute(let key, let route, let mtu):
         guard let peer = hosts.firstIndex(where: { $0.key.publicKey == key }) else { continue }
+        if let former = hosts[index].links[peer].route.address, former != route.address {
+          closeProbeSockets(of: index) { $0.isProven && $0.address == former }
+        }
         hosts[index].links[peer].route = route
         hosts[index].links[peer].wireMTU = mtu
       case .refreshOwnEndpoints: at(delay * 2, .ownEndpoints(index))
-      case .observed, .answered, .openProbeSockets, .closeProbeSockets: break
+      case .openProbeSockets(let messages, let address, let key):
+        openProbeSockets(messages, from: index, to: address, for: key)
+      case .closeProbeSockets(let key):
+        closeProbeSockets(of: index) { !$0.isProven && hosts[$0.peer].key.publicKey == key }
+      case .observed, .answered: break
       }
     }
   }
 
-  private func receive(_ bytes: [UInt8], at index: Int, from source: SocketAddress) {
+  func sendDisco(_ bytes: [UInt8], from index: Int, port: UInt16?, to address: SocketAddress) {
+    discoSent += 1
+    hosts[index].noteDisco(to: address, at: now)
+    let headers = address.ip.family == .v6 ? 48 : 28
+    guard bytes.count + headers <= wireMTU, !isLost,
+      let delivery = internet.deliver(from: index, port: port, to: address)
+    else { return }
+    at(travelTime, .datagram(bytes, to: delivery.host, port: delivery.port, from: delivery.source))
+  }
+
+  private func receive(_ bytes: [UInt8], at index: Int, port: UInt16, from source: SocketAddress) {
     if let message = open(bytes, at: index) {
       hosts[index].hear(from: source)
       let sender = DiscoEnvelope.sender(of: bytes)
@@ -292,7 +309,11 @@ final class PathSimulation {
         hosts[index].links[peer].proved.insert(source)
       }
     }
-    perform(hosts[index].finder.receive(bytes, .datagram(from: source), now: now), of: index)
+    let actions = hosts[index].finder.receive(bytes, .datagram(from: source), now: now)
+    if !actions.isEmpty { prove(port, of: index) }
+    hosts[index].answeringPort = port
+    perform(actions, of: index)
+    hosts[index].answeringPort = nil
   }
 
   private func open(_ bytes: [UInt8], at index: Int) -> DiscoMessage? {
@@ -311,9 +332,11 @@ final class PathSimulation {
     if let address = link.route.address {
       if !link.proved.contains(address) { hosts[index].links[peer].violations.append(address) }
       // Packets are as long as they may be. Who gets one that is not for him cannot open it.
-      if link.wireMTU <= wireMTU, !isLost, let (host, source) = internet.deliver(from: index, to: address), host == peer
+      let port = probePort(of: index, for: address)
+      if link.wireMTU <= wireMTU, !isLost, let delivery = internet.deliver(from: index, port: port, to: address),
+        delivery.host == peer
       {
-        at(travelTime, .arrived(number: number, at: peer, from: index, source: source, isAnswered: isAnswered))
+        at(travelTime, .arrived(number: number, at: peer, from: index, source: delivery.source, isAnswered: isAnswered))
       }
     }
     if link.route.usesRelay, meetAtRelay(index, peer) {

@@ -28,6 +28,12 @@ struct SimulatedHost {
   var probes: [SocketAddress: [Instant]] = [:]
   /// Where something went that nobody had named.
   var strays: [SocketAddress] = []
+  /// Sockets beside its own, by their port.
+  var probeSockets: [UInt16: ProbeSocket] = [:]
+  /// The one over which came what is just answered.
+  var answeringPort: UInt16?
+  /// How often ports were guessed at an address that was named.
+  var guesses = 0
 
   /// What becomes of what comes to it.
   enum Activity: Hashable {
@@ -36,6 +42,15 @@ struct SimulatedHost {
     case stopped(since: Instant)
     /// Nothing of it is left but its keys.
     case gone
+  }
+
+  /// One through which a peer is reached that nothing else leads to.
+  struct ProbeSocket {
+    let peer: Int
+    /// To which alone it sends.
+    let address: SocketAddress
+    /// The peer proved itself over it: it stands for the address.
+    var isProven = false
   }
 
   /// One host's way to another.
@@ -63,6 +78,10 @@ struct SimulatedHost {
   }
 
   mutating func noteDisco(to address: SocketAddress, at now: Instant) {
+    if finder.probesPorts, !named.contains(address), named.contains(where: { $0.ip == address.ip }) {
+      guesses += 1
+      return
+    }
     if !named.contains(address) { strays.append(address) }
     if !heard.contains(address) { probes[address, default: []].append(now) }
   }

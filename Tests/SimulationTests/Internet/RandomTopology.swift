@@ -60,8 +60,8 @@ extension VirtualPlace {
   }
 
   fileprivate var blocksUDP: Bool { routers.contains(where: \.behaviour.blocksUDP) }
-  fileprivate var isSymmetric: Bool { routers.contains(where: \.behaviour.isSymmetric) }
-  fileprivate var hasMappedPort: Bool { routers.count == 1 && nat?.gateway != nil }
+  var isSymmetric: Bool { routers.contains(where: \.behaviour.isSymmetric) }
+  var hasMappedPort: Bool { routers.count == 1 && nat?.gateway != nil }
 
   /// The strictest on the way in.
   fileprivate var filtering: NATBehaviour.Filtering {

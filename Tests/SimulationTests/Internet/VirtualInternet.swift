@@ -6,38 +6,56 @@ struct VirtualPlace {
   var nat: VirtualNAT?
   /// Addresses of others that the host says are its own.
   var claims: [SocketAddress] = []
+  /// Ports that the host has opened beside its own.
+  var furtherPorts: Set<UInt16> = []
 
   var routers: [VirtualNAT] { nat?.chain ?? [] }
+
+  func owns(_ address: SocketAddress) -> Bool {
+    addresses.contains { $0 == address || ($0.ip == address.ip && furtherPorts.contains(address.port)) }
+  }
 }
 
 /// Follows datagrams through routers. Only what is on the way of IPv4 and IPv6; time and loss are the simulation's.
 struct VirtualInternet {
   var places: [VirtualPlace] = []
 
-  /// Who gets a datagram, and from where it seems to come; `nil` if nobody does.
-  func deliver(from host: Int, to destination: SocketAddress) -> (host: Int, source: SocketAddress)? {
+  /// What becomes of a datagram.
+  struct Delivery {
+    /// Who gets it, and at which of its ports.
+    let host: Int
+    let port: UInt16
+    /// From where it seems to come.
+    let source: SocketAddress
+  }
+
+  /// `nil` if nobody gets it.
+  ///
+  /// - Parameter port: from which the host sends; `nil`: its own.
+  func deliver(from host: Int, port: UInt16? = nil, to destination: SocketAddress) -> Delivery? {
     let place = places[host]
     guard var source = place.addresses.first(where: { $0.ip.family == destination.ip.family }) else { return nil }
+    source.port = port ?? source.port
     // Within one network packets pass no router.
     if destination.ip.isPrivate {
       let near = places.indices.first {
-        $0 != host && isOneNetwork(host, $0) && places[$0].addresses.contains(destination)
+        $0 != host && isOneNetwork(host, $0) && places[$0].owns(destination)
       }
-      return near.map { ($0, source) }
+      return near.map { Delivery(host: $0, port: destination.port, source: source) }
     }
     for nat in place.routers {
       // No hairpin: what is meant for the router's own outer address ends there.
       guard nat.address != destination.ip, let outer = nat.outgoing(from: source, to: destination) else { return nil }
       source = outer
     }
-    if let open = places.indices.first(where: { places[$0].nat == nil && places[$0].addresses.contains(destination) }) {
-      return (open, source)
+    if let open = places.indices.first(where: { places[$0].nat == nil && places[$0].owns(destination) }) {
+      return Delivery(host: open, port: destination.port, source: source)
     }
     for index in places.indices where places[index].nat != nil {
       guard let inner = enter(places[index].nat, from: source, to: destination),
-        places[index].addresses.contains(inner)
+        places[index].owns(inner)
       else { continue }
-      return (index, source)
+      return Delivery(host: index, port: inner.port, source: source)
     }
     return nil
   }
