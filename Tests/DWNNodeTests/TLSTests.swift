@@ -73,6 +73,29 @@ struct TLSTests {
     #expect(!files.haveChanged())
   }
 
+  @Test("renewed files are taken up without a word; those that do not fit are told of, and change nothing")
+  func watched() async throws {
+    let certificate = try await SelfSignedCertificate("first.example")
+    let files = try TLSFiles(certificate)
+    let running = try await RunningServer.start(ScriptedEndpoint()) { $0.tls = files }
+    let (told, teller) = AsyncStream.makeStream(of: Bool.self)
+    let watching = Task { await files.watch(every: .milliseconds(5)) { teller.yield($0 == nil) } }
+    var events = told.makeAsyncIterator()
+    // Two files cannot change at once: when one was looked at before the other, there is a failure first.
+    try await certificate.renew("second.example")
+    var isTakenUp = await events.next()
+    while isTakenUp == false { isTakenUp = await events.next() }
+    #expect(isTakenUp == true)
+    #expect(try await get(running).name.contains("second.example"))
+    try Data("nonsense".utf8).write(to: URL(fileURLWithPath: certificate.certificatePath))
+    while isTakenUp == true { isTakenUp = await events.next() }
+    #expect(isTakenUp == false)
+    #expect(try await get(running).name.contains("second.example"))
+    watching.cancel()
+    await watching.value
+    await running.server.shutdown()
+  }
+
   @Test("versions before 1.2 are refused, and so is plain HTTP where TLS is required")
   func refused() async throws {
     let files = try TLSFiles(try await SelfSignedCertificate("x.example"))

@@ -48,7 +48,10 @@ public enum StandaloneNode {
       $0.publicURL = options.publicURL
       if options.offersMetrics { $0.metrics = PrometheusRegistry() }
     }
-    let renewal = tls.map { tls in Task { await watch(tls, logger) } }
+    // A certificate that was renewed is taken up without being told.
+    let renewal = tls.map { tls in
+      Task { await tls.watch(every: .seconds(30)) { report($0, logger) } }
+    }
     defer { renewal?.cancel() }
     whenReady(node.listeners)
     for await signal in signals {
@@ -60,19 +63,20 @@ public enum StandaloneNode {
     withExtendedLifetime(lock) {}
   }
 
-  /// Takes up a certificate that was renewed, without being told.
-  private static func watch(_ tls: TLSFiles, _ logger: Logger) async {
-    while (try? await Task.sleep(for: .seconds(30))) != nil {
-      if tls.haveChanged() { reload(tls, logger) }
+  private static func reload(_ tls: TLSFiles, _ logger: Logger) {
+    do throws(NodeError) {
+      try tls.reload()
+      report(nil, logger)
+    } catch {
+      report(error, logger)
     }
   }
 
-  private static func reload(_ tls: TLSFiles, _ logger: Logger) {
-    do {
-      try tls.reload()
+  private static func report(_ failure: NodeError?, _ logger: Logger) {
+    if let failure {
+      logger.error("the certificate in use stays", metadata: ["reason": "\(failure)"])
+    } else {
       logger.info("the certificate was read again")
-    } catch {
-      logger.error("the certificate in use stays", metadata: ["reason": "\(error)"])
     }
   }
 }

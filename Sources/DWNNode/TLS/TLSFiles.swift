@@ -37,6 +37,20 @@ public final class TLSFiles: Sendable {
     current.withLock { $0 = context }
   }
 
+  /// Looks at the files now and then, until the task is cancelled, and reads them again when they have changed. `told` is given the
+  /// reason when they do not fit, and else `nil`.
+  public func watch(every pause: Duration, told: (NodeError?) -> Void) async {
+    while (try? await Task.sleep(for: pause)) != nil {
+      guard haveChanged() else { continue }
+      do throws(NodeError) {
+        try reload()
+        told(nil)
+      } catch {
+        told(error)
+      }
+    }
+  }
+
   func makeHandler() -> NIOSSLServerHandler {
     NIOSSLServerHandler(context: current.withLock { $0 })
   }
