@@ -20,12 +20,12 @@ struct ForeignTenancyTests {
   }
 
   private func node(
-    _ tenants: Tenancy, limits: NodeLimits = NodeLimits()
+    _ tenants: Tenancy, limits: NodeLimits = NodeLimits(), in name: String = "node"
   ) async throws -> (EmbeddedNode, url: String) {
     var logger = Logger(label: "test")
     logger.logLevel = .critical
     let node = try await EmbeddedNode.start(
-      in: StateDirectory(opening: folder.path + "/node"), tenants: tenants, listen: [SocketAddress("127.0.0.1:0")!],
+      in: StateDirectory(opening: folder.path + "/" + name), tenants: tenants, listen: [SocketAddress("127.0.0.1:0")!],
       limits: limits, logger: logger)
     return (node, "http://\(node.listeners[0])")
   }
@@ -105,6 +105,58 @@ struct ForeignTenancyTests {
     let (commands, second) = try machine("b", 67)
     let request = UpRequest(create: "home", envelope: .v1, endpoints: [url])
     #expect(try await commands.createNetwork(request, identity: second)["published"] == true)
+    await node.stop()
+  }
+
+  @Test(
+    "before anything is written every node is asked what it takes: one that would refuse the records is named, the others have nothing"
+  )
+  func askedBefore() async throws {
+    let (node, url) = try await node(.open)
+    let (narrow, narrowURL) = try await self.node(.open, limits: NodeLimits(isStrict: true), in: "narrow")
+    let (commands, identity) = try machine("a", 68)
+    let refusal = await #expect(throws: AgentError.self) {
+      try await commands.createNetwork(UpRequest(create: "home", endpoints: [url, narrowURL]), identity: identity)
+    }
+    let words = refusal?.description ?? ""
+    #expect(words.contains(narrowURL) && words.contains("SchemaValidator") && words.contains("--v1"), "\(words)")
+    #expect(try await commands.status()["network"] == nil)
+    let query = MessageSigner(identity).protocolsQuery(protocolURI: nil, at: .now())
+    let shown = try await node.node.process(tenant: identity.did, message: query.message.value, data: nil)
+    #expect(shown.status.code == 200 && shown.entries.isEmpty)
+
+    _ = try await commands.createNetwork(UpRequest(create: "home", endpoints: [url]), identity: identity)
+    let (member, other) = try machine("b", 69)
+    let id = try await commands.status()["networkRecordID"]?.string ?? ""
+    let join = UpRequest(endpoints: [url, narrowURL], anchor: identity.did, networkID: RecordID(id))
+    let refused = await #expect(throws: AgentError.self) { try await member.joinNetwork(join, identity: other) }
+    #expect(refused?.description.hasPrefix("\(narrowURL) does not take the records of this network") == true)
+    #expect(try await member.status()["network"] == nil)
+    await node.stop()
+    await narrow.stop()
+  }
+
+  @Test("a node that keeps less data than a network's records may have is told so, with both numbers")
+  func littleRoom() async throws {
+    let (node, url) = try await node(.open, limits: NodeLimits(largestData: 1000))
+    let (commands, identity) = try machine("a", 70)
+    let refusal = await #expect(throws: AgentError.self) {
+      try await commands.createNetwork(UpRequest(create: "home", endpoints: [url]), identity: identity)
+    }
+    #expect(refusal?.description.contains("it takes data of at most 1000 bytes") == true)
+    await node.stop()
+  }
+
+  @Test("the question leaves nothing behind, whatever the answer is", arguments: [Envelope.jwe, .v1], [false, true])
+  func question(envelope: Envelope, isStrict: Bool) async throws {
+    let (node, _) = try await node(.open, limits: NodeLimits(isStrict: isStrict))
+    let (_, identity) = try machine("a", 71)
+    let probe = try AcceptanceProbe(tenant: identity.did, envelope: envelope, random: SeededRandom(1), now: .now())
+    let refusal = try await probe.refusal(by: node.node)
+    #expect((refusal == nil) == (envelope == .v1 || !isStrict), "\(refusal ?? "")")
+    let query = MessageSigner(identity).recordsQuery(RecordsFilter(protocolURI: MeshProtocol.uri), at: .now())
+    let shown = try await node.node.process(tenant: identity.did, message: query.message.value, data: nil)
+    #expect(shown.status.code == 200 && shown.entries.isEmpty)
     await node.stop()
   }
 }

@@ -110,6 +110,7 @@ struct MeshSession: Sendable {
       return (existing, true)
     }
     let finding = try await NetworkProbe(id: id, anchor: anchor, identity: identity).find(at: endpoints, now: .now())
+    try await Preflight.check(endpoints, hold: finding.envelope, of: anchor)
     let plan = try AddressPlan(finding.record.meshCIDR)
     let state = NetworkState(
       networkID: id.recordID, anchor: anchor, name: finding.record.name, endpoints: urls, embedsNode: false,

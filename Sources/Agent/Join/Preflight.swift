@@ -5,23 +5,50 @@ import Identity
 import Mesh
 import Wire
 
-/// Before there is a network: will these nodes hold one of ours?
+/// Before there is a network, or this machine is in it: will these nodes hold its records?
 enum Preflight {
   /// Throws when an endpoint cannot be reached, does not serve this machine as a tenant, or does not take the definitions of networks
-  /// with this envelope. That can only be found out by installing them: they are the ledger's, and stay.
+  /// with this envelope. All of them are asked before anything is written; the definitions that are then installed are the ledger's,
+  /// and stay.
   static func prepare(
     _ endpoints: [any DWNEndpoint], for envelope: Envelope, _ session: MeshSession, acceptsTerms: Bool
   ) async throws {
-    try await enter(endpoints, ForeignTenancy(identity: session.identity, acceptsTerms: acceptsTerms))
+    let identity = session.identity
+    try await enter(endpoints, ForeignTenancy(identity: identity, acceptsTerms: acceptsTerms))
+    for endpoint in endpoints { try await ask(endpoint, envelope, tenant: identity.did) }
     try await session.keeper.perform { try $0.install(envelope, now: .now()) }
     let definitions = await session.keeper.ledger.outgoing.filter { $0.network == nil }
     for endpoint in endpoints {
-      for definition in definitions { try await install(definition, at: endpoint, envelope) }
+      for definition in definitions { try await install(definition, at: endpoint) }
     }
   }
 
+  /// For a network that others have made. Throws when an endpoint would refuse its records; one that cannot be reached now is no
+  /// error, since others may be.
+  static func check(_ endpoints: [any DWNEndpoint], hold envelope: Envelope, of anchor: DID) async throws {
+    let probe = try AcceptanceProbe(tenant: anchor, envelope: envelope, random: SystemRandom(), now: .now())
+    for endpoint in endpoints {
+      guard let reason = try? await probe.refusal(by: endpoint) else { continue }
+      throw AgentError.failed("\(endpoint.name) does not take the records of this network: \(reason)")
+    }
+  }
+
+  private static func ask(_ endpoint: any DWNEndpoint, _ envelope: Envelope, tenant: DID) async throws {
+    func refusal(_ envelope: Envelope) async throws -> String? {
+      let probe = try AcceptanceProbe(tenant: tenant, envelope: envelope, random: SystemRandom(), now: .now())
+      do { return try await probe.refusal(by: endpoint) } catch { throw AgentError.failed(error.description) }
+    }
+    guard let reason = try await refusal(envelope) else { return }
+    if envelope == .jwe, try await refusal(.v1) == nil {
+      throw AgentError.failed(
+        "\(endpoint.name) does not take the encryption of meshd's networks (\(reason)); with --v1 the network gets encryption v1, "
+          + "which it takes and which proves less: see 'meshd up --help'")
+    }
+    throw AgentError.failed("\(endpoint.name) does not take the records of a network: \(reason)")
+  }
+
   private static func install(
-    _ definition: AuthoredMessage, at endpoint: any DWNEndpoint, _ envelope: Envelope
+    _ definition: AuthoredMessage, at endpoint: any DWNEndpoint
   ) async throws(AgentError) {
     let reply: Reply
     do {
@@ -30,13 +57,7 @@ enum Preflight {
     } catch {
       throw .failed(error.description)
     }
-    switch (reply.status.code, envelope) {
-    case (200..<300, _), (409, _): return
-    case (400, .jwe):
-      throw .failed(
-        "\(endpoint.name) does not take the encryption of meshd's networks (\(reply.status.detail)); with --v1 the network gets "
-          + "encryption v1, which today's public nodes take and which proves less: see 'meshd up --help'")
-    default:
+    guard reply.status.isSuccess || reply.status.code == 409 else {
       throw .failed(
         "\(endpoint.name) does not take the mesh protocol: \(reply.status.code) \(reply.status.detail)")
     }
