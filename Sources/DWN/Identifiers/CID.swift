@@ -27,7 +27,11 @@ public struct CID: Hashable, Sendable {
 
   /// Of a JSON value: over its DAG-CBOR.
   public init(of value: JSONValue) {
-    self.init(codec: .dagCBOR, sha256: SHA2.sha256(DAGCBOR.encode(value)))
+    self.init(ofDAGCBOR: DAGCBOR.encode(value))
+  }
+
+  init(ofDAGCBOR bytes: [UInt8]) {
+    self.init(codec: .dagCBOR, sha256: SHA2.sha256(bytes))
   }
 
   /// The 36 bytes without multibase.

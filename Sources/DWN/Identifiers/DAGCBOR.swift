@@ -11,6 +11,14 @@ public enum DAGCBOR {
     return bytes
   }
 
+  /// Of an object of which one member has been encoded already.
+  static func encode(_ object: JSONObject, with encoded: (name: String, value: [UInt8])) -> [UInt8] {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(2 * encoded.value.count)
+    append(object, with: encoded, to: &bytes)
+    return bytes
+  }
+
   private static func append(_ value: JSONValue, to bytes: inout [UInt8]) {
     switch value {
     case .null: bytes.append(0xf6)
@@ -25,26 +33,35 @@ public enum DAGCBOR {
       bytes.append(0xfb)
       withUnsafeBytes(of: value.bitPattern.bigEndian) { bytes.append(contentsOf: $0) }
     case .string(let value):
-      append(text: Array(value.utf8), to: &bytes)
+      append(text: value, to: &bytes)
     case .array(let elements):
       appendHead(4, UInt64(elements.count), to: &bytes)
       for element in elements { append(element, to: &bytes) }
-    case .object(let object):
-      appendHead(5, UInt64(object.count), to: &bytes)
-      let members = object.members.map { (name: Array($0.name.utf8), value: $0.value) }
-        .sorted {
-          $0.name.count == $1.name.count ? $0.name.lexicographicallyPrecedes($1.name) : $0.name.count < $1.name.count
-        }
-      for member in members {
-        append(text: member.name, to: &bytes)
+    case .object(let object): append(object, with: nil, to: &bytes)
+    }
+  }
+
+  private static func append(
+    _ object: JSONObject, with encoded: (name: String, value: [UInt8])?, to bytes: inout [UInt8]
+  ) {
+    appendHead(5, UInt64(object.count), to: &bytes)
+    let members = object.members.sorted { a, b in
+      let (a, b) = (a.name.utf8, b.name.utf8)
+      return a.count == b.count ? a.lexicographicallyPrecedes(b) : a.count < b.count
+    }
+    for member in members {
+      append(text: member.name, to: &bytes)
+      if let encoded, encoded.name == member.name {
+        bytes += encoded.value
+      } else {
         append(member.value, to: &bytes)
       }
     }
   }
 
-  private static func append(text: [UInt8], to bytes: inout [UInt8]) {
-    appendHead(3, UInt64(text.count), to: &bytes)
-    bytes.append(contentsOf: text)
+  private static func append(text: String, to bytes: inout [UInt8]) {
+    appendHead(3, UInt64(text.utf8.count), to: &bytes)
+    bytes.append(contentsOf: text.utf8)
   }
 
   private static func appendHead(_ major: UInt8, _ value: UInt64, to bytes: inout [UInt8]) {

@@ -40,6 +40,8 @@ public struct ClaimedMessage: Hashable, Sendable {
   public let element: String
   let jws: GeneralJWS
   private let attestation: GeneralJWS?
+  /// What it says as a write, if it is one.
+  private(set) var write: RecordsWrite?
 
   /// The signer, or who let the signer act in their name.
   public var author: DID { authorGrant?.grantor ?? signer }
@@ -108,7 +110,7 @@ public struct ClaimedMessage: Hashable, Sendable {
     (attestation, attester) = try Attestation.read(message, payload, admission)
     if message.kind == .recordsWrite {
       try Self.checkWrite(message, payload, isOwned: owner != nil)
-      _ = try RecordsWrite(SignedMessage(believing: self))
+      write = try RecordsWrite(SignedMessage(believing: self))
     }
   }
 

@@ -87,8 +87,7 @@ public struct Message: Hashable, Sendable {
     self.body = body
     self.descriptor = descriptor
     self.timestamp = timestamp
-    self.cid = CID(of: .object(json))
-    self.descriptorCID = CID(of: .object(descriptor))
+    (cid, descriptorCID) = Self.cids(of: json, descriptor)
   }
 
   /// Of a request that this process makes. What a node would refuse is the node's to refuse: it is no reason to trap here.
@@ -97,8 +96,14 @@ public struct Message: Hashable, Sendable {
     self.body = body
     self.descriptor = descriptor
     self.timestamp = time
-    self.cid = CID(of: .object(json))
-    self.descriptorCID = CID(of: .object(descriptor))
+    (cid, descriptorCID) = Self.cids(of: json, descriptor)
+  }
+
+  /// Of a message and its descriptor.
+  private static func cids(of json: JSONObject, _ descriptor: JSONObject) -> (CID, CID) {
+    let encoded = DAGCBOR.encode(.object(descriptor))
+    let message = DAGCBOR.encode(json, with: (name: "descriptor", value: encoded))
+    return (CID(ofDAGCBOR: message), CID(ofDAGCBOR: encoded))
   }
 
   /// For messages from a stranger: refuses those beyond the bounds before anything else looks at them.

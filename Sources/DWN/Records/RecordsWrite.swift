@@ -55,7 +55,11 @@ public struct RecordsWrite: Hashable, Sendable {
 
   /// What a write says before its signatures have been verified. For a node alone, which first compares it with what it holds.
   package init(unverified claimed: ClaimedMessage) throws(DWNError) {
-    try self.init(SignedMessage(believing: claimed))
+    if let write = claimed.write {
+      self = write
+    } else {
+      try self.init(SignedMessage(believing: claimed))
+    }
   }
 
   /// The context ends with the parent's id and the record's, and is as deep as the path.

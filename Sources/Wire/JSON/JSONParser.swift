@@ -160,17 +160,28 @@ private struct JSONParser {
     position += 1
     var text: [UInt8] = []
     while true {
+      let start = position
+      while position < bytes.count, Self.isPlain(bytes[position]) { position += 1 }
+      let plain = bytes[start..<position]
       let byte = try peek()
       position += 1
       switch byte {
       case UInt8(ascii: "\""):
-        guard let string = String(validating: text, as: UTF8.self) else { throw .invalidUTF8 }
+        let string =
+          text.isEmpty ? String(validating: plain, as: UTF8.self) : String(validating: text + plain, as: UTF8.self)
+        guard let string else { throw .invalidUTF8 }
         return string
-      case UInt8(ascii: "\\"): try parseEscape(into: &text)
-      case 0..<0x20: throw .unexpected(offset: position - 1)
-      default: text.append(byte)
+      case UInt8(ascii: "\\"):
+        text += plain
+        try parseEscape(into: &text)
+      default: throw .unexpected(offset: position - 1)
       }
     }
+  }
+
+  /// Whether it stands for itself in a text.
+  private static func isPlain(_ byte: UInt8) -> Bool {
+    byte >= 0x20 && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
   }
 
   mutating func parseEscape(into text: inout [UInt8]) throws(JSONError) {

@@ -78,7 +78,11 @@ private struct ExactText: Hashable, Sendable {
   init(_ text: String) { self.text = text }
 
   static func == (a: ExactText, b: ExactText) -> Bool {
-    a.text.utf8.count == b.text.utf8.count && a.text.utf8.elementsEqual(b.text.utf8)
+    guard a.text.utf8.count == b.text.utf8.count else { return false }
+    // Texts of this platform are contiguous.
+    return a.text.utf8.withContiguousStorageIfAvailable { a in
+      b.text.utf8.withContiguousStorageIfAvailable { b in a.elementsEqual(b) }
+    }.flatMap { $0 } ?? a.text.utf8.elementsEqual(b.text.utf8)
   }
 
   func hash(into hasher: inout Hasher) {
@@ -93,7 +97,10 @@ private struct ExactText: Hashable, Sendable {
 /// Two objects are equal when they have equal members, in whatever order.
 public struct JSONObject: Sendable {
   public private(set) var members: [(name: String, value: JSONValue)] = []
-  private var index: [ExactText: Int] = [:]
+  /// Where each name stands, once there are too many to look through.
+  private var index: [ExactText: Int]?
+
+  private static let few = 16
 
   public init() {}
 
@@ -106,22 +113,34 @@ public struct JSONObject: Sendable {
   public var isEmpty: Bool { members.isEmpty }
   public var names: [String] { members.map(\.name) }
 
-  public func contains(_ name: String) -> Bool { index[ExactText(name)] != nil }
+  public func contains(_ name: String) -> Bool { place(of: name) != nil }
+
+  private func place(of name: String) -> Int? {
+    let name = ExactText(name)
+    if let index { return index[name] }
+    return members.firstIndex { ExactText($0.name) == name }
+  }
+
+  private mutating func makeIndex() {
+    index =
+      members.count > Self.few
+      ? Dictionary(uniqueKeysWithValues: members.enumerated().map { (ExactText($1.name), $0) }) : nil
+  }
 
   /// Setting `nil` removes the member; setting an existing one keeps its place.
   public subscript(_ name: String) -> JSONValue? {
-    get { index[ExactText(name)].map { members[$0].value } }
+    get { place(of: name).map { members[$0].value } }
     set {
-      if let place = index[ExactText(name)] {
+      if let place = place(of: name) {
         if let newValue {
           members[place].value = newValue
         } else {
           members.remove(at: place)
-          index = Dictionary(uniqueKeysWithValues: members.enumerated().map { (ExactText($1.name), $0) })
+          makeIndex()
         }
       } else if let newValue {
-        index[ExactText(name)] = members.count
         members.append((name, newValue))
+        if index == nil { makeIndex() } else { index?[ExactText(name)] = members.count - 1 }
       }
     }
   }

@@ -72,21 +72,41 @@ private struct JSONWriter {
 
   mutating func write(string: String) {
     output.append(UInt8(ascii: "\""))
-    for scalar in string.unicodeScalars {
-      switch scalar.value {
-      case 0x22: output.append(contentsOf: "\\\"".utf8)
-      case 0x5c: output.append(contentsOf: "\\\\".utf8)
-      case 0x08: output.append(contentsOf: "\\b".utf8)
-      case 0x0c: output.append(contentsOf: "\\f".utf8)
-      case 0x0a: output.append(contentsOf: "\\n".utf8)
-      case 0x0d: output.append(contentsOf: "\\r".utf8)
-      case 0x09: output.append(contentsOf: "\\t".utf8)
-      case 0..<0x20: escape(UInt16(scalar.value))
-      case 0x80... where escapeNonASCII: for unit in String(scalar).utf16 { escape(unit) }
-      default: output.append(contentsOf: UTF8.encode(scalar)!)
+    if escapeNonASCII, !string.utf8.allSatisfy({ $0 < 0x80 }) {
+      for scalar in string.unicodeScalars {
+        if scalar.isASCII {
+          write(ascii: UInt8(scalar.value))
+        } else {
+          for unit in String(scalar).utf16 { escape(unit) }
+        }
+      }
+    } else {
+      var string = string
+      string.withUTF8 { bytes in
+        var rest = bytes[...]
+        while let end = rest.firstIndex(where: { $0 < 0x20 || $0 == 0x22 || $0 == 0x5c }) {
+          output.append(contentsOf: rest[..<end])
+          write(ascii: rest[end])
+          rest = rest[(end + 1)...]
+        }
+        output.append(contentsOf: rest)
       }
     }
     output.append(UInt8(ascii: "\""))
+  }
+
+  mutating func write(ascii byte: UInt8) {
+    switch byte {
+    case 0x22: output.append(contentsOf: "\\\"".utf8)
+    case 0x5c: output.append(contentsOf: "\\\\".utf8)
+    case 0x08: output.append(contentsOf: "\\b".utf8)
+    case 0x0c: output.append(contentsOf: "\\f".utf8)
+    case 0x0a: output.append(contentsOf: "\\n".utf8)
+    case 0x0d: output.append(contentsOf: "\\r".utf8)
+    case 0x09: output.append(contentsOf: "\\t".utf8)
+    case 0..<0x20: escape(UInt16(byte))
+    default: output.append(byte)
+    }
   }
 
   mutating func escape(_ unit: UInt16) {

@@ -19,7 +19,14 @@ public struct Base32: Sendable {
     self.values = values
   }
 
-  public func encode(_ bytes: some Collection<UInt8>) -> String {
+  public func encode(_ bytes: some Collection<UInt8>) -> String { encoded(Array(bytes)) }
+
+  /// `nil` for anything but the one canonical spelling.
+  public func decode(_ text: some StringProtocol) -> [UInt8]? { decoded(Array(text.utf8)) }
+
+  // What is generic is not specialized in other modules, and every message has many identifiers.
+
+  private func encoded(_ bytes: [UInt8]) -> String {
     var text: [UInt8] = []
     text.reserveCapacity((bytes.count * 8 + 4) / 5)
     var group: UInt32 = 0
@@ -37,12 +44,12 @@ public struct Base32: Sendable {
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// `nil` for anything but the one canonical spelling.
-  public func decode(_ text: some StringProtocol) -> [UInt8]? {
+  private func decoded(_ text: [UInt8]) -> [UInt8]? {
     var bytes: [UInt8] = []
+    bytes.reserveCapacity(text.count * 5 / 8)
     var group: UInt32 = 0
     var bits: UInt32 = 0
-    for digit in text.utf8 {
+    for digit in text {
       let value = values[Int(digit)]
       guard value != Base32.unused else { return nil }
       group = group << 5 | UInt32(value)

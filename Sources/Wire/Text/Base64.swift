@@ -11,6 +11,17 @@ public enum Base64 {
   }
 
   public static func encode(_ bytes: some Collection<UInt8>, _ variant: Variant = .url) -> String {
+    encoded(Array(bytes), variant)
+  }
+
+  /// `nil` for anything but the one canonical spelling.
+  public static func decode(_ text: some StringProtocol, _ variant: Variant = .url) -> [UInt8]? {
+    decoded(Array(text.utf8), variant)
+  }
+
+  // What is generic is not specialized in other modules, and every message has signatures.
+
+  private static func encoded(_ bytes: [UInt8], _ variant: Variant) -> String {
     let alphabet = variant == .url ? urlAlphabet : standardAlphabet
     var text: [UInt8] = []
     text.reserveCapacity((bytes.count + 2) / 3 * 4)
@@ -20,7 +31,10 @@ public enum Base64 {
       group = group << 8 | UInt32(byte)
       held += 1
       if held == 3 {
-        for shift in [18, 12, 6, 0] as [UInt32] { text.append(alphabet[Int(group >> shift & 63)]) }
+        text.append(alphabet[Int(group >> 18)])
+        text.append(alphabet[Int(group >> 12 & 63)])
+        text.append(alphabet[Int(group >> 6 & 63)])
+        text.append(alphabet[Int(group & 63)])
         group = 0
         held = 0
       }
@@ -33,9 +47,8 @@ public enum Base64 {
     return String(decoding: text, as: UTF8.self)
   }
 
-  /// `nil` for anything but the one canonical spelling.
-  public static func decode(_ text: some StringProtocol, _ variant: Variant = .url) -> [UInt8]? {
-    var digits = Array(text.utf8)
+  private static func decoded(_ text: [UInt8], _ variant: Variant) -> [UInt8]? {
+    var digits = text
     if variant == .standard {
       guard digits.count % 4 == 0 else { return nil }
       var padding = 0
