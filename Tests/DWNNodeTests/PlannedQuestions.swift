@@ -45,7 +45,7 @@ extension PlannedQuestion {
     },
     PlannedQuestion("a definition", "message_configure") { _ = try $0.configure(of: "p") },
     PlannedQuestion("a definition of a time", "message_configure") {
-      _ = try $0.configure(of: "p", at: SampleMessages.time(0))
+      _ = try $0.configureCID(of: "p", at: SampleMessages.time(0))
     },
     PlannedQuestion("newest definitions of a protocol", "message_configure") {
       _ = try $0.configures(of: "p", onlyPublished: false)

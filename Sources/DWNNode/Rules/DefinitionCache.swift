@@ -47,7 +47,9 @@ final class DefinitionCache: Sendable {
     of protocolURI: String, at time: WallTime, in reader: any MessageReader, refusal: Int = 400
   ) throws -> ProtocolDefinition {
     if let definition = builtIn[protocolURI] { return definition }
-    guard let configure = try reader.configure(of: protocolURI, at: time) else {
+    let cid = try reader.configureCID(of: protocolURI, at: time)
+    if let cid, let definition = known.withLock({ $0[cid] }) { return definition }
+    guard let cid, let configure = try reader.message(cid: cid) else {
       throw DWNError(
         refusal, "ProtocolAuthorizationProtocolNotFound", "the tenant has not installed the protocol \(protocolURI)")
     }

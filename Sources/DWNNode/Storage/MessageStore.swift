@@ -56,8 +56,9 @@ protocol MessageReader {
   /// The newest definition of a protocol.
   func configure(of protocolURI: String) throws -> StoredMessage?
 
-  /// The definition of a protocol that governed at a time: the newest one that is not younger, else the oldest.
-  func configure(of protocolURI: String, at time: WallTime) throws -> StoredMessage?
+  /// The CID of the definition of a protocol that governed at a time: the newest one that is not younger, else the oldest. It is asked
+  /// for with every message, and costs no look at the definition.
+  func configureCID(of protocolURI: String, at time: WallTime) throws -> String?
 
   /// Newest definitions, of one protocol or all.
   func configures(of protocolURI: String?, onlyPublished: Bool) throws -> [StoredMessage]

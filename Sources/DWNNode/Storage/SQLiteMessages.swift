@@ -36,10 +36,13 @@ struct SQLiteMessages: MessageReader {
     try fetch(Self.definitions + "ORDER BY timestamp DESC, cid DESC LIMIT 1", [protocolURI]).first
   }
 
-  func configure(of protocolURI: String, at time: WallTime) throws -> StoredMessage? {
-    try fetch(
-      Self.definitions + "AND timestamp <= ? ORDER BY timestamp DESC, cid DESC LIMIT 1", [protocolURI, time.timestamp]
-    ).first ?? fetch(Self.definitions + "ORDER BY timestamp, cid LIMIT 1", [protocolURI]).first
+  func configureCID(of protocolURI: String, at time: WallTime) throws -> String? {
+    let cids = "SELECT cid FROM message INDEXED BY message_configure WHERE tenant = ? AND " + Self.definitions
+    let governing = try database.cachedStatement(
+      sql: cids + "AND timestamp <= ? ORDER BY timestamp DESC, cid DESC LIMIT 1")
+    if let cid = try String.fetchOne(governing, arguments: [tenant, protocolURI, time.timestamp]) { return cid }
+    let oldest = try database.cachedStatement(sql: cids + "ORDER BY timestamp, cid LIMIT 1")
+    return try String.fetchOne(oldest, arguments: [tenant, protocolURI])
   }
 
   func configures(of protocolURI: String?, onlyPublished: Bool) throws -> [StoredMessage] {

@@ -143,8 +143,8 @@ extension SQLiteTransaction {
     try reader.messages(authorizedBy: grant, after: time)
   }
   func configure(of protocolURI: String) throws -> StoredMessage? { try reader.configure(of: protocolURI) }
-  func configure(of protocolURI: String, at time: WallTime) throws -> StoredMessage? {
-    try reader.configure(of: protocolURI, at: time)
+  func configureCID(of protocolURI: String, at time: WallTime) throws -> String? {
+    try reader.configureCID(of: protocolURI, at: time)
   }
   func configures(of protocolURI: String?, onlyPublished: Bool) throws -> [StoredMessage] {
     try reader.configures(of: protocolURI, onlyPublished: onlyPublished)

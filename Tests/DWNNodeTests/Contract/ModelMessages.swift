@@ -31,9 +31,9 @@ struct ModelMessages: MessageReader, Sendable {
 
   func configure(of protocolURI: String) -> StoredMessage? { definitions(of: protocolURI).last }
 
-  func configure(of protocolURI: String, at time: WallTime) -> StoredMessage? {
+  func configureCID(of protocolURI: String, at time: WallTime) -> String? {
     let definitions = definitions(of: protocolURI)
-    return definitions.last { $0.timestamp <= time } ?? definitions.first
+    return (definitions.last { $0.timestamp <= time } ?? definitions.first)?.cid
   }
 
   func configures(of protocolURI: String?, onlyPublished: Bool) -> [StoredMessage] {
@@ -180,8 +180,8 @@ extension ModelTransaction {
     messages.messages(authorizedBy: grant, after: time)
   }
   func configure(of protocolURI: String) -> StoredMessage? { messages.configure(of: protocolURI) }
-  func configure(of protocolURI: String, at time: WallTime) -> StoredMessage? {
-    messages.configure(of: protocolURI, at: time)
+  func configureCID(of protocolURI: String, at time: WallTime) -> String? {
+    messages.configureCID(of: protocolURI, at: time)
   }
   func configures(of protocolURI: String?, onlyPublished: Bool) -> [StoredMessage] {
     messages.configures(of: protocolURI, onlyPublished: onlyPublished)

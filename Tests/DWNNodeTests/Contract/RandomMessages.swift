@@ -177,8 +177,10 @@ struct RandomMessages {
   private func ofDefinitions() -> Question {
     let (uri, time, onlyPublished) = (chance(2) ? nil : pick(Self.protocols), time(), chance(2))
     return asking("definitions of \(uri ?? "all") at \(time)", ordered: false) { reader in
-      let governing = try uri.map { [try reader.configure(of: $0), try reader.configure(of: $0, at: time)] } ?? []
-      return try reader.configures(of: uri, onlyPublished: onlyPublished) + governing.compactMap { $0 }
+      guard let uri else { return try reader.configures(of: nil, onlyPublished: onlyPublished) }
+      let governing = try reader.configureCID(of: uri, at: time).map { try reader.message(cid: $0) }
+      return try reader.configures(of: uri, onlyPublished: onlyPublished)
+        + [try reader.configure(of: uri), governing ?? nil].compactMap { $0 }
     }
   }
 
