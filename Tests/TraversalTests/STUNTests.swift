@@ -161,6 +161,7 @@ struct STUNTests {
     #expect(long.count > STUNServer.largestRequest)
     for bytes in [
       [], wrong, moved, indication, long, STUNResponse.bytes(Self.id, to: source), request([0x80, 0x22, 0, 9]),
+      request() + [0, 0, 0, 0], request([0x80, 0x22, 0, 3, 0x61, 0x62, 0x63]), request([0x80, 0x22, 0, 0, 0]),
     ] {
       let answer = server.answer(bytes, from: source, at: Self.now)
       #expect(answer == nil)
@@ -188,7 +189,10 @@ struct STUNTests {
     let block = UInt128(0x2001_0db8) << 96
     #expect(answers(50, at: Self.now) { SocketAddress(IPAddress(v6: block | UInt128($0 + 1)), port: 1) } == 10)
     #expect(answers(9000, at: Self.now) { SocketAddress(IPAddress(v4: UInt32(0x0a00_0000 + $0)), port: 1) } == 4980)
-    let later = Self.now + .seconds(1)
+    let soon = Self.now + .milliseconds(500)
+    #expect(answers(50, at: soon) { _ in SocketAddress("192.0.2.1:1")! } == 5, "at no time more than that")
+    let later = soon + .seconds(1)
     #expect(answers(50, at: later) { _ in SocketAddress("192.0.2.1:1")! } == 10)
+    #expect(answers(9000, at: later) { SocketAddress(IPAddress(v4: UInt32(0x0a00_0000 + $0)), port: 1) } == 4990)
   }
 }

@@ -57,6 +57,13 @@ public struct STUNMessage: Hashable, Sendable {
     return datagram.dropFirst(4).prefix(4).elementsEqual([0x21, 0x12, 0xa4, 0x42])
   }
 
+  /// Whether a message is all of the datagram, and its length one that attributes have (§6, §15). Servers of others are not measured
+  /// by it.
+  static func fills(_ datagram: [UInt8]) -> Bool {
+    guard datagram.count >= headerSize else { return false }
+    return datagram.count % 4 == 0 && datagram.count - headerSize == Int(datagram[2]) << 8 | Int(datagram[3])
+  }
+
   /// Reads the header and all attributes. What lies behind the header's length is not part of the message.
   init(parsing datagram: [UInt8]) throws(Invalid) {
     guard Self.looksLike(datagram), let id = TransactionID(datagram[8..<Self.headerSize]) else { throw .notSTUN }
