@@ -57,8 +57,9 @@ enum Terminal {
     write(json.prettyText + "\n", to: STDOUT_FILENO)
   }
 
-  /// Columns as wide as their widest cell, two spaces apart, a dash line below the titles.
+  /// Columns as wide as their widest cell, two spaces apart, a dash line below the titles. A cell is one line, whatever is in it.
   static func table(_ titles: [String], _ rows: [[String]]) -> String {
+    let rows = rows.map { $0.map { String($0.map { $0.isNewline ? " " : $0 }) } }
     let widths = titles.indices.map { column in ([titles] + rows).map { $0[column].count }.max() ?? 0 }
     func line(_ cells: [String]) -> String {
       let padded = zip(cells, widths).map { $0.padding(toLength: $1, withPad: " ", startingAt: 0) }

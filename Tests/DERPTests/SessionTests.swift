@@ -93,6 +93,20 @@ struct SessionTests {
     #expect(throws: DERPError.badInfo) { try small.receive(info, &output, now: start) }
   }
 
+  @Test("what a relay says of its health is one line of two hundred characters at most, and nothing ends it")
+  func health() throws {
+    var session = try established()
+    var output = ByteBuffer()
+    func hear(_ text: String) throws -> [RelayClientSession.Event] {
+      var frame = ByteBuffer()
+      DERPFrame.health(text).write(to: &frame)
+      return try session.receive(frame, &output, now: start)
+    }
+    #expect(try hear("full\n2   relay  home\u{2028}\u{1b}[31m") == [.health("full 2   relay  home  [31m")])
+    #expect(try hear(String(repeating: "ä", count: 8000)) == [.health(String(repeating: "ä", count: 200))])
+    #expect(try hear("") == [.health(nil)])
+  }
+
   @Test("when data was sent and nothing came for half a second the relay is asked, and given up soon after")
   func silence() throws {
     var session = try established()

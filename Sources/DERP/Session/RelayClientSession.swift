@@ -12,7 +12,7 @@ public struct RelayClientSession: Sendable {
     case established
     case packet(from: X25519PublicKey, ByteBuffer)
     case peerGone(X25519PublicKey, DERPFrame.PeerGoneReason)
-    /// What the relay says is wrong; `nil`: nothing any more.
+    /// What the relay says is wrong, as one short line; `nil`: nothing any more.
     case health(String?)
     /// The relay restarts: when to come back.
     case restarting(after: Duration)
@@ -33,6 +33,7 @@ public struct RelayClientSession: Sendable {
   /// Something was sent, and nothing came for so long: ping (`reach.md`, 5 e).
   static let silence: Duration = .milliseconds(500)
   private static let longestHead = 8 << 10
+  private static let longestHealth = 200
 
   private let nodeKey: X25519PrivateKey
   private let random: any RandomSource
@@ -146,12 +147,24 @@ public struct RelayClientSession: Sendable {
       let latency = now - ping.sentAt
       self.latency = latency
       return .answered(latency: latency)
-    case (.health(let text), .established): return .health(text.isEmpty ? nil : text)
+    case (.health(let text), .established): return .health(text.isEmpty ? nil : RelayClientSession.line(text))
     case (.restarting(let reconnectIn, _), .established):
       return .restarting(after: .milliseconds(min(Int64(reconnectIn), 60_000)))
     // What comes only from clients, or too early or late, is of a later version, or harmless.
     default: return nil
     }
+  }
+
+  /// A relay's own words stand in one cell of a table, and fill no log.
+  private static func line(_ text: String) -> String {
+    var line = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars.prefix(longestHealth) {
+      switch scalar.properties.generalCategory {
+      case .control, .format, .lineSeparator, .paragraphSeparator: line.append(" ")
+      default: line.append(scalar)
+      }
+    }
+    return String(line)
   }
 
   /// `true` once the whole head is there, and says that the connection is a relay's now.
