@@ -90,10 +90,10 @@ struct RelayTests {
     await relay.stop()
   }
 
-  @Test("another certificate than the records name is not believed")
+  @Test("another certificate than the records name is not believed, and the error says which it is")
   func wrongPin() async throws {
     let relay = try await TestRelay(pin: Bytes32(repeatElement(7, count: 32)))
-    await #expect(throws: DERPError.self) {
+    await #expect(throws: DERPError.wrongCertificate(found: Hex.encode(relay.certificate.array))) {
       _ = try await RelayLink.connect(to: relay.relay, as: key(), onEvent: { _ in })
     }
     await relay.stop()

@@ -1,3 +1,4 @@
+import Cryptography
 import Netmap
 import NIOCore
 import NIOPosix
@@ -42,7 +43,7 @@ struct RelayDialer {
       return channel
     } catch {
       channel.close(promise: nil)
-      throw error
+      throw certificate.refused.map { DERPError.wrongCertificate(found: Hex.encode($0.array)) } ?? error
     }
   }
 }

@@ -9,6 +9,7 @@ final class ServerCertificate: Sendable {
   /// SHA-256 of the leaf's DER; `nil`: what the system's roots vouch for.
   let pin: Bytes32?
   private let key = Mutex<X25519PublicKey?>(nil)
+  private let refusedLeaf = Mutex<Bytes32?>(nil)
 
   init(pin: Bytes32?) {
     self.pin = pin
@@ -16,6 +17,9 @@ final class ServerCertificate: Sendable {
 
   /// The relay's key, if a certificate beside the leaf gave it. Nobody vouches for it but who holds the leaf's key.
   var relayKey: X25519PublicKey? { key.withLock { $0 } }
+
+  /// SHA-256 of a leaf that was shown in place of the pinned one.
+  var refused: Bytes32? { refusedLeaf.withLock { $0 } }
 
   /// A handler for the client's side of TLS, 1.2 or newer.
   func makeHandler(host: String) throws -> NIOSSLClientHandler {
@@ -36,9 +40,12 @@ final class ServerCertificate: Sendable {
 
   /// Exactly the pinned leaf; neither its name nor its dates matter.
   private func accepts(_ chain: [NIOSSLCertificate]) -> Bool {
-    guard let pin, let leaf = chain.first, let bytes = try? leaf.toDERBytes(),
-      ConstantTime.equal(SHA2.sha256(bytes), pin.array)
+    guard let pin, let leaf = chain.first, let bytes = try? leaf.toDERBytes(), let hash = Bytes32(SHA2.sha256(bytes))
     else { return false }
+    guard hash == pin else {
+      refusedLeaf.withLock { $0 = hash }
+      return false
+    }
     let found = chain.dropFirst().lazy.compactMap { try? $0.toDERBytes() }.compactMap { Self.relayKey(in: $0) }.first
     key.withLock { $0 = found }
     return true

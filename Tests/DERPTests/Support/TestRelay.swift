@@ -22,6 +22,7 @@ final class TestRelay: Sendable {
   let server: RelayServer
   let channel: any Channel
   let relay: Relay
+  let certificate: Bytes32
   /// The relay's own key, as everybody learns it who shakes hands.
   let key: X25519PublicKey
 
@@ -31,6 +32,7 @@ final class TestRelay: Sendable {
     let key = X25519PrivateKey(random: SystemRandom())
     self.key = key.publicKey
     let identity = try RelayCertificate(relayKey: key.publicKey, now: .now())
+    certificate = identity.sha256
     server = RelayServer(key: key, certificate: identity.sha256, admission: admission, limits: limits)
     channel = try await server.listen(
       on: .init(ipAddress: "127.0.0.1", port: 0), tls: identity.serverContext())
