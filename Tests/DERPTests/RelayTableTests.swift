@@ -127,6 +127,37 @@ struct RelayTableTests {
     #expect(table.enter(key(), wake: {}, close: {}) != nil)
   }
 
+  @Test(
+    "of too many connections with one key the one that spoke longest ago is closed, and nobody is told that the key is gone"
+  )
+  func manyOfOneKey() throws {
+    var limits = RelayLimits()
+    limits.clientsPerKey = 2
+    limits.clients = 3
+    let table = RelayTable(limits: limits)
+    let other = try enter(table, key())
+    let shared = key()
+    let closed = Counter()
+    let first = try enter(table, shared)
+    let entered = table.enter(shared, wake: {}, close: { closed.add() })
+    let second = try #require(entered)
+    _ = table.relay(packet(1), from: first, to: other.key)
+    table.noteActive(first)
+    let third = try enter(table, shared)
+    #expect(closed.count == 1 && table.statistics.clients == 3)
+    table.leave(second)
+    _ = table.relay(packet(2), from: other, to: shared)
+    #expect(drain(third).count == 1 && drain(first).isEmpty)
+    #expect(drain(other) == [.receivedPacket(from: shared, packet(1))])
+    #expect(table.statistics.clients == 3)
+  }
+
+  @Test("a relay takes half as many clients as the process may have files open, and ten thousand at most")
+  func openFiles() {
+    #expect(RelayLimits(openFiles: 1024).clients == 512)
+    #expect(RelayLimits(openFiles: 1 << 20).clients == 10_000)
+  }
+
   @Test("who is not admitted any more is closed")
   func closes() throws {
     let table = RelayTable()

@@ -130,7 +130,7 @@ struct RelayTests {
   @Test("strangers who say nothing are few and are not kept")
   func strangers() async throws {
     var limits = RelayLimits()
-    limits.strangersPerAddress = 2
+    limits.strangersPerNetwork = 2
     limits.handshake = .seconds(3)
     let relay = try await TestRelay(limits: limits)
     let address = try NIOCore.SocketAddress(ipAddress: "127.0.0.1", port: Int(relay.relay.port))

@@ -64,6 +64,24 @@ struct StrangerTests {
     try await listener.close()
   }
 
+  @Test("strangers are counted by IPv4 address and by IPv6 /64, however they are written, and everybody together")
+  func networks() {
+    func enters(_ budget: StrangerBudget, _ address: String?) -> Bool {
+      budget.enter(StrangerBudget.network(of: address))
+    }
+    var limits = RelayLimits()
+    limits.strangersPerNetwork = 2
+    limits.strangers = 6
+    let budget = StrangerBudget(limits)
+    #expect(enters(budget, "192.0.2.1") && enters(budget, "::ffff:192.0.2.1") && !enters(budget, "192.0.2.1"))
+    #expect(enters(budget, "192.0.2.2"))
+    #expect(enters(budget, "2001:db8::1") && enters(budget, "2001:db8::2:0:0:2") && !enters(budget, "2001:db8::3"))
+    #expect(enters(budget, "2001:db8:0:1::1"))
+    budget.leave(StrangerBudget.network(of: "2001:db8::1"))
+    #expect(enters(budget, "2001:db8::4"))
+    #expect(enters(budget, nil) == false, "six are here")
+  }
+
   private func becomes(_ condition: () -> Bool) async throws -> Bool {
     for _ in 0..<3000 {
       if condition() { return true }

@@ -21,10 +21,12 @@ struct TakeoverTests {
         privateKey: .privateKey(try NIOSSLPrivateKey(bytes: pem, format: .pem))))
   }
 
-  private func start(_ change: (inout ServerConfiguration) -> Void = { _ in }) async throws -> RunningServer {
+  private func start(
+    patience: Duration = .seconds(60), _ change: (inout ServerConfiguration) -> Void = { _ in }
+  ) async throws -> RunningServer {
     let context = try Self.context()
     return try await RunningServer.start(ScriptedEndpoint()) {
-      $0.takeover = ConnectionTakeover(path: "/derp", tls: context) {
+      $0.takeover = ConnectionTakeover(path: "/derp", tls: context, patience: patience) {
         try $0.pipeline.syncOperations.addHandler(Echo())
       }
       change(&$0)
@@ -95,9 +97,13 @@ struct TakeoverTests {
     for end in ends { try await end.get() }
   }
 
-  @Test("a TLS connection that says nothing, or never says what it wants, is ended")
+  @Test("a connection that says nothing, before TLS or after it, or never says what it wants, is ended soon")
   func silence() async throws {
-    let running = try await start { $0.headTimeout = .seconds(2) }
+    // The node's own clients have a minute.
+    let running = try await start(patience: .seconds(2))
+    let silent = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .connect(host: running.address.ip.description, port: Int(running.address.port)).get()
+    try await silent.closeFuture.get()
     for text in ["", "GET /de", String(repeating: "A", count: 10)] {
       let (channel, _) = try await connect(running)
       if !text.isEmpty { try await channel.writeAndFlush(ByteBuffer(string: text)).get() }

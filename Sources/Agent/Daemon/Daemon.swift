@@ -1,6 +1,7 @@
 import CLinux
 import Control
 import Cryptography
+import DERP
 import DWN
 import DWNNode
 import Engine
@@ -90,7 +91,9 @@ public actor Daemon {
     let embedsNode = existing?.embedsNode ?? (request.create != nil && request.endpoints.isEmpty)
 
     let tenants = TenantList(owner: identity.did)
-    let relay = settings.relay.isOn ?? embedsNode ? try MeshRelay(in: directory, logger: logger) : nil
+    let limits = RelayLimits(openFiles: OpenFiles.raiseLimit())
+    let relay =
+      settings.relay.isOn ?? embedsNode ? try MeshRelay(in: directory, limits: limits, logger: logger) : nil
     let node =
       embedsNode
       ? try await EmbeddedNode.start(

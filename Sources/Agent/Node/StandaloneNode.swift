@@ -33,6 +33,7 @@ public enum StandaloneNode {
   public static func run(
     _ options: Options, logger: Logger, whenReady: @Sendable ([SocketAddress]) -> Void
   ) async throws {
+    OpenFiles.raiseLimit()
     let tls = try options.tls.map { try TLSFiles(certificatePath: $0.certificate, keyPath: $0.key) }
     let directory = try StateDirectory(opening: options.data)
     guard let lock = try DaemonLock(directory) else { throw AgentError.daemonRunning(directory: directory.path) }

@@ -14,6 +14,7 @@ final class MeshRelay: Sendable {
   let members = AcceptedMembers()
   private let identity: RelayIdentity
   private let server: RelayServer
+  private let patience: Duration
   private let logger: Logger
 
   private struct State {
@@ -34,6 +35,7 @@ final class MeshRelay: Sendable {
     let admission: any RelayAdmission = isOpen ? OpenAdmission() : members
     server = RelayServer(
       key: identity.key, certificate: identity.certificate.sha256, admission: admission, limits: limits, logger: logger)
+    patience = limits.handshake
     self.logger = logger
   }
 
@@ -41,7 +43,9 @@ final class MeshRelay: Sendable {
 
   /// For the node behind whose port it is. `answer(beside:)` completes it once that listens.
   var takeover: ConnectionTakeover {
-    ConnectionTakeover(path: "/derp", tls: identity.tls) { [server] channel in try server.install(on: channel) }
+    ConnectionTakeover(path: "/derp", tls: identity.tls, patience: patience) { [server] channel in
+      try server.install(on: channel)
+    }
   }
 
   /// Listens by itself, and answers STUN beside.

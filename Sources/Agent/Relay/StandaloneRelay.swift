@@ -44,7 +44,7 @@ public enum StandaloneRelay {
     _ options: Options, logger: Logger, whenReady: @Sendable (Description) -> Void
   ) async throws {
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
-    let serving = try await start(options, logger: logger)
+    let serving = try await start(options, limits: RelayLimits(openFiles: OpenFiles.raiseLimit()), logger: logger)
     whenReady(serving.description)
     for await _ in signals { break }
     logger.info("stopping")

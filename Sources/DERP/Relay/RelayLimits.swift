@@ -1,10 +1,11 @@
 /// Bounds of a relay: what it holds for others, and for how long it waits.
 public struct RelayLimits: Hashable, Sendable {
-  /// Connections that were admitted.
+  /// Connections that were admitted, in all and with one key.
   public var clients = 10_000
-  /// Connections that have not yet said who they are, in all and from one address.
+  public var clientsPerKey = 8
+  /// Connections that have not yet said who they are, in all and from one IPv4 address or IPv6 /64.
   public var strangers = 64
-  public var strangersPerAddress = 4
+  public var strangersPerNetwork = 4
   /// For request and handshake.
   public var handshake: Duration = .seconds(5)
   /// Packets that wait for one client, data and disco apart, and their bytes.
@@ -20,4 +21,9 @@ public struct RelayLimits: Hashable, Sendable {
   public var watchedPeers = 1024
 
   public init() {}
+
+  /// - Parameter openFiles: how many files the process may have open: half of them may be clients.
+  public init(openFiles: Int) {
+    clients = min(clients, openFiles / 2)
+  }
 }

@@ -87,39 +87,47 @@ public final class RelayTable: Sendable {
 
   public var statistics: Statistics { state.withLock(\.statistics) }
 
-  /// `nil` when there is no room.
+  /// `nil` when there is no room. Of too many with one key the one that spoke longest ago is closed.
   func enter(
     _ key: X25519PublicKey, wake: @escaping @Sendable () -> Void, close: @escaping @Sendable () -> Void
   ) -> RelayClient? {
-    state.withLock { state in
+    let (client, replaced) = state.withLock { state -> (RelayClient?, RelayClient?) in
+      let others = state.clients[key] ?? []
+      let replaced = others.count >= limits.clientsPerKey ? others.first : nil
+      if let replaced { _ = Self.remove(replaced, &state) }
       guard state.statistics.clients < limits.clients else {
         state.statistics.refusedClients += 1
-        return nil
+        return (nil, replaced)
       }
       state.nextNumber += 1
       state.statistics.clients += 1
       let client = RelayClient(key: key, number: state.nextNumber, wake: wake, close: close)
       state.clients[key, default: []].append(client)
-      return client
+      return (client, replaced)
     }
+    replaced?.close()
+    return client
   }
 
   func leave(_ client: RelayClient) {
-    let told = state.withLock { state -> [RelayClient] in
-      guard state.clients[client.key]?.contains(where: { $0 === client }) == true else { return [] }
-      state.clients[client.key]?.removeAll { $0 === client }
-      state.statistics.clients -= 1
-      for source in state.watched.removeValue(forKey: client.number) ?? [] {
-        state.watchers[source]?[client.number] = nil
-        if state.watchers[source]?.isEmpty == true { state.watchers[source] = nil }
-      }
-      guard state.clients[client.key]?.isEmpty == true else { return [] }
-      state.clients[client.key] = nil
-      let watchers = state.watchers.removeValue(forKey: client.key) ?? [:]
-      for number in watchers.keys { state.watched[number]?.remove(client.key) }
-      return Array(watchers.values)
-    }
+    let told = state.withLock { Self.remove(client, &$0) }
     for watcher in told { watcher.put { [limits] in $0.tellGone(client.key, .disconnected, limits) } }
+  }
+
+  /// Who is to be told that nobody has the key any more.
+  private static func remove(_ client: RelayClient, _ state: inout State) -> [RelayClient] {
+    guard state.clients[client.key]?.contains(where: { $0 === client }) == true else { return [] }
+    state.clients[client.key]?.removeAll { $0 === client }
+    state.statistics.clients -= 1
+    for source in state.watched.removeValue(forKey: client.number) ?? [] {
+      state.watchers[source]?[client.number] = nil
+      if state.watchers[source]?.isEmpty == true { state.watchers[source] = nil }
+    }
+    guard state.clients[client.key]?.isEmpty == true else { return [] }
+    state.clients[client.key] = nil
+    let watchers = state.watchers.removeValue(forKey: client.key) ?? [:]
+    for number in watchers.keys { state.watched[number]?.remove(client.key) }
+    return Array(watchers.values)
   }
 
   /// The connection said something: of those with its key it is the one to be sent to.

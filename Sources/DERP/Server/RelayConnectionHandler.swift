@@ -26,6 +26,7 @@ final class RelayConnectionHandler: ChannelInboundHandler {
   private var phase = Phase.head
   private var input = ByteBuffer()
   private var address = "?"
+  private var network: IPPrefix?
   private var isStranger = false
   private var deadline: Scheduled<Void>?
   private var keepAlive: RepeatedTask?
@@ -51,7 +52,8 @@ final class RelayConnectionHandler: ChannelInboundHandler {
   private func begin(_ context: ChannelHandlerContext) {
     guard deadline == nil else { return }
     address = context.remoteAddress?.ipAddress ?? "?"
-    isStranger = relay.strangers.enter(address)
+    network = StrangerBudget.network(of: context.remoteAddress?.ipAddress)
+    isStranger = relay.strangers.enter(network)
     guard isStranger else { return end(context, "too many strangers") }
     deadline = context.eventLoop.assumeIsolated().scheduleTask(
       in: .nanoseconds(relay.table.limits.handshake.nanoseconds)
@@ -86,7 +88,7 @@ final class RelayConnectionHandler: ChannelInboundHandler {
   private func leaveStrangers() {
     guard isStranger else { return }
     isStranger = false
-    relay.strangers.leave(address)
+    relay.strangers.leave(network)
   }
 
   // MARK: Reading
@@ -182,7 +184,7 @@ final class RelayConnectionHandler: ChannelInboundHandler {
     let bound = NIOLoopBound((handler: self, context: context), eventLoop: loop)
     let client = relay.table.enter(
       key, wake: { loop.execute { bound.value.handler.write(bound.value.context) } },
-      close: { loop.execute { bound.value.handler.end(bound.value.context, "not admitted any more") } })
+      close: { loop.execute { bound.value.handler.end(bound.value.context, "not admitted any more, or too often") } })
     guard let client else { return end(context, "the relay is full") }
     deadline?.cancel()
     leaveStrangers()

@@ -1,11 +1,12 @@
 import NIOCore
 import Synchronization
+import Wire
 
-/// How many connections may be open that have not said who they are, in all and from one address.
+/// How many connections may be open that have not said who they are, in all and from one network.
 final class StrangerBudget: Sendable {
   private struct State {
     var all = 0
-    var perAddress: [String: Int] = [:]
+    var perNetwork: [IPPrefix?: Int] = [:]
   }
 
   private let limits: RelayLimits
@@ -15,22 +16,28 @@ final class StrangerBudget: Sendable {
     self.limits = limits
   }
 
-  func enter(_ address: String) -> Bool {
+  /// Whom the bound holds for: an IPv4 address or an IPv6 /64, which one machine usually has to itself.
+  static func network(of address: String?) -> IPPrefix? {
+    guard let ip = address.flatMap({ IPAddress($0) })?.unmapped else { return nil }
+    return IPPrefix(ip, length: ip.family == .v4 ? 32 : 64)
+  }
+
+  func enter(_ network: IPPrefix?) -> Bool {
     state.withLock { state in
-      guard state.all < limits.strangers, state.perAddress[address] ?? 0 < limits.strangersPerAddress else {
+      guard state.all < limits.strangers, state.perNetwork[network] ?? 0 < limits.strangersPerNetwork else {
         return false
       }
       state.all += 1
-      state.perAddress[address, default: 0] += 1
+      state.perNetwork[network, default: 0] += 1
       return true
     }
   }
 
-  func leave(_ address: String) {
+  func leave(_ network: IPPrefix?) {
     state.withLock { state in
-      guard let count = state.perAddress[address] else { return }
+      guard let count = state.perNetwork[network] else { return }
       state.all -= 1
-      state.perAddress[address] = count > 1 ? count - 1 : nil
+      state.perNetwork[network] = count > 1 ? count - 1 : nil
     }
   }
 }

@@ -31,12 +31,15 @@ struct ConnectionPipeline: Sendable {
     channel.closeFuture.whenComplete { _ in metrics.change(.connections, by: -1) }
     return channel.eventLoop.makeCompletedFuture {
       guard configuration.tls != nil || configuration.takeover != nil else { return try addHTTP(to: channel) }
+      // One limit for all of it: who is nobody yet does not get the time of those who ask for something.
+      let patience = configuration.takeover?.patience ?? configuration.headTimeout
+      let limit = NIODeadline.now() + .nanoseconds(patience.nanoseconds)
       try channel.pipeline.syncOperations.addHandler(
-        OpeningBytes(timeout: configuration.headTimeout) {
+        OpeningBytes(before: limit) {
           $0.first.map { $0 == Self.tlsHandshake }
         } install: { isTLS, channel in
           if isTLS {
-            try addTLS(to: channel)
+            try addTLS(to: channel, before: limit)
           } else if configuration.requiresTLS {
             throw ChannelError.inappropriateOperationForState
           } else {
@@ -50,7 +53,7 @@ struct ConnectionPipeline: Sendable {
   private static let tlsHandshake: UInt8 = 0x16
 
   /// The node's certificate, or that of the protocol beside it; and behind TLS whichever of the two the first request is for.
-  private func addTLS(to channel: any Channel) throws {
+  private func addTLS(to channel: any Channel, before limit: NIODeadline) throws {
     let pipeline = channel.pipeline.syncOperations
     if let tls = configuration.tls {
       try pipeline.addHandler(tls.makeHandler())
@@ -59,7 +62,7 @@ struct ConnectionPipeline: Sendable {
     }
     guard let takeover = configuration.takeover else { return try addHTTP(to: channel) }
     try pipeline.addHandler(
-      OpeningBytes(timeout: configuration.headTimeout) {
+      OpeningBytes(before: limit) {
         takeover.claims($0)
       } install: { isClaimed, channel in
         guard isClaimed else { return try addHTTP(to: channel) }

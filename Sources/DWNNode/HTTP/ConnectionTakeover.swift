@@ -7,15 +7,21 @@ public struct ConnectionTakeover: Sendable {
   /// Such as `/derp`: the path itself, what lies below it, and either with a query.
   public let path: String
   private let tls: NIOSSLContext
+  let patience: Duration
   let install: @Sendable (any Channel) throws -> Void
 
   /// - Parameters:
   ///   - tls: for connections that begin with TLS where the node has no certificate of its own.
+  ///   - patience: how long a connection may take for TLS and until it is clear whose its first request is.
   ///   - install: puts handlers into the connection's pipeline, on its event loop. They see everything that came through TLS. From
   ///     then on the connection is theirs to bound, and is closed when the server is shut down.
-  public init(path: String, tls: NIOSSLContext, install: @escaping @Sendable (any Channel) throws -> Void) {
+  public init(
+    path: String, tls: NIOSSLContext, patience: Duration = .seconds(5),
+    install: @escaping @Sendable (any Channel) throws -> Void
+  ) {
     self.path = path
     self.tls = tls
+    self.patience = patience
     self.install = install
   }
 

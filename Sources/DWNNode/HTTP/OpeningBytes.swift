@@ -8,7 +8,7 @@ final class OpeningBytes<Finding: Sendable>: ChannelInboundHandler, RemovableCha
   typealias InboundIn = ByteBuffer
   typealias InboundOut = ByteBuffer
 
-  private let timeout: Duration
+  private let limit: NIODeadline
   private let recognize: (ByteBufferView) -> Finding?
   private let install: (Finding, any Channel) throws -> Void
   private var held = ByteBuffer()
@@ -16,21 +16,20 @@ final class OpeningBytes<Finding: Sendable>: ChannelInboundHandler, RemovableCha
   private var deadline: Scheduled<Void>?
 
   /// - Parameters:
+  ///   - limit: when the connection is closed if nothing was recognized.
   ///   - recognize: what the bytes are the beginning of; `nil`: more of them will tell.
   ///   - install: builds the pipeline for it. What it throws ends the connection.
   init(
-    timeout: Duration, recognize: @escaping (ByteBufferView) -> Finding?,
+    before limit: NIODeadline, recognize: @escaping (ByteBufferView) -> Finding?,
     install: @escaping (Finding, any Channel) throws -> Void
   ) {
-    self.timeout = timeout
+    self.limit = limit
     self.recognize = recognize
     self.install = install
   }
 
   func handlerAdded(context: ChannelHandlerContext) {
-    deadline = context.eventLoop.assumeIsolated().scheduleTask(in: .nanoseconds(timeout.nanoseconds)) {
-      context.close(promise: nil)
-    }
+    deadline = context.eventLoop.assumeIsolated().scheduleTask(deadline: limit) { context.close(promise: nil) }
   }
 
   func handlerRemoved(context: ChannelHandlerContext) { deadline?.cancel() }

@@ -28,7 +28,7 @@ struct NodeRelayTests {
       var limits = RelayLimits()
       // A machine that is busy with other tests takes its time.
       limits.handshake = .seconds(60)
-      limits.strangersPerAddress = 16
+      limits.strangersPerNetwork = 16
       let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
       let directory = try StateDirectory(opening: folder.path)
       let relay = try MeshRelay(in: directory, limits: limits, logger: logger)

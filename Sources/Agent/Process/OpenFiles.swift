@@ -1,0 +1,23 @@
+import Glibc
+
+/// How many files and connections this process may have open at one time.
+enum OpenFiles {
+  /// More than relay, node and engine can use together.
+  private static let most: rlim_t = 32_768
+
+  /// Raises the limit as far as a process may do that by itself, and gives what holds then. Systems set it low for programs that cannot
+  /// cope with more, and leave it to the others to ask.
+  @discardableResult
+  static func raiseLimit() -> Int {
+    let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+    var limit = rlimit()
+    guard getrlimit(resource, &limit) == 0 else { return 1024 }
+    let wanted = min(limit.rlim_max, most)
+    if limit.rlim_cur < wanted {
+      var raised = limit
+      raised.rlim_cur = wanted
+      if setrlimit(resource, &raised) == 0 { limit = raised }
+    }
+    return Int(min(limit.rlim_cur, most))
+  }
+}
