@@ -89,12 +89,13 @@ public actor DWNControlPlane: ControlPlane {
   private(set) var view: MeshView?
   /// The newest of `netmaps`.
   private(set) var lastNetmap: Netmap?
+  /// Since when the engine knows relays, and so whom to ask where this machine is.
+  private(set) var relaysSince: Instant?
 
   // Writing
   var lines: [PublicationLine] = []
   var publication: PublicationSchedule
   var reach: Reach?
-  var reachSince: Instant?
   /// The relay that this machine runs for the mesh.
   var relayOffer: RelayOffer?
 
@@ -219,10 +220,8 @@ public actor DWNControlPlane: ControlPlane {
     if let former = self.reach, hasMoved(from: former, to: reach) {
       for endpoint in endpoints { endpoint.hostAddressesChanged() }
     }
-    let now = clock.now()
     self.reach = reach
-    reachSince = reachSince ?? now
-    publication.changed(at: now)
+    publication.changed(at: clock.now())
     wake(.upkeep)
   }
 
@@ -290,6 +289,7 @@ public actor DWNControlPlane: ControlPlane {
   private func emit(_ netmap: Netmap) {
     guard netmap != lastNetmap else { return }
     lastNetmap = netmap
+    if relaysSince == nil, !netmap.relays.isEmpty { relaysSince = clock.now() }
     snapshot.generation += 1
     netmapSink.yield(netmap)
   }

@@ -83,6 +83,23 @@ struct ReachLifeTests {
     #expect(await plane.view?.own?.endpoint?.publicEndpoints == [])
   }
 
+  @Test(
+    "where nothing answers, the first write comes two seconds after the start, not two after the engine's first word")
+  func firstWrite() async throws {
+    let world = try await World.settled()
+    try await addRelay(world)
+    await world.member.plane?.setReach(reach([("203.0.113.5:1000", .stun)]))
+    try await world.run(.seconds(5))
+    world.member.stop()
+    try await world.member.start(world.network, [world.node], hostname: "host-0", addresses: [])
+    let plane = try #require(world.member.plane)
+    try await world.run(.seconds(2))
+    await plane.setReach(
+      Reach(endpoints: [.init(SocketAddress("192.168.1.2:7")!, .host)], discoKey: discoKey))
+    try await world.run(.milliseconds(500))
+    #expect(await plane.view?.own?.endpoint?.publicEndpoints == [])
+  }
+
   @Test("a member's relay is told to all once the anchor could reach it, follows its offer, and goes a day after it")
   func memberRelay() async throws {
     let world = try await World.settled(members: 2)

@@ -106,10 +106,10 @@ extension DWNControlPlane {
   /// The first write of a run waits until the network was checked, so that it does not take back what the run before had found out;
   /// no longer than this. `nil`: there is nothing to wait for.
   private var firstWrite: Instant? {
-    guard let reach, let reachSince, reach.discoKey != nil, reach.natMapping == nil, reach.homeRelay == nil,
+    guard let reach, let relaysSince, reach.discoKey != nil, reach.natMapping == nil, reach.homeRelay == nil,
       lastNetmap?.relays.isEmpty == false
     else { return nil }
-    return reachSince + Self.checkPatience
+    return relaysSince + Self.checkPatience
   }
 
   private static let checkPatience: Duration = .seconds(2)
