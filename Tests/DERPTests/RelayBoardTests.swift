@@ -68,6 +68,24 @@ struct RelayBoardTests {
     #expect(take(&board, [1, 2]) == "1")
   }
 
+  @Test("a relay where a peer never is gets ever fewer of its packets, as long as there is another")
+  func absentForGood() {
+    var board = board(connected: [1, 2])
+    var lost = 0
+    // A packet each second, of which the relay says that it found nobody.
+    for second in 0..<600 {
+      let now = Duration.seconds(second)
+      guard take(&board, [1, 2], after: now) == "1" else { continue }
+      lost += 1
+      board.isGone(peer, from: 1, at: start + now)
+    }
+    #expect(lost < 12)
+    board.disconnected(2)
+    #expect(take(&board, [1, 2], after: .seconds(600)) == "connect [2]")
+    board.failed(2)
+    #expect(take(&board, [1, 2], after: .seconds(600)) == "1", "better there than nowhere")
+  }
+
   @Test("a peer without known relays: where it was heard, else home, standby and the others in turn")
   func search() {
     var board = board(connected: [1, 2, 3])

@@ -28,8 +28,9 @@ struct RelayBoard<Link> {
 
   /// Between trying one relay and the next for a peer of which none is known.
   static var searchInterval: Duration { .milliseconds(250) }
-  /// What a relay said of a peer's absence counts for so long.
-  static var absence: Duration { .seconds(2) }
+  /// What a relay said of a peer's absence counts for so long the first time, and twice as long each time that it says so again.
+  static var firstAbsence: Duration { .seconds(2) }
+  static var longestAbsence: Duration { .seconds(120) }
   /// How long a relay that cannot be connected with is tried after the last packet for it.
   static var persistence: Duration { .seconds(30) }
   /// Packets that wait for a connection that is being made.
@@ -41,8 +42,8 @@ struct RelayBoard<Link> {
   var standby: UInt16?
   /// Where a peer was last heard from.
   private var origins: [X25519PublicKey: UInt16] = [:]
-  /// Where a peer is not, and since when that is known.
-  private var absent: [X25519PublicKey: [UInt16: Instant]] = [:]
+  /// Where a peer is not, by what a relay said last, and until when that is believed.
+  private var absent: [X25519PublicKey: [UInt16: (until: Instant, pause: Duration)]] = [:]
   private var searches: [X25519PublicKey: (at: Instant, next: Int)] = [:]
 
   var isConnected: Bool { entries.values.contains { $0.link != nil } }
@@ -89,7 +90,7 @@ struct RelayBoard<Link> {
   // MARK: Peers
 
   mutating func heard(_ key: X25519PublicKey, over id: UInt16) {
-    if absent[key]?[id] != nil { absent[key] = nil }
+    absent[key]?[id] = nil
     guard origins[key] != id else { return }
     if origins.count >= Self.maximumPeers { origins = [:] }
     origins[key] = id
@@ -98,7 +99,10 @@ struct RelayBoard<Link> {
   mutating func isGone(_ key: X25519PublicKey, from id: UInt16, at now: Instant) {
     if origins[key] == id { origins[key] = nil }
     if absent.count >= Self.maximumPeers { absent = [:] }
-    absent[key, default: [:]][id] = now
+    let former = absent[key]?[id]
+    if let former, now < former.until { return }
+    let pause = former.map { min($0.pause * 2, Self.longestAbsence) } ?? Self.firstAbsence
+    absent[key, default: [:]][id] = (now + pause, pause)
   }
 
   // MARK: Packets
@@ -127,12 +131,12 @@ struct RelayBoard<Link> {
     return .waits(connect: seek(id) ? [id] : [])
   }
 
-  /// Of the peer's relays those that exist, without those that said it is not there.
+  /// Of the peer's relays those that exist, without those that said it is not there as long as there is another that works.
   private func known(_ relays: [UInt16], to key: X25519PublicKey, at now: Instant) -> [UInt16] {
     let named = relays.filter { entries[$0] != nil }
     guard let absent = absent[key] else { return named }
-    let here = named.filter { id in absent[id].map { now - $0 >= Self.absence } ?? true }
-    return here.isEmpty ? named : here
+    let here = named.filter { id in absent[id].map { now >= $0.until } ?? true }
+    return here.allSatisfy { entries[$0]?.isFailing != false } ? named : here
   }
 
   /// Nobody says where it is: own home, own standby, then the others in turn.
