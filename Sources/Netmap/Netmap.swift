@@ -88,10 +88,21 @@ public struct Peer: Hashable, Sendable {
 
 /// A server that forwards packets between machines that cannot reach each other.
 public struct Relay: Hashable, Sendable {
+  /// How it is reached over one family of addresses.
+  public enum Way: Hashable, Sendable {
+    case address(IPAddress)
+    /// Ask the DNS for the host's name.
+    case name
+    /// Not at all.
+    case off
+  }
+
   public var id: UInt16
   public var region: String
+  /// A name or an address.
   public var host: String
   public var port: UInt16
+  /// Where it is reached instead of what `host` stands for.
   public var ipv4: IPAddress?
   public var ipv6: IPAddress?
   /// SHA-256 of the leaf certificate's DER; without it the certificate is checked against the system's roots.
@@ -113,6 +124,12 @@ public struct Relay: Hashable, Sendable {
     self.certificateSHA256 = certificateSHA256
     self.stunPorts = stunPorts
     self.relaysTraffic = relaysTraffic
+  }
+
+  public func way(over family: IPAddress.Family) -> Way {
+    if let address = family == .v4 ? ipv4 : ipv6 { return .address(address) }
+    guard let address = IPAddress(host) else { return .name }
+    return address.family == family ? .address(address) : .off
   }
 }
 

@@ -99,6 +99,30 @@ struct RelayTests {
     await relay.stop()
   }
 
+  @Test("a family of which the record gives no address is looked up by the relay's name, and what works is taken")
+  func nameBesideLiteral() async throws {
+    let relay = try await TestRelay()
+    var record = relay.relay
+    record.host = "localhost"
+    // Nobody listens there.
+    record.ipv6 = IPAddress("::1")
+    let link = try await RelayLink.connect(to: record, as: key(), onEvent: { _ in })
+    link.close()
+    await relay.stop()
+  }
+
+  @Test("an address for a host leaves the other family off, a name does not")
+  func ways() {
+    let address = IPAddress("198.51.100.1")!
+    let other = IPAddress("2001:db8::1")!
+    var relay = Relay(id: 1, region: "", host: "198.51.100.1", port: 1)
+    #expect(relay.way(over: .v4) == .address(address) && relay.way(over: .v6) == .off)
+    relay.ipv6 = other
+    #expect(relay.way(over: .v6) == .address(other))
+    relay.host = "anchor.example.org"
+    #expect(relay.way(over: .v4) == .name && relay.way(over: .v6) == .address(other))
+  }
+
   @Test("a port where nobody listens is an error at once, and it says so")
   func nobodyListens() async throws {
     let relay = Relay(id: 1, region: "", host: "127.0.0.1", port: 1, certificateSHA256: Bytes32.zero)

@@ -8,9 +8,6 @@ import Wire
 
 /// Connects with a relay over IPv4 and IPv6, whichever is there first, and over TLS.
 struct RelayDialer {
-  /// How long IPv4 waits for IPv6.
-  static let headStart: TimeAmount = .milliseconds(200)
-
   let relay: Relay
   let certificate: ServerCertificate
   let loop: any EventLoop
@@ -48,8 +45,7 @@ struct RelayDialer {
   }
 }
 
-/// The addresses that a relay's record gives; the name is asked for only where it gives none, and a literal is none of the other
-/// family.
+/// The addresses that a relay's record gives, and for a family of which it gives none those of its name.
 private final class RelayAddresses: Resolver, Sendable {
   private let relay: Relay
   private let loop: any EventLoop
@@ -60,38 +56,34 @@ private final class RelayAddresses: Resolver, Sendable {
   }
 
   func initiateAQuery(host: String, port: Int) -> EventLoopFuture<[NIOCore.SocketAddress]> {
-    addresses(relay.ipv4, .v4, port: port)
+    addresses(.v4, port: port)
   }
 
   func initiateAAAAQuery(host: String, port: Int) -> EventLoopFuture<[NIOCore.SocketAddress]> {
-    addresses(relay.ipv6, .v6, port: port)
+    addresses(.v6, port: port)
   }
 
   func cancelQueries() {}
 
   private func addresses(
-    _ given: IPAddress?, _ family: IPAddress.Family, port: Int
+    _ family: IPAddress.Family, port: Int
   ) -> EventLoopFuture<[NIOCore.SocketAddress]> {
-    let literal = IPAddress(relay.host)
-    guard let address = given ?? (literal?.family == family ? literal : nil) else {
-      guard literal == nil, relay.ipv4 == nil, relay.ipv6 == nil else { return loop.makeSucceededFuture([]) }
-      return lookUp(family, port: port)
-    }
-    return loop.makeCompletedFuture {
-      [try NIOCore.SocketAddress(ipAddress: address.description, port: port)]
-    }
-  }
-
-  /// The system's resolver, on a thread that may wait.
-  private func lookUp(_ family: IPAddress.Family, port: Int) -> EventLoopFuture<[NIOCore.SocketAddress]> {
-    let host = relay.host
-    return NIOThreadPool.singleton.runIfActive(eventLoop: loop) {
-      let found = try? NIOCore.SocketAddress.makeAddressResolvingHost(host, port: port)
-      switch (found, family) {
-      case (.v4?, .v4), (.v6?, .v6): return found.map { [$0] } ?? []
-      default: return []
+    switch relay.way(over: family) {
+    case .off: return loop.makeSucceededFuture([])
+    case .address(let address): return loop.makeCompletedFuture { [try address.socketAddress(port)] }
+    case .name:
+      let host = relay.host
+      // On a thread that may wait.
+      return NIOThreadPool.singleton.runIfActive(eventLoop: loop) {
+        try HostLookup.addresses(of: host, family).map { try $0.socketAddress(port) }
       }
     }
+  }
+}
+
+extension IPAddress {
+  fileprivate func socketAddress(_ port: Int) throws -> NIOCore.SocketAddress {
+    try NIOCore.SocketAddress(ipAddress: description, port: port)
   }
 }
 

@@ -4,7 +4,7 @@
 
 /// An IPv4 or IPv6 address. IPv4-mapped IPv6 addresses are kept as they are; `unmapped` turns them into IPv4.
 public struct IPAddress: Hashable, Sendable {
-  public enum Family: UInt8, Sendable {
+  public enum Family: UInt8, Sendable, CaseIterable {
     case v4 = 4
     case v6 = 6
 

@@ -1,16 +1,15 @@
-import CLinux
-import CMnl
 import Glibc
-import Wire
+public import Wire
 
 /// Asks the system's resolver for the addresses of a name.
-enum HostLookup {
+public enum HostLookup {
   /// So many addresses of a name count.
   static let maximum = 8
 
-  /// Waits as long as the resolver does. Empty if the name is not known.
-  static func addresses(of host: String) -> [IPAddress] {
+  /// Waits as long as the resolver does. Empty if the name is not known, or has no address of the family that is asked for.
+  public static func addresses(of host: String, _ family: IPAddress.Family? = nil) -> [IPAddress] {
     var hints = addrinfo()
+    hints.ai_family = family.map { $0 == .v4 ? AF_INET : AF_INET6 } ?? AF_UNSPEC
     hints.ai_socktype = CInt(SOCK_DGRAM.rawValue)
     var list: UnsafeMutablePointer<addrinfo>?
     guard getaddrinfo(host, nil, &hints, &list) == 0 else { return [] }
