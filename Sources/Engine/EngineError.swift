@@ -18,6 +18,8 @@ public enum EngineError: Error, Hashable, Sendable {
   case addressInUse(IPAddress, interface: String)
   /// The netmap is for another key.
   case foreignNetmap
+  /// Who was asked for a ping speaks plain WireGuard.
+  case noDiscoKey
   /// A netmap came after `stop()`.
   case stopped
   /// The named network namespace cannot be entered.
@@ -52,6 +54,8 @@ extension EngineError: CustomStringConvertible {
       "the mesh address \(address) is already on the interface \(interface): is another daemon of this identity running?"
     case .foreignNetmap:
       "the netmap is for another key than this engine's: start an engine with the key of the netmap's node"
+    case .noDiscoKey:
+      "it has no key for path discovery: it speaks plain WireGuard, which answers no such pings"
     case .stopped:
       "the engine has been stopped: start another"
     case .networkNamespace(let path, let reason):

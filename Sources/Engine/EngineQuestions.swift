@@ -41,9 +41,14 @@ extension Engine {
   }
 
   /// Pings a peer over its best path, and over all others as long as there is no trusted one: the first answer. `nil` if none came
-  /// within the limit, or the peer has no disco key. The finder itself waits no longer than five seconds.
-  public func ping(_ key: X25519PublicKey, within limit: Duration = .seconds(5)) async -> PingAnswer? {
-    await withCheckedContinuation { beginPing(key, within: limit, $0) }
+  /// within the limit.
+  ///
+  /// - Throws: `EngineError.noDiscoKey` if peer or engine speak plain WireGuard, which has no such pings.
+  public func ping(
+    _ key: X25519PublicKey, within limit: Duration = .seconds(5)
+  ) async throws(EngineError) -> PingAnswer? {
+    guard let pathfinding, pathfinding.finder.route(to: key) != nil else { throw .noDiscoKey }
+    return await withCheckedContinuation { beginPing(key, until: .now() + limit, $0) }
   }
 
   /// From now on this is the key for path discovery: every path is looked for anew, the peers that are spoken with are told, and
@@ -51,6 +56,8 @@ extension Engine {
   public func renewDiscoKey(_ key: X25519PrivateKey) {
     guard let pathfinding else { return }
     let now = Instant.now()
+    let waiting = pathfinding.pings.values
+    pathfinding.pings = [:]
     pathfinding.discoKey = key
     pathfinding.finder = newFinder(key, now)
     for id in peers.keys where peers[id]?.hasRoute == true {
@@ -62,6 +69,8 @@ extension Engine {
     for (id, peer) in peers where peer.sealing != nil { advertiseDiscoKey(to: id) }
     payCalls(now)
     updateReach(now)
+    // Their answers would be for the former key.
+    for ping in waiting { beginPing(ping.key, until: ping.until, ping.waiter) }
     settle()
   }
 }

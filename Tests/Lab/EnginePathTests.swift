@@ -110,7 +110,7 @@ struct EnginePathTests {
       try await machines.awaitDirect()
       try await machines.expectReach(1)
       let key = machines.engines[1].key.publicKey
-      let answer = await machines.engines[0].engine.ping(key)
+      let answer = try await machines.engines[0].engine.ping(key)
       #expect(answer?.isDirect == true)
     }
   }
@@ -124,7 +124,7 @@ struct EnginePathTests {
       // Nobody's record says so.
       try await machines.awaitReach()
       let isAnswered = try await eventually(.seconds(20)) {
-        await machines.engines[1].engine.ping(machines.engines[0].key.publicKey)?.isDirect == true
+        try await machines.engines[1].engine.ping(machines.engines[0].key.publicKey)?.isDirect == true
       }
       #expect(isAnswered)
       try await machines.awaitDirect()
@@ -140,10 +140,29 @@ struct EnginePathTests {
         let path = await machines.path(index)
         #expect(path == .relayed(1))
       }
-      let answer = await machines.engines[1].engine.ping(machines.engines[0].key.publicKey)
+      let answer = try await machines.engines[1].engine.ping(machines.engines[0].key.publicKey)
       #expect(answer?.isDirect == false && answer?.relay == 1)
       let relays = await machines.engines[0].engine.status().relays
       #expect(relays.map(\.isConnected) == [true])
+    }
+  }
+
+  @Test("a ping that waits while the disco key is replaced ends, and so does one that is asked for after it")
+  func newKeyWhilePinging() async throws {
+    try await withMachines { machines in
+      try await machines.awaitReach()
+      let engine = machines.engines[0].engine
+      let key = machines.engines[1].key.publicKey
+      // Nothing is answered any more.
+      try await blockUDP(machines.engines[1].namespace)
+      await machines.relay.stop()
+      await engine.renewDiscoKey(X25519PrivateKey(random: SystemRandom()))
+      async let first = engine.ping(key, within: .seconds(3))
+      try await Task.sleep(for: .milliseconds(300))
+      await engine.renewDiscoKey(X25519PrivateKey(random: SystemRandom()))
+      async let second = engine.ping(key, within: .seconds(3))
+      let answers = try await [first, second]
+      #expect(answers == [nil, nil])
     }
   }
 

@@ -227,6 +227,18 @@ struct PathFinderTests: FinderSuite {
     #expect(pings(finder.heard(peer.publicKey, from: stranger, now: now + .milliseconds(10))).isEmpty, "not per packet")
   }
 
+  @Test("a ping that a person asks for is waited for as long as they said")
+  func patience() throws {
+    _ = finder.apply(netmap([home]), now: start)
+    let (token, actions) = try #require(finder.ping(peer.publicKey, within: .seconds(20), now: start))
+    let late = start + .seconds(15)
+    _ = finder.advance(now: late) { _ in (nil, nil) }
+    let answers = pings(actions).flatMap {
+      finder.receive(sealed(.pong($0.id, source: home)), .datagram(from: $0.to), now: late)
+    }
+    #expect(answers.contains(.answered(token, via: home, latency: .seconds(15))))
+  }
+
   @Test("what a person asks is answered once, by the path that was fastest")
   func asked() throws {
     let (token, actions) = try #require(finder.ping(peer.publicKey, now: start))

@@ -24,7 +24,10 @@ struct PathQuestions {
   /// One ping. `name`: what the mesh or the anchor calls the machine, one of its addresses in the mesh, or its DID.
   func ping(_ name: String, within limit: Duration) async throws -> JSONValue {
     let peer = try peer(called: name)
-    let answer = await engine.ping(peer.wireGuardKey, within: limit)
+    let answer: PingAnswer?
+    do { answer = try await engine.ping(peer.wireGuardKey, within: limit) } catch {
+      throw AgentError.failed("\(peer.label ?? peer.name) cannot be pinged: \(error)")
+    }
     var object: JSONObject = ["name": .string(peer.label ?? peer.name), "meshIP": .string("\(peer.meshIP)")]
     object["answered"] = .bool(answer != nil)
     guard let answer else { return .object(object) }

@@ -26,7 +26,7 @@ extension Engine {
       case .observed(let address, let key): noteObserved(address, by: key)
       case .answered(let token, let address, let latency):
         guard let pathfinding, let ping = pathfinding.pings.removeValue(forKey: token) else { continue }
-        let relay = address == nil ? relayInUse(for: ping.key) : nil
+        let relay = address == nil ? pathfinding.hearing : nil
         ping.waiter.resume(returning: PingAnswer(address: address, relay: relay, latency: latency))
       }
     }
@@ -122,10 +122,12 @@ extension Engine {
     let messages = pathfinding.inbox.takeAll()
     for (index, message) in messages.enumerated() {
       switch message {
-      case .disco(let bytes, let key):
+      case .disco(let bytes, let key, let relay):
         let actions = pathfinding.finder.receive(bytes, .relayed(from: key), now: now)
         if !actions.isEmpty, let id = device.peer(key) { hurry(id) }
+        pathfinding.hearing = relay
         perform(actions)
+        pathfinding.hearing = nil
       case .transport(let key): perform(pathfinding.finder.heardOverRelay(key, now: now))
       case .handshake(let bytes, let key):
         guard let id = device.peer(key) else { continue }
@@ -193,13 +195,13 @@ extension Engine {
 
   // MARK: Questions
 
-  func beginPing(_ key: X25519PublicKey, within limit: Duration, _ waiter: Pathfinding.Waiter) {
+  func beginPing(_ key: X25519PublicKey, until end: Instant, _ waiter: Pathfinding.Waiter) {
     let now = Instant.now()
-    guard let pathfinding, let (token, actions) = pathfinding.finder.ping(key, now: now) else {
+    guard let pathfinding, let (token, actions) = pathfinding.finder.ping(key, within: end - now, now: now) else {
       waiter.resume(returning: nil)
       return
     }
-    pathfinding.pings[token] = (key, waiter, now + limit)
+    pathfinding.pings[token] = (key, waiter, end)
     perform(actions)
     settle()
   }

@@ -31,6 +31,8 @@ final class Pathfinding {
   var probeSockets: [ProbeSocket] = []
   /// The one whose datagram is being looked at: answers to its source go out there.
   var answering: ProbeSocket?
+  /// The relay whose message is being looked at.
+  var hearing: UInt16?
   private let probeBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
   /// Health of relays, errors of connections.
   var relayErrors: [UInt16: String] = [:]

@@ -11,8 +11,8 @@ extension Engine {
   func beginPathfinding(_ io: EngineIO) throws(EngineError) {
     guard let discoKey = configuration.discoKey else { return }
     let inbox = try RelayInbox(io.dataPath.relayInlet)
-    let relays = RelayConnections(nodeKey: configuration.privateKey, logger: logger) { packet, key, _ in
-      inbox.put(packet, from: key)
+    let relays = RelayConnections(nodeKey: configuration.privateKey, logger: logger) { packet, key, relay in
+      inbox.put(packet, from: key, over: relay)
     }
     let (orders, order) = AsyncStream<Pathfinding.RelayOrder>.makeStream()
     let now = Instant.now()

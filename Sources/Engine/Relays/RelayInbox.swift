@@ -12,7 +12,7 @@ import Wire
 /// leaves room for the other.
 final class RelayInbox: Sendable {
   enum Message {
-    case disco([UInt8], from: X25519PublicKey)
+    case disco([UInt8], from: X25519PublicKey, over: UInt16)
     case handshake([UInt8], from: X25519PublicKey)
     /// Transport messages came, and went to the data path.
     case transport(from: X25519PublicKey)
@@ -46,14 +46,15 @@ final class RelayInbox: Sendable {
 
   deinit { if doorbell >= 0 { close(doorbell) } }
 
-  func put(_ packet: ByteBuffer, from key: X25519PublicKey) {
+  /// - Parameter relay: the id of the one that it came over.
+  func put(_ packet: ByteBuffer, from key: X25519PublicKey, over relay: UInt16) {
     let length = packet.readableBytes
     switch RelayedKind(packet.readableBytesView) {
     case .transport:
       _ = packet.withUnsafeReadableBytes { inlet.put($0) }
       tellTransport(from: key, at: .now())
     case .disco where length <= Self.longestDisco:
-      add(.disco(Array(packet.readableBytesView), from: key), \.disco)
+      add(.disco(Array(packet.readableBytesView), from: key, over: relay), \.disco)
     case .handshake: add(.handshake(Array(packet.readableBytesView), from: key), \.handshakes)
     case .disco, .other: break
     }

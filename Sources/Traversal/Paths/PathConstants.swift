@@ -6,7 +6,7 @@ public enum PathConstants {
   static let trust: Duration = .milliseconds(6500)
   /// Without a packet sent for so long, a path is left to go cold.
   static let activity: Duration = .seconds(45)
-  static let pingTimeout: Duration = .seconds(5)
+  public static let pingTimeout: Duration = .seconds(5)
   /// A path that was silent for so long is none; until then packets go there too, beside the relay.
   static let givingUp: Duration = .seconds(15)
   /// A candidate that has not answered is not pinged again before.

@@ -177,19 +177,22 @@ public final class PathFinder {
 
   // MARK: For people
 
-  /// Pings the peer over the best path, and over all others and the relay while there is no trusted one. The first answer is
-  /// told; without one within five seconds, nothing is.
-  public func ping(_ key: X25519PublicKey, now: Instant) -> (PingToken, [PathAction])? {
+  /// Pings the peer over the best path, and over all others and the relay while there is no trusted one. The first answer within
+  /// the limit is told.
+  public func ping(
+    _ key: X25519PublicKey, within limit: Duration = PathConstants.pingTimeout, now: Instant
+  ) -> (PingToken, [PathAction])? {
     guard let path = peers[key] else { return nil }
     lastToken += 1
     let token = PingToken(number: lastToken)
+    let purpose = SentPing.Purpose.asked(token, within: limit)
     activate(path, now)
-    if let best = path.best { ping(path, best.address, .asked(token), now) }
+    if let best = path.best { ping(path, best.address, purpose, now) }
     if !path.isTrusted(at: now) {
       for address in path.candidates.due(at: now, isForced: true) where address != path.best?.address {
-        ping(path, address, .asked(token), now)
+        ping(path, address, purpose, now)
       }
-      if hasRelay { pingThroughRelay(path, .asked(token), now) }
+      if hasRelay { pingThroughRelay(path, purpose, now) }
     }
     schedule(path)
     return (token, takeActions())

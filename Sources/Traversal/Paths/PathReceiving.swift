@@ -108,9 +108,9 @@ extension PathFinder {
 
   /// Tells whoever asked for the ping, once: its other pings are nobody's then.
   private func answer(_ ping: SentPing, _ path: PeerPath, via address: SocketAddress?, _ now: Instant) {
-    guard case .asked(let token) = ping.purpose else { return }
+    guard case .asked(let token, _) = ping.purpose else { return }
     actions.append(.answered(token, via: address, latency: now - ping.sentAt))
-    for (id, other) in path.pings where other.purpose == .asked(token) {
+    for (id, other) in path.pings where other.purpose == ping.purpose {
       path.pings[id] = SentPing(
         address: other.address, sentAt: other.sentAt, deadline: other.deadline, purpose: .discovery)
     }

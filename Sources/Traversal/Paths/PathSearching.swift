@@ -107,7 +107,8 @@ extension PathFinder {
       patience = PathConstants.probeInterval * 2
       let headers = (address?.ip.family == .v6 ? 40 : 20) + 8
       padding = max(0, size - headers - DiscoEnvelope.overhead - DiscoMessage.pingLength)
-    case .discovery, .asked, .guess: break
+    case .asked(_, let limit): patience = limit
+    case .discovery, .guess: break
     }
     path.pings[id] = SentPing(address: address, sentAt: now, deadline: now + patience, purpose: purpose)
     return seal(.ping(id, nodeKey: nodeKey, padding: padding), path)

@@ -12,7 +12,7 @@ struct SentPing: Sendable {
     /// How long packets may be.
     case probe(size: Int)
     /// Somebody asked for it.
-    case asked(PingToken)
+    case asked(PingToken, within: Duration)
     /// To a port that the peer may have open, or from one that it may guess.
     case guess
   }
