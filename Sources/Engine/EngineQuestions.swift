@@ -34,7 +34,11 @@ extension Engine {
         latency: isLocal(relay) ? .zero : check.last?.latencies[relay.id]?.best,
         error: pathfinding?.relayErrors[relay.id])
     }
-    result.portMapping = gatewayLink?.mapper.services ?? []
+    if let mapper = gatewayLink?.mapper {
+      result.portMapping = mapper.answering
+      let inner = mapper.mappings.map(\.external.ip).first(where: \.isPrivate)
+      result.mappingTrouble = inner.map { .behindNAT($0) } ?? mapper.refusal.map { .refused($0) }
+    }
     result.homeRelay = check.homeRelay
     result.standbyRelay = check.standbyRelay
     return result

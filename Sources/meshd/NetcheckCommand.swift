@@ -44,7 +44,8 @@ enum NetcheckText {
     row("Hairpin", yesNo(result["hairpin"]))
     let services = [("NAT-PMP", "pmp"), ("PCP", "pcp"), ("UPnP", "upnp")]
       .filter { result["portMapping"]?[$0.1]?.bool == true }.map(\.0)
-    row("Port mapping", services.isEmpty ? "the router offers none" : services.joined(separator: ", "))
+    let trouble = result["portMapping"]?["error"]?.string.map { ", but \($0)" } ?? ""
+    row("Port mapping", services.isEmpty ? "the router offers none" : services.joined(separator: ", ") + trouble)
     if relays.isEmpty {
       row("Relays", "none: machines without a direct way to each other stay apart ('meshd relay add' adds one)")
     } else {

@@ -172,7 +172,7 @@ struct PortMapperTests {
     home.pass(.seconds(1))
     #expect(home.mappings.map(\.port) == [Self.tcp, Self.udp])
     #expect(home.mappings.allSatisfy { $0.service == .natPMP && $0.external == SocketAddress("203.0.113.9:42000") })
-    #expect(home.mapper.services == [.natPMP, .pcp, .upnp])
+    #expect(home.mapper.answering == [.natPMP, .pcp, .upnp])
     #expect(home.router.calls.isEmpty)
   }
 
@@ -253,6 +253,42 @@ struct PortMapperTests {
     home.want([Self.udp])
     home.pass(.seconds(5))
     #expect(home.mappings.first?.service == .upnp)
+  }
+
+  @Test("a router that answers and refuses is one that answers, and its reason is told until it maps something")
+  func refusals() throws {
+    var home = try household {
+      $0.speaksNATPMP = true
+      $0.natPMPResult = 2
+    }
+    home.want([Self.udp])
+    home.pass(.seconds(30))
+    #expect(home.mapper.answering == [.natPMP])
+    #expect(home.mapper.refusal == PortMapper.Refusal(service: .natPMP, code: 2))
+    home.router.natPMPResult = 0
+    home.pass(.seconds(600))
+    #expect(home.mappings.count == 1 && home.mapper.refusal == nil)
+    var other = try household {
+      $0.speaksUPnP = true
+      $0.upnpErrors = Array(repeating: 606, count: 100)
+    }
+    other.want([Self.udp])
+    other.pass(.seconds(30))
+    #expect(other.mapper.answering == [.upnp])
+    #expect(other.mapper.refusal == PortMapper.Refusal(service: .upnp, code: 606))
+  }
+
+  @Test("that one port is refused keeps no other from being mapped")
+  func oneOfSeveral() throws {
+    var home = try household {
+      $0.speaksUPnP = true
+      $0.upnpErrors = [606]
+    }
+    home.want([Self.udp, Self.tcp, .init(.udp, 8787), .init(.udp, 8788)])
+    home.pass(.seconds(20))
+    #expect(home.mappings.count == 3)
+    home.pass(.seconds(120))
+    #expect(home.mappings.count == 4)
   }
 
   @Test("permanent leases are taken where there are no others, and another port where one is taken")
@@ -342,7 +378,7 @@ struct PortMapperTests {
     _ = mapper.want([Self.udp], at: now, random)
     let answer: [UInt8] = [0, 128, 0, 0, 0, 0, 0, 1, 203, 0, 113, 9]
     _ = mapper.receive(answer, from: SocketAddress("192.168.1.66:5351")!, at: now, random)
-    #expect(mapper.services.isEmpty)
+    #expect(mapper.answering.isEmpty)
     // A description elsewhere: the gateway's port and path are asked.
     var home = try household {
       $0.speaksUPnP = true

@@ -72,7 +72,7 @@ extension NetcheckResult {
     object["hairpin"] = hairpin.map { .bool($0) } ?? .null
     object["portMapping"] = [
       "pmp": .bool(portMapping.contains(.natPMP)), "pcp": .bool(portMapping.contains(.pcp)),
-      "upnp": .bool(portMapping.contains(.upnp)),
+      "upnp": .bool(portMapping.contains(.upnp)), "error": mappingTrouble.map { .string($0.text) } ?? .null,
     ]
     object["relays"] = .array(
       relays.map { relay in
@@ -84,5 +84,15 @@ extension NetcheckResult {
     object["home"] = homeRelay.map { .integer(Int64($0)) } ?? .null
     object["standby"] = standbyRelay.map { .integer(Int64($0)) } ?? .null
     return .object(object)
+  }
+}
+
+extension NetcheckResult.MappingTrouble {
+  /// For people.
+  fileprivate var text: String {
+    switch self {
+    case .refused(let refusal): "it maps nothing: \(refusal.service.rawValue) says error \(refusal.code)"
+    case .behindNAT(let address): "its own address outside is \(address): it stands behind another NAT"
+    }
   }
 }

@@ -13,6 +13,13 @@ public struct NetcheckResult: Hashable, Sendable {
     public var error: String?
   }
 
+  public enum MappingTrouble: Hashable, Sendable {
+    /// The gateway maps nothing, and says why by a number.
+    case refused(PortMapper.Refusal)
+    /// Its address outside is one of a private network: it stands behind another NAT.
+    case behindNAT(IPAddress)
+  }
+
   public var hasIPv4 = false
   public var hasIPv6 = false
   /// The addresses that others see.
@@ -22,8 +29,10 @@ public struct NetcheckResult: Hashable, Sendable {
   public var natMapping: NATMapping?
   /// Whether this machine reaches itself by its address outside; `nil`: not tried.
   public var hairpin: Bool?
-  /// The ways to have ports mapped that the gateway answers to.
+  /// The ways to have ports mapped that the gateway answers to, whatever it says.
   public var portMapping: Set<PortMapping.Service> = []
+  /// Why nobody outside gets in by what it maps; `nil`: no reason is known.
+  public var mappingTrouble: MappingTrouble?
   /// By id.
   public var relays: [RelayResult] = []
   public var homeRelay: UInt16?

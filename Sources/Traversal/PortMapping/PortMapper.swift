@@ -37,6 +37,8 @@ public struct PortMapper: Sendable {
   static let firstPause: Duration = .seconds(60)
   static let longestPause: Duration = .seconds(600)
   static let maximumPorts = 8
+  /// NAT-PMP's and PCP's number for a version that the router does not speak.
+  static let otherVersion = 1
 
   /// One wanted port.
   struct Wanted {
@@ -60,6 +62,13 @@ public struct PortMapper: Sendable {
     var lease: UInt32 = PortMapping.lifetime
   }
 
+  /// What a router said instead of mapping a port.
+  public struct Refusal: Hashable, Sendable {
+    public var service: PortMapping.Service
+    /// The service's own: RFC 6886 3.5, RFC 6887 7.4, UPnP's error codes.
+    public var code: Int
+  }
+
   enum HTTPPurpose {
     case finding
     case adding(PortMapping.Port)
@@ -68,8 +77,12 @@ public struct PortMapper: Sendable {
   let gateway: IPAddress
   let host: IPAddress
   var wanted: [PortMapping.Port: Wanted] = [:]
-  /// Services that have answered since the last search.
-  public internal(set) var services: Set<PortMapping.Service> = []
+  /// Services that answered the last time that somebody was looked for: whatever they said.
+  public internal(set) var answering: Set<PortMapping.Service> = []
+  /// The last one since a port was mapped.
+  public internal(set) var refusal: Refusal?
+  /// Those that are asked for mappings.
+  var services: Set<PortMapping.Service> = []
   var externalByNATPMP: IPAddress?
   var epochs: [PortMapping.Service: UInt32] = [:]
   var search: Search?
@@ -85,6 +98,8 @@ public struct PortMapper: Sendable {
     var sent = 0
     var firstAnswer: Instant?
     var answers: [SSDP.Answer] = []
+    /// Who said anything.
+    var heard: Set<PortMapping.Service> = []
   }
 
   /// `nil` unless the gateway is at a private IPv4 address: no other router maps ports for its neighbours.
@@ -200,7 +215,8 @@ public struct PortMapper: Sendable {
       wanted[port]?.attempt = nil
       wanted[port]?.nextAt = now + entry.pause
       wanted[port]?.pause = min(entry.pause * 2, Self.longestPause)
-      // What failed is looked for anew.
+      // What failed is looked for anew, once it is not in the middle of serving another port.
+      guard !wanted.values.contains(where: { $0.attempt != nil }) else { return }
       services = []
       finder = nil
       gatewayService = nil
@@ -232,6 +248,7 @@ public struct PortMapper: Sendable {
     wanted[port]?.mapping = PortMapping(
       port: port, external: external, service: service, expires: now + granted)
     wanted[port]?.attempt = nil
+    refusal = nil
     wanted[port]?.nextAt = now + granted / 2
     wanted[port]?.pause = Self.firstPause
   }

@@ -10,8 +10,10 @@ extension PortMapper {
     guard source.ip.unmapped == gateway else { return [] }
     if source.port == NATPMP.port {
       if let response = NATPMP.Response(datagram) {
+        search?.heard.insert(.natPMP)
         take(response, now)
       } else if let response = PCP.Response(datagram) {
+        search?.heard.insert(.pcp)
         take(response, now)
       }
     } else if search != nil, let answer = SSDP.Answer(datagram) {
@@ -32,7 +34,8 @@ extension PortMapper {
         return
       }
       keep(port, external: SocketAddress(ip, port: external), .natPMP, lifetime: lifetime, now)
-    case .refused(let opcode, _):
+    case .refused(let opcode, let result):
+      refused(.natPMP, Int(result))
       for port in wanted.keys
       where wanted[port]?.attempt?.service == .natPMP && opcode == (port.transport == .udp ? 1 : 2) {
         tryNext(port, after: .natPMP, now)
@@ -51,9 +54,19 @@ extension PortMapper {
       guard wanted[port]?.attempt?.service == .pcp, external.port > 0, lifetime > 0, PortMapping.isUsable(external.ip)
       else { return }
       keep(port, external: external, .pcp, lifetime: lifetime, now)
-    case .refused(let opcode, _):
+    case .refused(let opcode, let result):
+      refused(.pcp, Int(result))
       guard opcode == 1 else { return }
       for port in wanted.keys where wanted[port]?.attempt?.service == .pcp { tryNext(port, after: .pcp, now) }
+    }
+  }
+
+  /// Worth telling a person, unless it only says that the router speaks the other of the two protocols that share a port.
+  private mutating func refused(_ service: PortMapping.Service, _ code: Int) {
+    if service != .upnp, code == Self.otherVersion {
+      search?.heard.remove(service)
+    } else {
+      refusal = Refusal(service: service, code: code)
     }
   }
 
@@ -94,9 +107,11 @@ extension PortMapper {
     }
     guard let current = search, current.sent == 2, searchDeadline(current) <= now else { return }
     search = nil
+    answering = services.union(current.heard)
     if let found = GatewayFinder(current.answers) {
       finder = found
       services.insert(.upnp)
+      answering.insert(.upnp)
     }
     for port in wanted.keys where wanted[port]?.attempt == nil && (wanted[port]?.nextAt ?? now) <= now {
       tryNext(port, after: nil, now)
@@ -133,7 +148,10 @@ extension PortMapper {
         // Permanent then, and taken back when it is not wanted any more.
         if attempt.lease == 0 { tryNext(port, after: .upnp, now) } else { wanted[port]?.attempt?.lease = 0 }
       case .refused(GatewayControl.conflict): break
-      case .refused, .nonsense: tryNext(port, after: .upnp, now)
+      case .refused(let code):
+        refused(.upnp, code)
+        tryNext(port, after: .upnp, now)
+      case .nonsense: tryNext(port, after: .upnp, now)
       }
     }
   }
