@@ -43,8 +43,8 @@ public actor Engine {
   var advertisedKeys = AdvertisedKeys()
   /// What a gateway maps to the engine's own port.
   var mappedEndpoints: [Reach.Endpoint] = []
-  /// What a gateway maps to the configuration's TCP ports.
-  var mappedTCP: [UInt16: SocketAddress] = [:]
+  /// What a gateway maps to the configuration's ports.
+  var mappedPorts: [PortMapping.Port: SocketAddress] = [:]
   var gatewayLink: GatewayLink?
   /// A timer that is so late was asleep (`reach.md` 5 d).
   private static let wakeUp: Duration = .seconds(2)

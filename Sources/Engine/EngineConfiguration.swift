@@ -1,6 +1,7 @@
 public import Cryptography
 public import DataPath
 import Glibc
+public import Traversal
 public import Wire
 
 /// What an engine is made from: everything that stays the same while netmaps come and go.
@@ -32,15 +33,15 @@ public struct EngineConfiguration: Sendable {
   public var stunServers: [STUNHost]
   /// The relay of this process, if it runs one.
   public var localRelay: LocalRelay?
-  /// TCP ports of this machine that a gateway shall map, besides the engine's own UDP port.
-  public var mappedTCPPorts: [UInt16]
+  /// Ports of this machine that a gateway shall map, besides the engine's own.
+  public var mappedPorts: [PortMapping.Port]
 
   public init(
     privateKey: X25519PrivateKey, interfaceName: String? = nil, mtu: Int = 1280, port: UInt16? = nil,
     preferredPort: UInt16 = EngineConfiguration.usualPort, networkNamespace: String? = nil,
     offloads: Offloads? = .all, threads: DataPath.Threads = .suiting(cores: EngineConfiguration.cores),
     discoKey: X25519PrivateKey? = nil, probesPorts: Bool = true, stunServers: [STUNHost] = [],
-    localRelay: LocalRelay? = nil, mappedTCPPorts: [UInt16] = []
+    localRelay: LocalRelay? = nil, mappedPorts: [PortMapping.Port] = []
   ) {
     self.privateKey = privateKey
     self.interfaceName = interfaceName
@@ -54,7 +55,7 @@ public struct EngineConfiguration: Sendable {
     self.probesPorts = probesPorts
     self.stunServers = stunServers
     self.localRelay = localRelay
-    self.mappedTCPPorts = mappedTCPPorts
+    self.mappedPorts = mappedPorts
   }
 
   /// What the kernel may do for the packet path when these are switched off, by name: `tso`, `uso`, `gso`, `gro`, `all`; or `none`.

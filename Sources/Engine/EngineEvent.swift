@@ -1,5 +1,6 @@
 public import Cryptography
 public import Netmap
+public import Traversal
 public import Wire
 
 /// What an engine learns by itself, for those who publish or show it.
@@ -10,8 +11,8 @@ public enum EngineEvent: Hashable, Sendable {
   case handshake(X25519PublicKey)
   /// The peer is now reached at another address.
   case endpointChanged(X25519PublicKey, SocketAddress)
-  /// Others reach this machine's TCP port there now; `nil`: no gateway maps it any more.
-  case portMapped(tcp: UInt16, SocketAddress?)
+  /// Others reach this port of the machine there now; `nil`: no gateway maps it any more.
+  case portMapped(PortMapping.Port, SocketAddress?)
   /// The engine lost its device or a thread of it failed: nothing moves any more. Stop it and start another.
   case failed(EngineError)
 }

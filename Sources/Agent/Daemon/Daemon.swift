@@ -10,6 +10,7 @@ public import Identity
 public import Logging
 import Mesh
 import Netmap
+import Traversal
 import UnixSignals
 import Wire
 
@@ -36,6 +37,8 @@ public actor Daemon {
   private let instanceID = Hex.encode(SystemRandom().bytes(16))
   private let stop: StopSignal
   private var isApplied = false
+  /// The records are about to say something new.
+  private var advertisesSoon = false
   private var routingError: String?
   /// Why it ends by itself.
   private var failure: String?
@@ -108,7 +111,7 @@ public actor Daemon {
       let discoKey = try directory.key(StateDirectory.discoKeyFile, orMaking: SystemRandom())
       var configuration = settings.engine(identity, discoKey: discoKey, request)
       configuration.localRelay = relay?.local
-      configuration.mappedTCPPorts = advertising.ports
+      configuration.mappedPorts = advertising.ports
       let made = try await Engine(configuration: configuration, logger: logger)
       engine = made
       settings.port = made.port
@@ -268,6 +271,17 @@ public actor Daemon {
     }
   }
 
+  /// A gateway maps one port after the other: the records say it once.
+  private func advertiseSoon() {
+    guard !advertisesSoon else { return }
+    advertisesSoon = true
+    Task {
+      try? await Task.sleep(for: .milliseconds(250))
+      advertisesSoon = false
+      if !stop.isStopped { await advertise() }
+    }
+  }
+
   /// Whoever comes to the relay and is not known may have been added a moment ago. What the anchor's own daemon knows is never older
   /// than its records.
   private func followRelay() async {
@@ -288,9 +302,12 @@ public actor Daemon {
         logger.info("peer moved", metadata: ["peer": "\(key)", "endpoint": "\(address)"])
       case .portMapped(let port, let address):
         logger.info(
-          "the gateway maps a port", metadata: ["port": "\(port)", "address": "\(address?.description ?? "none")"])
+          "the gateway maps a port",
+          metadata: [
+            "port": "\(port.transport) \(port.number)", "address": "\(address?.description ?? "none")",
+          ])
         advertising.map(port, to: address)
-        await advertise()
+        advertiseSoon()
       case .failed(let error):
         routingError = error.description
         failure = error.description

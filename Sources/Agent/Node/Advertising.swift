@@ -1,4 +1,5 @@
 import Mesh
+import Traversal
 import Wire
 
 /// Where others reach what this machine runs for them, its node and its relay: by what a person said, what gateways map here, and the
@@ -8,7 +9,7 @@ struct Advertising: Sendable {
   /// Where the node listens; empty: there is none.
   private let node: [SocketAddress]
   private let relay: MeshRelay?
-  private var mapped: [UInt16: SocketAddress] = [:]
+  private var mapped: [PortMapping.Port: SocketAddress] = [:]
 
   init(_ settings: DaemonSettings, node: [SocketAddress], relay: MeshRelay?) {
     self.settings = settings
@@ -16,13 +17,15 @@ struct Advertising: Sendable {
     self.relay = relay
   }
 
-  /// A gateway maps the TCP port now, or no more.
-  mutating func map(_ port: UInt16, to address: SocketAddress?) { mapped[port] = address }
+  /// A gateway maps the port now, or no more.
+  mutating func map(_ port: PortMapping.Port, to address: SocketAddress?) { mapped[port] = address }
 
-  /// What gateways shall map.
-  var ports: [UInt16] {
+  /// What gateways shall map: where node and relay listen, and where STUN is answered beside them.
+  var ports: [PortMapping.Port] {
     let reachable = (node + (relay?.listeners ?? [])).filter { !$0.ip.isLoopback }
-    return Set(reachable.map(\.port)).sorted()
+    guard !reachable.isEmpty else { return [] }
+    return Set(reachable.map(\.port)).sorted().map { PortMapping.Port(.tcp, $0) }
+      + (relay?.stunPorts ?? []).map { PortMapping.Port(.udp, $0) }
   }
 
   /// URLs of the node. Empty as long as this machine has no address that others could use.
@@ -30,11 +33,13 @@ struct Advertising: Sendable {
 
   /// The anchor's record of the relay. `nil`: there is none, or nobody could reach it.
   func relayPlan(excluding blocks: [IPPrefix]) -> RelayPlan? {
-    relay?.plan(urls: relayURLs(excluding: blocks), region: MeshSession.hostname)
+    relay?.plan(urls: relayURLs(excluding: blocks), mapped: mapped, region: MeshSession.hostname)
   }
 
   /// What this machine says of the relay where others write the records.
-  func relayOffer(excluding blocks: [IPPrefix]) -> RelayOffer? { relay?.offer(urls: relayURLs(excluding: blocks)) }
+  func relayOffer(excluding blocks: [IPPrefix]) -> RelayOffer? {
+    relay?.offer(urls: relayURLs(excluding: blocks), mapped: mapped)
+  }
 
   private func relayURLs(excluding blocks: [IPPrefix]) -> [String] {
     guard node.isEmpty else { return nodeURLs(excluding: blocks) }
@@ -48,7 +53,7 @@ struct Advertising: Sendable {
     _ wanted: [String], of listeners: [SocketAddress], excluding blocks: [IPPrefix]
   ) -> [String] {
     NodeURLs.advertised(
-      wanted, listeners: listeners, mapped: listeners.compactMap { mapped[$0.port] },
+      wanted, listeners: listeners, mapped: listeners.compactMap { mapped[PortMapping.Port(.tcp, $0.port)] },
       hostAddresses: HostAddresses.reachable(excluding: blocks))
   }
 }

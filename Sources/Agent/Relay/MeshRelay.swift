@@ -7,6 +7,7 @@ import Mesh
 import NIOCore
 import Netmap
 import Synchronization
+import Traversal
 import Wire
 
 /// The relay that a daemon runs for its network, with STUN beside it: behind the port of the daemon's node, or on one of its own.
@@ -105,19 +106,29 @@ final class MeshRelay: Sendable {
     return address.map { LocalRelay(certificate: certificate, address: SocketAddress($0, port: listener.port)) }
   }
 
+  /// What a gateway maps to this machine, by the machine's own ports.
+  typealias Mapped = [PortMapping.Port: Wire.SocketAddress]
+
   /// The anchor's record of it, where it is reached under one of the URLs.
-  func plan(urls: [String], region: String) -> RelayPlan? {
-    RelayPlace(urls: urls).map { $0.plan(certificate: certificate, stunPorts: stunPorts(at: $0), region: region) }
+  func plan(urls: [String], mapped: Mapped = [:], region: String) -> RelayPlan? {
+    RelayPlace(urls: urls).map {
+      $0.plan(certificate: certificate, stunPorts: stunPorts(at: $0, mapped), region: region)
+    }
   }
 
   /// What a member's endpoint record says of it.
-  func offer(urls: [String]) -> RelayOffer? {
-    RelayPlace(urls: urls).map { $0.offer(certificate: certificate, stunPorts: stunPorts(at: $0)) }
+  func offer(urls: [String], mapped: Mapped = [:]) -> RelayOffer? {
+    RelayPlace(urls: urls).map { $0.offer(certificate: certificate, stunPorts: stunPorts(at: $0, mapped)) }
   }
 
-  /// A port that is forwarded here under another number says nothing of what UDP ports are.
-  private func stunPorts(at place: RelayPlace) -> [UInt16] {
-    listeners.contains { $0.port == place.port } ? stunPorts : []
+  /// Where STUN is answered for those who come to this place. What a gateway maps for TCP says nothing of UDP: behind it those ports
+  /// count that it maps as well, under the numbers that it gave them. Nor does a port that is forwarded here under another number.
+  private func stunPorts(at place: RelayPlace, _ mapped: Mapped) -> [UInt16] {
+    let mappedPlace = place.ipv4.map { SocketAddress($0, port: place.port) }
+    if let mappedPlace, mapped.contains(where: { $0.key.transport == .tcp && $0.value == mappedPlace }) {
+      return stunPorts.compactMap { mapped[PortMapping.Port(.udp, $0)] }.filter { $0.ip == mappedPlace.ip }.map(\.port)
+    }
+    return listeners.contains { $0.port == place.port } ? stunPorts : []
   }
 
   // MARK: Whom it takes

@@ -17,10 +17,10 @@ extension Engine {
     guard let current, let link = GatewayLink(gateway: current.ip, host: current.host) else { return }
     gatewayLink = link
     watch(link.descriptor) { $0.gatewayAnswered() }
-    let ports =
-      [PortMapping.Port(.udp, port)] + configuration.mappedTCPPorts.map { PortMapping.Port(.tcp, $0) }
-    perform(link.mapper.want(ports, at: .now(), random), of: link)
+    perform(link.mapper.want([ownPort] + configuration.mappedPorts, at: .now(), random), of: link)
   }
+
+  private var ownPort: PortMapping.Port { PortMapping.Port(.udp, port) }
 
   /// Gives everything back, and waits until the gateway has heard of it, but not for long.
   func endPortMapping() async {
@@ -98,14 +98,12 @@ extension Engine {
     }
     // Behind another NAT nobody outside gets to what this one maps.
     let reachable = mappings.filter { !$0.external.ip.isPrivate }
-    mappedEndpoints = reachable.filter { $0.port.transport == .udp }.map { Reach.Endpoint($0.external, $0.source) }
-    let tcp = Dictionary(
-      reachable.filter { $0.port.transport == .tcp }.map { ($0.port.number, $0.external) },
-      uniquingKeysWith: { first, _ in first })
-    for number in configuration.mappedTCPPorts where mappedTCP[number] != tcp[number] {
-      announce.yield(.portMapped(tcp: number, tcp[number]))
+    mappedEndpoints = reachable.filter { $0.port == ownPort }.map { Reach.Endpoint($0.external, $0.source) }
+    let external = Dictionary(reachable.map { ($0.port, $0.external) }, uniquingKeysWith: { first, _ in first })
+    for port in configuration.mappedPorts where mappedPorts[port] != external[port] {
+      announce.yield(.portMapped(port, external[port]))
     }
-    mappedTCP = tcp
+    mappedPorts = external
     updateReach(.now())
   }
 }

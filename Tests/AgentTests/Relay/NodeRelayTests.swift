@@ -12,6 +12,7 @@ import Netmap
 import Synchronization
 import TestSupport
 import Testing
+import Traversal
 import Wire
 
 @testable import Agent
@@ -132,6 +133,29 @@ struct NodeRelayTests {
     let forwarded = try #require(machine.relay.plan(urls: ["http://198.51.100.1:443"], region: "home"))
     #expect(forwarded.stunPorts.isEmpty, "of a port that is forwarded under another number nothing is known")
     #expect(machine.relay.plan(urls: [], region: "home") == nil)
+    await machine.stop()
+  }
+
+  @Test("behind a gateway the record names those STUN ports that it maps, by the numbers that others know")
+  func mappedSTUN() async throws {
+    let machine = try await Machine()
+    let port = machine.node.listeners[0].port
+    let stun = machine.relay.stunPorts
+    // Some gateways give a port its own number, others any.
+    for external in [port, port ^ 1] {
+      let place = Wire.SocketAddress(IPAddress("198.51.100.1")!, port: external)
+      var mapped: MeshRelay.Mapped = [.init(.tcp, port): place]
+      func announced() -> [UInt16]? {
+        let plan = machine.relay.plan(urls: ["http://\(place)"], mapped: mapped, region: "home")
+        let offer = machine.relay.offer(urls: ["http://\(place)"], mapped: mapped)
+        return plan?.stunPorts == offer?.stunPorts ? plan?.stunPorts : nil
+      }
+      #expect(announced() == [], "a gateway that maps TCP alone lets no UDP in")
+      mapped[.init(.udp, stun[1])] = Wire.SocketAddress(place.ip, port: 4002)
+      #expect(announced() == [4002])
+      mapped[.init(.udp, stun[0])] = Wire.SocketAddress(place.ip, port: 4001)
+      #expect(announced() == [4001, 4002])
+    }
     await machine.stop()
   }
 
