@@ -48,11 +48,15 @@ public actor Engine {
   var gatewayLink: GatewayLink?
   /// A timer that is so late was asleep (`reach.md` 5 d).
   private static let wakeUp: Duration = .seconds(2)
+  /// With relays connected the timer is set for this time at the latest: else a machine that has nothing to do would not notice that it
+  /// slept, and that its relays have given it up.
+  private static let longestRest: Duration = .seconds(30)
   /// How long changes of the host's network are waited for after the first.
   private static let flock: Duration = .milliseconds(100)
   /// Where routes come and go all the time they are not looked at all the time.
   private static let lookInterval: Duration = .milliseconds(300)
   private var lastLook: Instant?
+  private var restsUntil: Instant?
   /// What mattered of the host's network when it was last looked at.
   private var outline: HostNetwork.Outline?
   /// When the host's addresses are looked at again after a change.
@@ -208,6 +212,7 @@ public actor Engine {
       device.advance(now: now, wallTime: wallTime) { [peers] in
         peers[$0]?.memory.observeTraffic() ?? Traffic()
       })
+    if let due = restsUntil, due <= now { restsUntil = nil }
     if let due = endpointsDueAt, due <= now {
       endpointsDueAt = nil
       lookAtLocalEndpoints()
@@ -233,7 +238,11 @@ public actor Engine {
   /// Publishes what changed, sends what waited for that, and sets the timer.
   func settle() {
     flushTable()
-    let deadlines = [device.nextDeadline, endpointsDueAt, pathfinding?.nextDeadline, gatewayLink?.mapper.deadline]
+    let hasRelay = pathfinding?.standing.connected.isEmpty == false
+    restsUntil = hasRelay ? restsUntil ?? Instant.now() + Self.longestRest : nil
+    let deadlines = [
+      device.nextDeadline, endpointsDueAt, pathfinding?.nextDeadline, gatewayLink?.mapper.deadline, restsUntil,
+    ]
     io?.timer.set(deadlines.compactMap { $0 }.min())
   }
 

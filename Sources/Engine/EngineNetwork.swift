@@ -12,6 +12,7 @@ extension Engine {
     logger.info(
       "the network changed", metadata: ["reason": "\(reason)", "addresses": "\(localEndpoints.map(\.description))"])
     pathfinding.check.forget()
+    pathfinding.standing.forgetFailures()
     closeProbeSockets { _ in true }
     pathfinding.relayOrders.yield(.networkChanged(addresses: localEndpoints.map(\.ip)))
     perform(pathfinding.finder.networkChanged(now: now))

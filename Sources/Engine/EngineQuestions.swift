@@ -10,7 +10,7 @@ extension Engine {
   public func netcheck() async -> NetcheckResult {
     await withCheckedContinuation { waiter in
       guard let pathfinding else { return waiter.resume() }
-      pathfinding.check.waiters.append(waiter)
+      pathfinding.check.wait(waiter, from: .now())
       beginNetcheck(isFull: true)
       settle()
     }
@@ -27,7 +27,7 @@ extension Engine {
       result.globalIPv6 = report.globalIPv6
       result.hairpin = report.hairpin
     }
-    result.natMapping = check.mapping
+    result.natMapping = check.natMapping
     result.relays = (netmap?.relays ?? []).sorted { $0.id < $1.id }.map { relay in
       .init(
         id: relay.id, region: relay.region,
@@ -69,7 +69,7 @@ extension Engine {
       stalePeers.insert(id)
     }
     if let netmap { perform(pathfinding.finder.apply(netmap, now: now)) }
-    perform(pathfinding.finder.setHasRelay(!pathfinding.connectedRelays.isEmpty, now: now))
+    perform(pathfinding.finder.setHasRelay(!pathfinding.standing.connected.isEmpty, now: now))
     for (id, peer) in peers where peer.sealing != nil { advertiseDiscoKey(to: id) }
     payCalls(now)
     updateReach(now)

@@ -7,7 +7,7 @@ struct NetcheckCommand: AsyncParsableCommand {
     commandName: "netcheck", abstract: "Check the network between this machine and the others.",
     discussion: """
       Asks the network's relays which addresses they see, how long they take, and how a NAT gives out ports; asks the \
-      router whether it maps ports. It takes up to five seconds.
+      router whether it maps ports. It takes up to five seconds, and ten where a check was running already.
       """)
 
   @Flag(

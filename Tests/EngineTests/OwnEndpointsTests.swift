@@ -53,20 +53,20 @@ struct OwnEndpointsTests {
   func witnesses() {
     let keys = (0...2).map { _ in X25519PrivateKey(random: SystemRandom()).publicKey }
     var witnesses = PeerWitnesses()
-    let first = witnesses.note(address("203.0.113.1:1"), by: keys[0])
+    let first = witnesses.note(address("203.0.113.1:1"), by: keys[0], at: start)
     #expect(first)
-    let again = witnesses.note(address("203.0.113.1:1"), by: keys[0])
+    let again = witnesses.note(address("203.0.113.1:1"), by: keys[0], at: start)
     #expect(!again)
     #expect(witnesses.mapping == nil)
-    let second = witnesses.note(address("203.0.113.1:2"), by: keys[1])
+    let second = witnesses.note(address("203.0.113.1:2"), by: keys[1], at: start)
     #expect(second)
     #expect(witnesses.mapping == .endpointDependent)
-    let changed = witnesses.note(address("203.0.113.1:1"), by: keys[1])
+    let changed = witnesses.note(address("203.0.113.1:1"), by: keys[1], at: start)
     #expect(changed)
     #expect(witnesses.mapping == .endpointIndependent)
     #expect(witnesses.addresses == [address("203.0.113.1:1")])
     for _ in 0..<100 {
-      _ = witnesses.note(address("203.0.113.9:9"), by: X25519PrivateKey(random: SystemRandom()).publicKey)
+      _ = witnesses.note(address("203.0.113.9:9"), by: X25519PrivateKey(random: SystemRandom()).publicKey, at: start)
     }
     #expect(witnesses.addresses == [address("203.0.113.9:9")])
   }

@@ -24,6 +24,7 @@ extension Engine {
       || pathfinding.check.lastFullAt.map { now - $0 >= NetworkCheck.fullInterval } ?? true
     if isFull { pathfinding.check.lastFullAt = now }
     pathfinding.check.nextAt = nil
+    lookUp(pathfinding.check.names.use(namesOfServers, isFull: isFull, at: now))
     var check = Netcheck(
       probeRegions(), hasIPv4: hostHas(.v4), hasIPv6: hostHas(.v6), previous: isFull ? nil : pathfinding.check.last,
       home: pathfinding.check.homeRelay, at: now)
@@ -37,7 +38,8 @@ extension Engine {
   /// As long as something is sent the NAT's holes and the peers' knowledge of them are kept fresh; else nothing wakes up for that.
   func keepChecking(_ now: Instant) {
     guard let pathfinding, pathfinding.check.running == nil, pathfinding.check.nextAt == nil,
-      let last = pathfinding.check.lastFinishedAt, hasWitnesses, pathfinding.finder.isActive
+      let last = pathfinding.check.lastFinishedAt, hasWitnesses || pathfinding.check.names.areUnknown,
+      pathfinding.finder.isActive
     else { return }
     let range = NetworkCheck.interval
     let spread = UInt64((range.upperBound - range.lowerBound).nanoseconds)
@@ -49,6 +51,11 @@ extension Engine {
     guard let pathfinding else { return }
     if let due = pathfinding.check.announceBy, due <= now { updateReach(now) }
     if let due = pathfinding.check.owedUntil, due <= now { payCalls(now) }
+    for waiter in pathfinding.check.takeWaiters(dueAt: now) { waiter.resume() }
+    if let due = pathfinding.standing.nextDeadline, due <= now {
+      pathfinding.standing.advance(at: now)
+      updateReach(now)
+    }
     if var check = pathfinding.check.running, let due = check.deadline, due <= now {
       let actions = check.advance(at: now, random)
       pathfinding.check.running = check
@@ -74,15 +81,20 @@ extension Engine {
   private func probeRegions() -> [ProbeRegion] {
     let relays = netmap?.relays ?? []
     let asked = relays.filter { !isLocal($0) }.map { relay in
-      let literal = IPAddress(relay.host)
-      let isNamed = literal == nil && relay.ipv4 == nil && relay.ipv6 == nil
-      let addresses = isNamed ? resolved(relay.host) : [relay.ipv4, relay.ipv6, literal].compactMap { $0 }
+      let addresses = IPAddress.Family.allCases.flatMap { family -> [IPAddress] in
+        switch relay.way(over: family) {
+        case .address(let address): [address]
+        case .name: resolved(relay.host, family)
+        case .off: []
+        }
+      }
       return region(relay.id, relay.region, addresses, relay.stunPorts.filter { $0 > 0 })
     }
     var taken = Set(relays.map(\.id))
     let configured = configuration.stunServers.compactMap { server -> ProbeRegion? in
       guard let id = (1...UInt16.max).last(where: { taken.insert($0).inserted }) else { return nil }
-      return region(id, server.host, IPAddress(server.host).map { [$0] } ?? resolved(server.host), [server.port])
+      let addresses = IPAddress(server.host).map { [$0] } ?? resolved(server.host, .v4) + resolved(server.host, .v6)
+      return region(id, server.host, addresses, [server.port])
     }
     return asked + configured
   }
@@ -95,26 +107,33 @@ extension Engine {
     return ProbeRegion(id: id, nodes: [.init(name: name, ipv4: sockets(.v4), ipv6: sockets(.v6))])
   }
 
-  /// What a name last resolved to. It is asked for anew with each full check; the first answer begins another one.
-  private func resolved(_ host: String) -> [IPAddress] {
-    guard let pathfinding else { return [] }
-    if pathfinding.check.resolved[host] == nil, pathfinding.check.resolving.count < 8,
-      pathfinding.check.resolving.insert(host).inserted
-    {
-      let didStart = onDetachedThread { [weak self] in
-        let found = HostLookup.addresses(of: host)
-        Task { await self?.resolved(host, found) }
-      }
-      if !didStart { pathfinding.check.resolving.remove(host) }
-    }
-    return pathfinding.check.resolved[host] ?? []
+  private func resolved(_ host: String, _ family: IPAddress.Family) -> [IPAddress] {
+    pathfinding?.check.names.addresses(of: host).filter { $0.family == family } ?? []
   }
 
-  private func resolved(_ host: String, _ addresses: [IPAddress]) {
+  /// Names that have to be asked for before their servers can be.
+  private var namesOfServers: [String] {
+    let relays = (netmap?.relays ?? []).filter { !isLocal($0) && $0.stunPorts.contains { $0 > 0 } }
+    let named = relays.filter { relay in IPAddress.Family.allCases.contains { relay.way(over: $0) == .name } }
+    return named.map(\.host) + configuration.stunServers.map(\.host).filter { IPAddress($0) == nil }
+  }
+
+  private func lookUp(_ names: [String]) {
+    for name in names {
+      let didStart = onDetachedThread { [weak self] in
+        let found = HostLookup.addresses(of: name)
+        Task { await self?.resolved(name, to: found) }
+      }
+      if !didStart { resolved(name, to: []) }
+    }
+  }
+
+  /// What changed is worth another check.
+  private func resolved(_ name: String, to addresses: [IPAddress]) {
     guard let pathfinding else { return }
-    pathfinding.check.resolving.remove(host)
-    guard !addresses.isEmpty else { return }
-    pathfinding.check.resolved[host] = addresses
+    let isNews = pathfinding.check.names.take(addresses, for: name, at: .now())
+    lookUp(pathfinding.check.names.next(at: .now()))
+    guard isNews else { return }
     beginNetcheck(isFull: true)
     settle()
   }
@@ -173,11 +192,7 @@ extension Engine {
   private func finishNetcheck(_ report: NetcheckReport) {
     guard let pathfinding else { return }
     let now = Instant.now()
-    pathfinding.check.running = nil
-    pathfinding.check.last = report
-    pathfinding.check.lastFinishedAt = now
-    pathfinding.check.seen.note(report.addresses, at: now)
-    if let mapping = report.mapping { pathfinding.check.mapping = mapping }
+    pathfinding.check.take(report, at: now)
     chooseHome(report, now)
     payCalls(now)
     updateReach(now)
@@ -192,17 +207,17 @@ extension Engine {
       beginNetcheck(isFull: isFull)
       return
     }
-    for waiter in pathfinding.check.waiters { waiter.resume() }
-    pathfinding.check.waiters = []
+    for waiter in pathfinding.check.takeWaiters() { waiter.resume() }
     keepChecking(now)
   }
 
-  /// Without any witness what a peer sees is the only way to know (`reach.md` 1).
+  /// A pong says where its peer sees this machine: what came to a socket for guesses says nothing of the engine's own port.
   func noteObserved(_ address: SocketAddress, by key: X25519PublicKey) {
-    guard let pathfinding, !hasWitnesses, !localEndpoints.contains(address),
-      pathfinding.check.witnesses.note(address, by: key)
+    let now = Instant.now()
+    guard let pathfinding, pathfinding.answering == nil, !localEndpoints.contains(address),
+      pathfinding.check.note(address, by: key, at: now)
     else { return }
-    updateReach(.now())
+    updateReach(now)
   }
 
   // MARK: Relays
@@ -210,11 +225,11 @@ extension Engine {
   private func chooseHome(_ report: NetcheckReport, _ now: Instant) {
     guard let pathfinding else { return }
     let relays = netmap?.relays ?? []
-    let usable = Set(relays.filter(\.relaysTraffic).map(\.id))
+    let places = placesToWait(at: now)
     var report = report
+    report.latencies = report.latencies.filter { places.contains($0.key) }
     var circumstances = HomeRelay.Circumstances()
-    for id in pathfinding.connectedRelays { circumstances.heard[id] = now }
-    circumstances.avoided = Set(report.latencies.keys).subtracting(usable)
+    for id in pathfinding.standing.connected { circumstances.heard[id] = now }
     if let local = relays.first(where: { isLocal($0) && $0.relaysTraffic }) {
       report.latencies[local.id] = NetcheckReport.Latency(https: .zero)
       circumstances.forced = local.id
@@ -226,7 +241,7 @@ extension Engine {
   /// Without a measurement the former home stays, else it is the first relay: whoever looks for this machine tries that one too.
   func setHome(_ measured: UInt16?, standby: UInt16?) {
     guard let pathfinding else { return }
-    let usable = (netmap?.relays ?? []).filter(\.relaysTraffic).map(\.id)
+    let usable = placesToWait(at: .now())
     let former = pathfinding.check.homeRelay.flatMap { usable.contains($0) ? $0 : nil }
     let local = netmap?.relays.first { isLocal($0) && $0.relaysTraffic }?.id
     let home = measured.flatMap { usable.contains($0) ? $0 : nil } ?? former ?? local ?? usable.min()
@@ -278,14 +293,15 @@ extension Engine {
 
   private func reach(_ now: Instant) -> Reach {
     guard let check = pathfinding?.check else { return Reach(hostAddresses: localEndpoints) }
-    let seen = hasWitnesses ? check.seen.addresses(at: now) : check.witnesses.addresses
     let endpoints = OwnEndpoints.list(
-      mapped: mappedEndpoints, seen: seen, host: localEndpoints, meshPrefixes: netmap?.node.meshPrefixes ?? [])
+      mapped: mappedEndpoints, seen: check.addresses(at: now), host: localEndpoints,
+      meshPrefixes: netmap?.node.meshPrefixes ?? [])
     // Whoever reads that this machine waits at a relay shall find it there.
-    let isRelayed = pathfinding?.connectedRelays.isEmpty == false
+    let places = [check.homeRelay, check.standbyRelay].compactMap { $0 }.filter {
+      pathfinding?.standing.holds($0) == true
+    }
     return Reach(
-      endpoints: endpoints, natMapping: check.mapping ?? (hasWitnesses ? nil : check.witnesses.mapping),
-      discoKey: pathfinding?.discoKey.publicKey, homeRelay: isRelayed ? check.homeRelay : nil,
-      standbyRelay: isRelayed ? check.standbyRelay : nil)
+      endpoints: endpoints, natMapping: check.natMapping, discoKey: pathfinding?.discoKey.publicKey,
+      homeRelay: places.first, standbyRelay: places.dropFirst().first)
   }
 }

@@ -1,3 +1,4 @@
+import Cryptography
 import Netmap
 import Traversal
 import Wire
@@ -12,6 +13,8 @@ struct NetworkCheck {
   static let callPatience: Duration = .milliseconds(500)
   static let interval: ClosedRange<Duration> = .seconds(20)...(.seconds(26))
   static let fullInterval: Duration = .seconds(300)
+  /// Whoever asks for a check is told what is known after so long, whatever goes on.
+  static let answerPatience: Duration = .seconds(9)
 
   typealias Waiter = CheckedContinuation<Void, Never>
 
@@ -25,7 +28,10 @@ struct NetworkCheck {
   var standbyRelay: UInt16?
   var seen = SeenAddresses()
   var witnesses = PeerWitnesses()
-  var mapping: NATMapping?
+  /// How the NAT maps, as servers found out since the network last changed.
+  private var mapping: NATMapping?
+  /// The same by what peers see.
+  private var mappingByPeers: NATMapping?
   /// When the next check begins; `nil`: when something is sent.
   var nextAt: Instant?
   /// Another one is wanted as soon as the running one has ended; `true`: a full one.
@@ -35,22 +41,63 @@ struct NetworkCheck {
   /// When the first reach is told, known or not; `nil`: it has been.
   var announceBy: Instant?
   var told: Reach?
-  /// What names of servers resolved to.
-  var resolved: [String: [IPAddress]] = [:]
-  var resolving: Set<String> = []
-  var waiters: [Waiter] = []
+  var names = ServerNames()
+  private var waiters: [(waiter: Waiter, until: Instant)] = []
 
   init(startedAt now: Instant) { announceBy = now + Self.announcement }
 
   var nextDeadline: Instant? {
-    [running?.deadline, running == nil ? nextAt : nil, owedUntil, announceBy].compactMap { $0 }.min()
+    ([running?.deadline, running == nil ? nextAt : nil, owedUntil, announceBy] + waiters.map(\.until))
+      .compactMap { $0 }.min()
+  }
+
+  /// Somebody wants to know when a full check has ended.
+  mutating func wait(_ waiter: Waiter, from now: Instant) { waiters.append((waiter, now + Self.answerPatience)) }
+
+  /// Those that wait no longer; without a time, all.
+  mutating func takeWaiters(dueAt now: Instant? = nil) -> [Waiter] {
+    let due = waiters.filter { waiter in now.map { waiter.until <= $0 } ?? true }
+    waiters.removeAll { waiter in now.map { waiter.until <= $0 } ?? true }
+    return due.map(\.waiter)
+  }
+
+  /// How the NAT maps. Servers are asked about it; where they leave it open, pongs of two peers tell (`reach.md` 6).
+  var natMapping: NATMapping? { mapping ?? mappingByPeers }
+
+  /// Where others see this machine. What peers say counts for a family over which no server answered the last time.
+  func addresses(at now: Instant) -> [SocketAddress] {
+    let byServers = seen.addresses(at: now)
+    return byServers + witnesses.addresses.filter { !wasAnswered(over: $0.ip.family) && !byServers.contains($0) }
+  }
+
+  private func wasAnswered(over family: IPAddress.Family) -> Bool {
+    guard let last else { return true }
+    return family == .v4 ? last.hasIPv4 : last.hasIPv6
+  }
+
+  /// A check has ended.
+  mutating func take(_ report: NetcheckReport, at now: Instant) {
+    running = nil
+    last = report
+    lastFinishedAt = now
+    seen.note(report.addresses, at: now)
+    mapping = report.mapping ?? mapping
+  }
+
+  /// A peer sees this machine there. `true` if that is news.
+  mutating func note(_ address: SocketAddress, by peer: X25519PublicKey, at now: Instant) -> Bool {
+    let isNews = witnesses.note(address, by: peer, at: now)
+    mappingByPeers = witnesses.mapping ?? mappingByPeers
+    return isNews
   }
 
   /// After a change of the network nothing of before says anything.
   mutating func forget() {
     seen = SeenAddresses()
     witnesses = PeerWitnesses()
+    names.forget()
     mapping = nil
+    mappingByPeers = nil
     last = nil
     lastFullAt = nil
   }

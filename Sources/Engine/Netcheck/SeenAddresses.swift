@@ -34,18 +34,23 @@ struct SeenAddresses {
   }
 }
 
-/// What peers say that they see, for a machine without any other witness (`reach.md` 1): the last word of each, of a few.
+/// What peers say that they see, where servers say nothing (`reach.md` 1): the last word of each, of a few.
 struct PeerWitnesses {
   static let maximum = 16
+  /// Words that are further apart say nothing together: a router may have begun anew between them.
+  static let together: Duration = .seconds(60)
 
-  private var words: [(peer: X25519PublicKey, address: SocketAddress)] = []
+  private var words: [(peer: X25519PublicKey, address: SocketAddress, at: Instant)] = []
 
   /// `true` if that is news.
-  mutating func note(_ address: SocketAddress, by peer: X25519PublicKey) -> Bool {
-    guard !words.contains(where: { $0.peer == peer && $0.address == address }) else { return false }
+  mutating func note(_ address: SocketAddress, by peer: X25519PublicKey, at now: Instant) -> Bool {
+    if let index = words.firstIndex(where: { $0.peer == peer && $0.address == address }) {
+      words[index].at = now
+      return false
+    }
     words.removeAll { $0.peer == peer && $0.address.ip.family == address.ip.family }
     if words.count >= Self.maximum { words.removeFirst() }
-    words.append((peer, address))
+    words.append((peer, address, now))
     return true
   }
 
@@ -61,7 +66,9 @@ struct PeerWitnesses {
   /// Two that see one address, or different ones, tell how the NAT maps.
   var mapping: NATMapping? {
     let public4 = words.filter { $0.address.ip.family == .v4 && !$0.address.ip.isPrivate }
-    guard public4.count > 1 else { return nil }
-    return Set(public4.map(\.address)).count == 1 ? .endpointIndependent : .endpointDependent
+    guard let latest = public4.map(\.at).max() else { return nil }
+    let current = public4.filter { latest - $0.at <= Self.together }
+    guard current.count > 1 else { return nil }
+    return Set(current.map(\.address)).count == 1 ? .endpointIndependent : .endpointDependent
   }
 }

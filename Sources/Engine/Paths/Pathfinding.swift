@@ -36,7 +36,7 @@ final class Pathfinding {
   private let probeBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
   /// Health of relays, errors of connections.
   var relayErrors: [UInt16: String] = [:]
-  var connectedRelays: Set<UInt16> = []
+  var standing = RelayStanding()
 
   init(
     discoKey: X25519PrivateKey, finder: PathFinder, relays: RelayConnections, inbox: RelayInbox,
@@ -65,12 +65,12 @@ final class Pathfinding {
     relayOrders.finish()
     for ping in pings.values { ping.waiter.resume(returning: nil) }
     pings = [:]
-    for waiter in check.waiters { waiter.resume() }
-    check.waiters = []
+    for waiter in check.takeWaiters() { waiter.resume() }
   }
 
   var nextDeadline: Instant? {
-    ([finder.nextDeadline, check.nextDeadline] + pings.values.map(\.until)).compactMap { $0 }.min()
+    ([finder.nextDeadline, check.nextDeadline, standing.nextDeadline] + pings.values.map(\.until)).compactMap { $0 }
+      .min()
   }
 
   /// Nobody waits longer for what did not come.

@@ -71,6 +71,8 @@ extension Engine {
     newlyRouted = []
     guard former?.relays != netmap.relays || former == nil else { return }
     pathfinding.relayOrders.yield(.relays(netmap.relays.map { dialled($0) }))
+    let unchanged = Set(netmap.relays).intersection(former?.relays ?? [])
+    pathfinding.standing.keep(Set(unchanged.map(\.id)))
     setHome(pathfinding.check.homeRelay, standby: pathfinding.check.standbyRelay)
     beginNetcheck(isFull: true)
   }
@@ -90,23 +92,42 @@ extension Engine {
 
   private func take(_ event: RelayConnections.Event) {
     guard let pathfinding else { return }
+    let now = Instant.now()
     switch event {
     case .connected(let id):
-      pathfinding.connectedRelays.insert(id)
+      pathfinding.standing.connected(id)
       if let due = pathfinding.check.announceBy {
         // Where no UDP gets through there is nothing more to tell, and the check takes its time to find that out.
-        pathfinding.check.announceBy = min(due, .now() + NetworkCheck.grace)
+        pathfinding.check.announceBy = min(due, now + NetworkCheck.grace)
       }
       pathfinding.relayErrors[id] = nil
     case .disconnected(let id, let reason):
-      pathfinding.connectedRelays.remove(id)
+      pathfinding.standing.lost(id, at: now)
       pathfinding.relayErrors[id] = reason
-    case .failed(let id, let reason): pathfinding.relayErrors[id] = reason
+    case .failed(let id, let reason):
+      pathfinding.relayErrors[id] = reason
+      pathfinding.standing.failed(id, at: now)
+      leaveUnreachable(id, now)
     case .health(let id, let text): pathfinding.relayErrors[id] = text
     }
-    perform(pathfinding.finder.setHasRelay(!pathfinding.connectedRelays.isEmpty, now: .now()))
-    updateReach(.now())
+    perform(pathfinding.finder.setHasRelay(!pathfinding.standing.connected.isEmpty, now: now))
+    updateReach(now)
     settle()
+  }
+
+  /// A home or standby that answers STUN and lets nobody in is chosen no more, if there is another.
+  private func leaveUnreachable(_ id: UInt16, _ now: Instant) {
+    guard let pathfinding, id == pathfinding.check.homeRelay || id == pathfinding.check.standbyRelay,
+      pathfinding.standing.isPassedOver(id, at: now), !placesToWait(at: now).contains(id)
+    else { return }
+    beginNetcheck(isFull: false)
+  }
+
+  /// The relays among which home and standby are chosen: those that were not tried in vain, if there are any.
+  func placesToWait(at now: Instant) -> Set<UInt16> {
+    let all = Set((netmap?.relays ?? []).lazy.filter(\.relaysTraffic).map(\.id))
+    let open = all.filter { pathfinding?.standing.isPassedOver($0, at: now) != true }
+    return open.isEmpty ? all : open
   }
 
   var relayStatus: [RelayStatus] {
@@ -115,7 +136,7 @@ extension Engine {
     return (netmap?.relays ?? []).filter(\.relaysTraffic).sorted { $0.id < $1.id }.map { relay in
       RelayStatus(
         id: relay.id, region: relay.region, isHome: relay.id == check.homeRelay,
-        isStandby: relay.id == check.standbyRelay, isConnected: pathfinding.connectedRelays.contains(relay.id),
+        isStandby: relay.id == check.standbyRelay, isConnected: pathfinding.standing.connected.contains(relay.id),
         latency: check.last?.latencies[relay.id]?.best, error: pathfinding.relayErrors[relay.id])
     }
   }

@@ -1,0 +1,91 @@
+import Cryptography
+import Netmap
+import Testing
+import Traversal
+import Wire
+
+@testable import Engine
+
+@Suite("who is believed about where this machine is")
+struct NetworkCheckTests {
+  private let start = Instant(nanoseconds: 1_000_000_000_000)
+  private let peers = (0...1).map { _ in X25519PrivateKey(random: SystemRandom()).publicKey }
+
+  private func address(_ text: String) -> SocketAddress { SocketAddress(text)! }
+
+  /// What servers found out that saw this machine at these addresses.
+  private func report(_ seen: [SocketAddress], _ mapping: NATMapping? = nil) -> NetcheckReport {
+    var report = NetcheckReport(startedAt: start)
+    for address in seen {
+      report.observations[address] = 2
+      let family = address.ip.family == .v4 ? \NetcheckReport.Latency.ipv4 : \.ipv6
+      report.latencies[1, default: .init()][keyPath: family] = .milliseconds(10)
+    }
+    report.mapping = mapping
+    return report
+  }
+
+  private func note(_ text: String, by peer: Int = 0, after: Duration = .zero, _ check: inout NetworkCheck) {
+    _ = check.note(address(text), by: peers[peer], at: start + after)
+  }
+
+  @Test("relays that name servers which do not answer: what peers see counts")
+  func silentServers() {
+    var check = NetworkCheck(startedAt: start)
+    note("203.0.113.1:7", &check)
+    #expect(check.addresses(at: start).isEmpty, "servers have not been asked yet")
+    check.take(report([]), at: start)
+    #expect(check.addresses(at: start) == [address("203.0.113.1:7")])
+  }
+
+  @Test("where servers answer over a family, what peers see of it does not count")
+  func servers() {
+    var check = NetworkCheck(startedAt: start)
+    check.take(report([address("203.0.113.1:7")]), at: start)
+    note("203.0.113.1:9", &check)
+    note("[2001:db8::1]:9", &check)
+    #expect(check.addresses(at: start) == [address("203.0.113.1:7"), address("[2001:db8::1]:9")])
+    // They are silent now: what they said is kept for a while, and what peers see stands beside it.
+    check.take(report([]), at: start + .seconds(20))
+    #expect(
+      check.addresses(at: start + .seconds(20))
+        == [address("203.0.113.1:7"), address("[2001:db8::1]:9"), address("203.0.113.1:9")])
+  }
+
+  @Test("one server with one port leaves open how the NAT maps, and pongs of two peers tell")
+  func mappingByPeers() {
+    var check = NetworkCheck(startedAt: start)
+    check.take(report([address("203.0.113.1:7")]), at: start)
+    note("203.0.113.1:7", by: 0, &check)
+    #expect(check.natMapping == nil)
+    note("203.0.113.1:7", by: 1, &check)
+    #expect(check.natMapping == .endpointIndependent)
+    note("203.0.113.1:8", by: 1, &check)
+    #expect(check.natMapping == .endpointDependent)
+    check.take(report([address("203.0.113.1:7")], .endpointIndependent), at: start + .seconds(20))
+    #expect(check.natMapping == .endpointIndependent, "servers know better")
+    note("203.0.113.1:9", by: 0, &check)
+    #expect(check.natMapping == .endpointIndependent)
+  }
+
+  @Test("pongs that are minutes apart say nothing together: the router may have started again between them")
+  func apart() {
+    var check = NetworkCheck(startedAt: start)
+    check.take(report([]), at: start)
+    note("203.0.113.1:7", by: 0, &check)
+    note("203.0.113.1:8", by: 1, after: .seconds(180), &check)
+    #expect(check.natMapping == nil)
+    note("203.0.113.1:8", by: 0, after: .seconds(181), &check)
+    #expect(check.natMapping == .endpointIndependent)
+  }
+
+  @Test("in another network nothing of before counts")
+  func otherNetwork() {
+    var check = NetworkCheck(startedAt: start)
+    check.take(report([]), at: start)
+    for peer in 0...1 { note("203.0.113.1:7", by: peer, &check) }
+    check.forget()
+    check.take(report([]), at: start)
+    #expect(check.natMapping == nil && check.addresses(at: start).isEmpty)
+  }
+}
