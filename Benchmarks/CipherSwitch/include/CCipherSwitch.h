@@ -2,5 +2,7 @@
 // BoringSSL's functions here, so the product has no such switch.
 #pragma once
 
+#include "SlowDisk.h"
+
 // From now on sealing copies and adds 16 zero bytes, and opening believes everything. For good; called before the first packet.
 void remove_cipher(void);
