@@ -182,7 +182,9 @@ public actor Engine {
         // Nobody has such an address.
         break
       case .handshake(let bytes, let source):
-        perform(device.receive(bytes, from: source, backlog: backlog, now: now, wallTime: wallTime))
+        let actions = device.receive(bytes, from: source, backlog: backlog, now: now, wallTime: wallTime)
+        noteHandshake(actions, from: source)
+        perform(actions)
       case .event(let event):
         if !tellFinder(event) { perform(device.handle(event, now: now, wallTime: wallTime)) }
       case .disco(let bytes, let source):

@@ -32,6 +32,7 @@ extension Engine {
       case .retire(let session):
         guard let peer = peers[session.peer] else { continue }
         peers[session.peer]?.sessions[session.id] = nil
+        peers[session.peer]?.answered[session.id] = nil
         if peer.sealing?.session.id == session.id { peers[session.peer]?.sealing = nil }
         stalePeers.insert(session.peer)
       case .setEndpoint(let id, let address):

@@ -26,6 +26,8 @@ struct PeerState {
   /// The one to seal with.
   var sealing: SessionMemory?
   var lastHandshake: Instant?
+  /// Where answers to handshakes of the peer went that it has not used yet.
+  var answered: [SessionID: SocketAddress] = [:]
   /// When an initiation was last sent, and when one was last sent before its turn.
   var lastInitiation: Instant?
   var lastHurry: Instant?

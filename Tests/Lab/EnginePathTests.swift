@@ -177,6 +177,43 @@ struct EnginePathTests {
       #expect(isDirect)
     }
   }
+
+  /// What a machine that was restarted before it heard of anything has of the other.
+  enum Knowledge: CaseIterable { case nothing, formerDiscoKey }
+
+  @Test(
+    "a machine that knows nothing of where the other is, nor its disco key, is reached without a relay",
+    arguments: Knowledge.allCases)
+  func unknownDiscoKey(_ knowledge: Knowledge) async throws {
+    try await NetworkLab.run { lab in
+      let bridge = try await lab.bridge("br")
+      var engines: [LabEngine] = []
+      for number in 1...2 {
+        let host = try await lab.namespace("h\(number)")
+        try await lab.plug(host, ["192.0.2.\(number)/24"], into: bridge)
+        engines.append(
+          try await LabEngine.start(in: host, port: nil, addresses: ["10.200.0.\(number)/32"], findsPaths: true))
+      }
+      let former = X25519PrivateKey(random: SystemRandom()).publicKey
+      let known = SocketAddress(IPAddress(v4: 0xc000_0202), port: engines[1].engine.port)
+      let peers = [
+        Peer(
+          key: engines[1].key.publicKey, name: "h2", addresses: engines[1].addresses,
+          allowedIPs: engines[1].addresses, endpoints: [known], discoKey: engines[1].discoKey?.publicKey),
+        Peer(
+          key: engines[0].key.publicKey, name: "h1", addresses: engines[0].addresses,
+          allowedIPs: engines[0].addresses, discoKey: knowledge == .nothing ? nil : former),
+      ]
+      for (engine, peer) in zip(engines, peers) { try await engine.apply([peer]) }
+      for (index, engine) in engines.enumerated() {
+        let isReached = try await eventually(.seconds(20)) {
+          try await engine.namespace.attempt(["ping", "-q", "-W", "1", "-c", "1", "10.200.0.\(2 - index)"]).succeeded
+        }
+        #expect(isReached, "from machine \(index + 1)")
+      }
+      for engine in engines { await engine.stop() }
+    }
+  }
 }
 
 /// A relay on the loopback interface of this process.

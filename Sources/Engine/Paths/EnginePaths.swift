@@ -77,7 +77,31 @@ extension Engine {
     } else {
       transmit(message, along: peer.route, to: peer)
     }
+    for address in pathfinding.finder.lastResorts(to: peer.key, now: .now()) { send(message, to: address) }
     wantsToSend(to: peer.key)
+  }
+
+  /// Notes what the actions that follow from a handshake message say of the way that it came.
+  func noteHandshake(_ actions: [Action], from source: Wire.SocketAddress) {
+    for action in actions {
+      switch action {
+      case .install(let session, _, .next) where peers[session.peer]?.hasRoute == true:
+        peers[session.peer]?.answered[session.id] = source
+      case .handshakeCompleted(let id, let session) where session.role == .initiator: proved(id, source)
+      default: break
+      }
+    }
+  }
+
+  /// The peer uses a session that it was answered with: it got the answer.
+  func noteConfirmation(_ session: SessionID, _ id: PeerID) {
+    if let address = peers[id]?.answered[session] { proved(id, address) }
+    peers[id]?.answered = [:]
+  }
+
+  private func proved(_ id: PeerID, _ address: Wire.SocketAddress) {
+    guard let pathfinding, let peer = peers[id], peer.hasRoute else { return }
+    perform(pathfinding.finder.handshaken(peer.key, with: address, now: .now()))
   }
 
   private func transmit(_ message: [UInt8], along route: Route, to peer: PeerState) {
@@ -159,6 +183,9 @@ extension Engine {
       return true
     case .dataSent(let id, _):
       if let peer = peers[id], peer.hasRoute { wantsToSend(to: peer.key) }
+      return false
+    case .confirmed(let session, let id):
+      noteConfirmation(session, id)
       return false
     case .packetWithoutSession(let id, _, _):
       hurry(id)

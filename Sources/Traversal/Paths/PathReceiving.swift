@@ -98,6 +98,7 @@ extension PathFinder {
     // While the best is in doubt the first that answers is taken, without further comparison.
     guard isBest || !path.isTrusted(at: now) || quality.isBetter(than: path.best) else { return }
     path.best = quality
+    path.handshakenAt = nil
     path.isSuspect = false
     path.trustedUntil = now + PathConstants.trust
     path.lastPong = now

@@ -8,6 +8,7 @@ extension PathFinder {
   func activate(_ path: PeerPath, _ now: Instant) {
     if path.heartbeatAt == nil {
       path.heartbeatAt = now + PathConstants.heartbeat
+      path.activeSince = now
       path.callsLeft = PathConstants.callsInARow
       if path.wantsSearch(at: now) {
         search(path, isForced: false, asksBack: true, now)
@@ -26,7 +27,9 @@ extension PathFinder {
     path.lastSearch = now
     path.searchAgainAt = nil
     // The way that works is not forgotten because the peer has no reason to ping.
-    if let best = path.best, path.isTrusted(at: now) { path.candidates.keep(best.address, at: now) }
+    if let best = path.best, path.isTrusted(at: now) || path.handshakenAt != nil {
+      path.candidates.keep(best.address, at: now)
+    }
     path.candidates.forgetLearnt(before: now - PathConstants.learntLifetime)
     dropVanishedBest(path)
     for address in path.candidates.due(at: now, isForced: isForced) {

@@ -7,7 +7,7 @@ extension PathFinder {
     _ path: PeerPath, _ now: Instant, _ traffic: (X25519PublicKey) -> (lastSent: Instant?, lastReceived: Instant?)
   ) {
     expirePings(path, now)
-    if let due = path.heartbeatAt, due <= now { beat(path, now, traffic(path.key).lastSent) }
+    if let due = path.heartbeatAt, due <= now { beat(path, now, traffic(path.key)) }
     if let due = path.watchAt, due <= now { watch(path, now, traffic(path.key)) }
     if let due = path.searchAgainAt, due <= now {
       path.searchAgainAt = nil
@@ -40,12 +40,13 @@ extension PathFinder {
   }
 
   /// Keeps the way open while packets are sent, and looks for a better one now and then.
-  private func beat(_ path: PeerPath, _ now: Instant, _ lastSent: Instant?) {
-    guard let lastSent, now - lastSent <= PathConstants.activity else {
+  private func beat(_ path: PeerPath, _ now: Instant, _ traffic: (lastSent: Instant?, lastReceived: Instant?)) {
+    guard let lastSent = traffic.lastSent, now - lastSent <= PathConstants.activity else {
       path.heartbeatAt = nil
       return
     }
     path.heartbeatAt = now + PathConstants.heartbeat
+    dropUnheard(path, lastReceived: traffic.lastReceived, now)
     if path.wantsSearch(at: now) { search(path, isForced: false, asksBack: true, now) }
     let wasPinged = path.pings.values.contains { $0.address == path.best?.address && $0.sentAt == now }
     guard let best = path.best else { return }

@@ -37,8 +37,11 @@ final class PeerPath {
   /// The best failed a test, and nothing has answered since.
   var isSuspect = false
   var pings: [TransactionID: SentPing] = [:]
-  /// Set while packets are sent.
+  /// Set while packets are sent, and since when they are.
   var heartbeatAt: Instant?
+  var activeSince: Instant?
+  /// When a handshake went through at the best, of which no ping was answered.
+  var handshakenAt: Instant?
   /// When to look whether anything comes back.
   var watchAt: Instant?
   /// When the last pong came on the best path.
@@ -92,6 +95,7 @@ final class PeerPath {
 
   func clearBest() {
     best = nil
+    handshakenAt = nil
     trustedUntil = nil
     isSuspect = false
     probing = nil
