@@ -48,6 +48,26 @@ struct RelayBoardTests {
     #expect(board.connected(1, 1).map { String(buffer: $0.bytes) } == ["a", "b"])
   }
 
+  @Test(
+    "who has something for a relay does not wait for a next try that is far away, and does not make tries out of packets"
+  )
+  func wantedAgain() {
+    var board = board()
+    #expect(take(&board, [1]) == "connect [1]")
+    board.failed(1)
+    board.rest(1, since: start + .seconds(10))
+    #expect(take(&board, [1], after: .seconds(14)) == "connect []")
+    #expect(take(&board, [1], after: .seconds(15)) == "connect [1]")
+    #expect(take(&board, [1], after: .seconds(16)) == "connect []", "that try goes on")
+    board.rest(1, since: start + .seconds(30))
+    board.rest(1, since: nil)
+    #expect(take(&board, [1], after: .seconds(60)) == "connect []", "so does that which began by itself")
+    board.rest(1, since: start + .seconds(70))
+    _ = board.connected(1, 1)
+    board.disconnected(1)
+    #expect(take(&board, [1], after: .seconds(90)) == "connect []", "a connection that breaks is made anew by itself")
+  }
+
   @Test("what waits is bounded, and the oldest goes")
   func bounded() {
     var board = board()

@@ -21,6 +21,8 @@ struct RelayBoard<Link> {
     var isFailing = false
     /// Somebody is connecting with it, or was told to.
     var isSought = false
+    /// Since when whoever connects with it waits for the next try.
+    var restingSince: Instant?
     var waiting: [WaitingPacket] = []
     /// When a packet last had to wait.
     var wantedAt: Instant?
@@ -33,6 +35,8 @@ struct RelayBoard<Link> {
   static var longestAbsence: Duration { .seconds(120) }
   /// How long a relay that cannot be connected with is tried after the last packet for it.
   static var persistence: Duration { .seconds(30) }
+  /// Who has something for a relay does not wait for its next try any longer, if the last one is so long ago.
+  static var shortestRest: Duration { .seconds(5) }
   /// Packets that wait for a connection that is being made.
   static var maximumWaiting: Int { 32 }
   static var maximumPeers: Int { 10_000 }
@@ -60,6 +64,7 @@ struct RelayBoard<Link> {
     let waiting = entry.waiting
     entry.link = link
     entry.isFailing = false
+    entry.restingSince = nil
     entry.waiting = []
     entries[id] = entry
     return waiting
@@ -69,12 +74,18 @@ struct RelayBoard<Link> {
 
   mutating func failed(_ id: UInt16) { entries[id]?.isFailing = true }
 
-  /// Whether to connect with it: nobody does so far.
-  mutating func seek(_ id: UInt16) -> Bool {
-    guard let entry = entries[id], !entry.isSought else { return false }
+  /// Whether to connect with it now: nobody does so far, or the next try is far away.
+  mutating func seek(_ id: UInt16, at now: Instant) -> Bool {
+    guard let entry = entries[id],
+      !entry.isSought || entry.restingSince.map({ now - $0 >= Self.shortestRest }) ?? false
+    else { return false }
     entries[id]?.isSought = true
+    entries[id]?.restingSince = nil
     return true
   }
+
+  /// Whoever connects with it waits from now on; `nil`: has begun the next try.
+  mutating func rest(_ id: UInt16, since now: Instant?) { entries[id]?.restingSince = now }
 
   /// Whether something waited for it a moment ago.
   func isWanted(_ id: UInt16, at now: Instant) -> Bool {
@@ -84,6 +95,7 @@ struct RelayBoard<Link> {
   /// Nobody connects with it any more.
   mutating func leave(_ id: UInt16) {
     entries[id]?.isSought = false
+    entries[id]?.restingSince = nil
     entries[id]?.waiting = []
   }
 
@@ -123,12 +135,12 @@ struct RelayBoard<Link> {
     if let id = named.first(where: { entries[$0]?.isFailing == false }) ?? named.first {
       wait(packet, key, id, now)
       // Whichever is connected first carries what comes next.
-      return .waits(connect: named.filter { seek($0) })
+      return .waits(connect: named.filter { seek($0, at: now) })
     }
     guard let id = searched(key, now) else { return .dropped }
     if let link = entries[id]?.link { return .send(link) }
     wait(packet, key, id, now)
-    return .waits(connect: seek(id) ? [id] : [])
+    return .waits(connect: seek(id, at: now) ? [id] : [])
   }
 
   /// Of the peer's relays those that exist, without those that said it is not there as long as there is another that works.

@@ -124,6 +124,9 @@ public actor RelayConnections {
     keepHome()
   }
 
+  /// Somebody wants to send to a peer to whom there is no way: home and standby are tried again now, unless that was a moment ago.
+  public func wanted() { keepHome() }
+
   public func close() {
     isClosed = true
     sweep?.cancel()
@@ -159,7 +162,7 @@ public actor RelayConnections {
   // MARK: Connections
 
   private func keepHome() {
-    connect([home, standby].compactMap { $0 }.filter { id in board.withLock { $0.seek(id) } })
+    connect([home, standby].compactMap { $0 }.filter { id in board.withLock { $0.seek(id, at: .now()) } })
   }
 
   /// With relays of which the board says that they are sought.
@@ -176,6 +179,7 @@ public actor RelayConnections {
     let (relay, attempt) = (line.relay, line.attempt)
     line.task = Task { [weak self, nodeKey] in
       while !Task.isCancelled {
+        await self?.tries(id, attempt)
         let news = AsyncStream<RelayLink.Event>.makeStream(bufferingPolicy: .bufferingNewest(256))
         do throws(DERPError) {
           let link = try await RelayLink.connect(to: relay, as: nodeKey) { [weak self] event in
@@ -196,6 +200,10 @@ public actor RelayConnections {
         try? await Task.sleep(for: pause)
       }
     }
+  }
+
+  private func tries(_ id: UInt16, _ attempt: Int) {
+    if line(id, attempt) != nil { board.withLock { $0.rest(id, since: nil) } }
   }
 
   /// The line, if this try is the one that counts.
@@ -246,6 +254,7 @@ public actor RelayConnections {
       line.task = nil
       return nil
     }
+    board.withLock { $0.rest(id, since: .now()) }
     return line.pause.next(at: .now(), random: random)
   }
 

@@ -74,6 +74,7 @@ extension Engine {
     peers[id]?.lastInitiation = .now()
     if peer.route == .none {
       pathfinding.held.hold(message, for: id, at: .now())
+      pathfinding.relayOrders.yield(.wanted)
     } else {
       transmit(message, along: peer.route, to: peer)
     }

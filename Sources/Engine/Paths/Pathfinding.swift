@@ -12,6 +12,8 @@ final class Pathfinding {
     case relays([Relay])
     case home(UInt16?, standby: UInt16?)
     case networkChanged(addresses: [IPAddress])
+    /// Somebody wants to send, and there is no way.
+    case wanted
   }
 
   /// A ping that somebody waits for.
