@@ -186,6 +186,8 @@ public actor Engine {
         noteHandshake(actions, from: source)
         perform(actions)
       case .event(let event):
+        // Routers may have said something since it was last sent to.
+        if case .dataSent(let id, _) = event { limitToRoute(id) }
         if !tellFinder(event) { perform(device.handle(event, now: now, wallTime: wallTime)) }
       case .disco(let bytes, let source):
         if let pathfinding { perform(pathfinding.finder.receive(bytes, .datagram(from: source), now: now)) }
@@ -256,6 +258,7 @@ public actor Engine {
       let isUp = host.links[Int(io.tunnel.index)]?.isUp ?? false
       if isUp, isInterfaceDown { restoreInterface(io) }
       isInterfaceDown = !isUp
+      limitToRoutes()
       let found = LocalEndpoints.list(
         host, meshPrefixes: netmap?.node.meshPrefixes ?? [], port: port,
         hasIPv4: io.sockets.ipv4 != nil, hasIPv6: io.sockets.ipv6 != nil)

@@ -48,6 +48,7 @@ extension Engine {
         }
         peers[id]?.endpoint = address
         stalePeers.insert(id)
+        limitToRoute(id)
         announce.yield(.endpointChanged(peer.key, address))
       case .seal(let id, let packets):
         waitingToSeal += packets.map { (id, $0) }

@@ -15,7 +15,7 @@ struct PeerState {
   /// The finder decides how packets travel: the peer has a disco key, and so has this machine.
   var hasRoute = false
   var route = Route.none
-  /// The longest inner packet of a direct route.
+  /// The longest inner packet of a direct route, or that the kernel's route carries to a peer without a disco key.
   var innerLimit: Int?
   /// Its disco key is not known, and where it was last heard is a relay.
   var isBehindRelay = false
@@ -48,7 +48,12 @@ struct PeerState {
     self.route = route
     self.hasOwnSocket = hasOwnSocket
     endpoint = route.address
-    innerLimit = route.address.map { wireMTU - ($0.ip.family == .v4 ? Self.overhead.ipv4 : Self.overhead.ipv6) }
+    innerLimit = route.address.map { Self.innerLimit(wireMTU: wireMTU, family: $0.ip.family) }
+  }
+
+  /// The longest inner packet that fits into an outer one.
+  static func innerLimit(wireMTU: Int, family: IPAddress.Family) -> Int {
+    wireMTU - (family == .v4 ? overhead.ipv4 : overhead.ipv6)
   }
 
   var forwarding: ForwardingTable.Peer {

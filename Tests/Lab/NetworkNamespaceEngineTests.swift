@@ -46,6 +46,28 @@ struct EngineInNamespaceTests {
     try await from.namespace.attempt(["ping", "-q", "-i", "0.1", "-W", "1", "-c", "\(count)", address]).succeeded
   }
 
+  @Test("packets to a peer that finds no paths fit the link to it, also when that becomes narrower while it is used")
+  func narrowLink() async throws {
+    try await withMesh(2) { _, engines in
+      let here = engines[0].namespace
+      #expect(try await reaches(engines[0], "10.200.0.2"))
+      for engine in engines {
+        try await engine.namespace.run(
+          "sh", "-ec", "for link in /sys/class/net/eth*; do ip link set \"${link##*/}\" mtu 1300; done")
+      }
+      // As long as the tunnel takes: split inside, or refused with the length that fits.
+      let isSplit = try await eventually(.seconds(20)) {
+        try await here.attempt(["ping", "-q", "-W", "1", "-c", "1", "-M", "dont", "-s", "1252", "10.200.0.2"]).succeeded
+      }
+      #expect(isSplit)
+      let isTold = try await eventually(.seconds(20)) {
+        let outcome = try await here.attempt(["ping", "-W", "1", "-c", "1", "-M", "do", "-s", "1252", "10.200.0.2"])
+        return (outcome.output + outcome.errors).replacing(" ", with: "").contains("mtu=1240")
+      }
+      #expect(isTold)
+    }
+  }
+
   @Test("it makes the device, addresses and routes that the netmap asks for, and takes all of them away")
   func leavesNothing() async throws {
     try await withMesh(2) { _, engines in
