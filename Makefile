@@ -14,7 +14,8 @@ help:
 	@echo 'make test      every test; as root the lab too, with real daemons in network namespaces'
 	@echo 'make soak      what crashes, loss and hostile packets must not break, for T=$(T) seconds each'
 	@echo 'make lab       which pairs of machines behind NATs find each other, and how fast: a table, and .build/lab.json; as root.'
-	@echo '               PAIRS=open/symmetric,cgnat these alone; ROAMING=50 so many tries of each change of network'
+	@echo '               PAIRS=open/symmetric,cgnat these alone; ROAMING=50 so many tries of each change of network,'
+	@echo '               CHANGES=address,router,relay,sleep these alone'
 	@echo 'make build     the release binary, $(binary)'
 	@echo 'make bench     the benchmarks: a table, and .build/bench.json; of tunnels as root. ONLY=tcp/1x1280 one of them;'
 	@echo '               BENCH_PEER=path another WireGuard program to compare with; BENCH_DERP=command another relay'
@@ -40,7 +41,8 @@ soak: test-build
 
 # Every pair of kinds of host behind NATs, and machines that move; `make test` does a few of each.
 lab: test-build
-	MESHD_LAB_PAIRS='$(or $(PAIRS),all)' MESHD_LAB_ROAMING=$(ROAMING) swift test --skip-build $(test_flags) --no-parallel --filter 'Lab.*(NAT|Roaming|MTU)'
+	MESHD_LAB_PAIRS='$(or $(PAIRS),all)' MESHD_LAB_ROAMING=$(ROAMING) MESHD_LAB_CHANGES='$(CHANGES)' \
+	  swift test --skip-build $(test_flags) --no-parallel --filter 'Lab.*(NAT|Roaming|MTU)'
 
 test-build: setup
 	swift build --build-tests

@@ -2,7 +2,10 @@ import Testing
 import Wire
 
 /// Everything that runs the real binary: one test after the other, as each wants the machine for itself.
-@Suite(.serialized, .enabled(if: MeshdBinary.obstacle == nil, "\(MeshdBinary.obstacle ?? "")"), .timeLimit(.minutes(5)))
+@Suite(
+  .serialized, .enabled(if: MeshdBinary.obstacle == nil, "\(MeshdBinary.obstacle ?? "")"),
+  // It holds for the suites inside too.
+  .timeLimit(.minutes(NATLab.isThorough ? 60 : 5)))
 enum MeshdLab {}
 
 extension MeshdLab {

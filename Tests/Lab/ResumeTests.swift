@@ -63,6 +63,21 @@ extension MeshdLab {
     }
 
     @Test(
+      "a machine that is killed before anybody has heard of it, and then cannot reach the node, is reached all the same"
+    )
+    func nodeCutOffAtOnce() async throws {
+      try await RoutedHosts.run { routed in
+        var start = QuickStart()
+        try await start.create("lab", on: routed.first)
+        try await start.admit(routed.second, by: routed.first)
+        try await routed.cutNodes()
+        try await routed.second.killDaemon()
+        try await routed.second.meshd("up")
+        try await QuickStart.requireTunnel(routed.first, routed.second)
+      }
+    }
+
+    @Test(
       "a machine that cannot reach the node in any other way hears of changes through the mesh itself, and is heard")
     func nodeOverTheMesh() async throws {
       try await RoutedHosts.run { routed in

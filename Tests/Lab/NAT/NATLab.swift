@@ -19,6 +19,16 @@ enum NATLab {
   /// How often each kind of roaming is tried (`MESHD_LAB_ROAMING`).
   static let tries = environment["MESHD_LAB_ROAMING"].flatMap { Int($0) } ?? 1
 
+  /// What happens to machines that roam (`MESHD_LAB_CHANGES`, `address,sleep`); everything if nothing is named.
+  static let changes: [NetworkChange] = {
+    let names = (environment["MESHD_LAB_CHANGES"] ?? "").split(separator: ",")
+    return names.isEmpty
+      ? NetworkChange.allCases : NetworkChange.allCases.filter { change in names.contains { $0 == "\(change)" } }
+  }()
+
+  /// Whether more is wanted than `make test` does.
+  static let isThorough = isComplete || tries > 5
+
   /// Where results are written: beside what was built.
   static let folder = URL(fileURLWithPath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()

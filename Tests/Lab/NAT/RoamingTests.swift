@@ -13,7 +13,7 @@ extension MeshdLab {
       var survived: Bool
     }
 
-    @Test("a running transfer survives, and packets flow again, when", arguments: NetworkChange.allCases)
+    @Test("a running transfer survives, and packets flow again, when", arguments: NATLab.changes)
     func change(_ change: NetworkChange) async throws {
       let labs = min(NATLab.tries, change.together)
       let outcomes = try await NATLab.each(of: Array(0..<labs), together: labs) { first in
