@@ -13,12 +13,17 @@ struct RelayEnd: AsyncParsableCommand {
   @Option var port: Int
   /// Its key and certificate.
   @Option var pem: String
+  /// Takes from each client as much as it sends, and not the relay's usual share.
+  @Flag var unlimited = false
 
   func run() async throws {
     let key = X25519PrivateKey(random: SystemRandom())
     let certificate = try RelayCertificate(
       pem: String(contentsOfFile: pem, encoding: .utf8), relayKey: key.publicKey, now: .now())
-    let server = RelayServer(key: key, certificate: certificate.sha256, admission: OpenAdmission())
+    var limits = RelayLimits()
+    if unlimited { limits.bytesPerSecond = .max }
+    let server = RelayServer(
+      key: key, certificate: certificate.sha256, admission: OpenAdmission(), limits: limits)
     let channel = try await server.listen(
       on: .init(ipAddress: address, port: port), tls: certificate.serverContext())
     try await channel.closeFuture.get()

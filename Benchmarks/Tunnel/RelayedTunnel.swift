@@ -1,6 +1,7 @@
 import Foundation
 
-/// TCP between two ends that reach each other through a relay alone: through ours, through another one, and directly.
+/// TCP between two ends that reach each other through a relay alone: through ours with the share that it gives to each client, and without,
+/// through another one, and directly.
 struct RelayedTunnel: TunnelBenchmark {
   let title = "tcp/relayed: TCP in a tunnel through a relay"
   private let mtu = 1420
@@ -8,9 +9,9 @@ struct RelayedTunnel: TunnelBenchmark {
   private let foreign = ProcessInfo.processInfo.environment["BENCH_DERP"]
 
   func figures(_ lab: NamespacePair, _ effort: Effort) throws -> [Figure] {
-    let relays = try ([nil] + [foreign].filter { $0 != nil }).enumerated().map {
-      try RunningRelay(lab, $0, command: $1)
-    }
+    var programs: [RunningRelay.Program] = [.ours(isLimited: true), .ours(isLimited: false)]
+    if let foreign { programs.append(.foreign(foreign)) }
+    let relays = try programs.enumerated().map { try RunningRelay(lab, $0, $1) }
     defer { for relay in relays { relay.stop() } }
     let direct = try RunningTunnel.ours(lab, relays.count, mtu: mtu)
     try block(relays.indices.map { TunnelPlace(number: $0).port }, lab)
@@ -25,15 +26,16 @@ struct RelayedTunnel: TunnelBenchmark {
         { try lab.tcp(to: tunnel.farAddress, streams: 1, seconds: effort.seconds, pids: []).gigabits }
       }
     ).map(\.median)
-    var figures: [Figure] = []
-    if let foreign {
-      figures.append(Figure("tcp/relayed", runs[0], "Gbit/s", versus: "through \(foreign)", of: runs[1]))
+    let others =
+      (foreign.map { [("", "through \($0)", runs[2])] } ?? []) + [
+        (foreign == nil ? "" : "@direct", "the direct way", runs[relays.count])
+      ]
+    return others.flatMap { suffix, title, against in
+      [
+        Figure("tcp/relayed\(suffix)", runs[0], "Gbit/s", versus: title, of: against),
+        Figure("tcp/relayed/unlimited\(suffix)", runs[1], "Gbit/s", versus: title, of: against),
+      ]
     }
-    figures.append(
-      Figure(
-        "tcp/relayed\(foreign == nil ? "" : "@direct")", runs[0], "Gbit/s", versus: "the direct way",
-        of: runs[relays.count]))
-    return figures
   }
 
   /// No datagram reaches these ports.
