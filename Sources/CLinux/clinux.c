@@ -3,15 +3,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <malloc.h>
 #include <netinet/udp.h>
 #include <sched.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -184,6 +188,40 @@ int clinux_enter_network_namespace(const char *path) {
 }
 
 void clinux_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+void clinux_limit_arenas(int count) { mallopt(M_ARENA_MAX, count); }
+
+// An object whose code was changed when it was loaded would get its file's in its place.
+static bool changes_code(const struct dl_phdr_info *object) {
+  for (int index = 0; index < object->dlpi_phnum; index++) {
+    if (object->dlpi_phdr[index].p_type != PT_DYNAMIC) continue;
+    const ElfW(Dyn) *entry = (const ElfW(Dyn) *)(object->dlpi_addr + object->dlpi_phdr[index].p_vaddr);
+    for (; entry->d_tag != DT_NULL; entry++) {
+      if (entry->d_tag == DT_TEXTREL || (entry->d_tag == DT_FLAGS && entry->d_un.d_val & DF_TEXTREL)) return true;
+    }
+  }
+  return false;
+}
+
+static int give_back_segments(struct dl_phdr_info *object, size_t size, void *context) {
+  (void)size, (void)context;
+  // The kernel's own object has no file.
+  if (object->dlpi_addr == getauxval(AT_SYSINFO_EHDR) || changes_code(object)) return 0;
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  for (int index = 0; index < object->dlpi_phnum; index++) {
+    const ElfW(Phdr) *segment = &object->dlpi_phdr[index];
+    if (segment->p_type != PT_LOAD || segment->p_flags & PF_W) continue;
+    uintptr_t first = (object->dlpi_addr + segment->p_vaddr + page - 1) / page * page;
+    uintptr_t end = (object->dlpi_addr + segment->p_vaddr + segment->p_memsz) / page * page;
+    if (first < end) madvise((void *)first, end - first, MADV_DONTNEED);
+  }
+  return 0;
+}
+
+void clinux_give_back_memory(void) {
+  malloc_trim(0);
+  dl_iterate_phdr(give_back_segments, NULL);
+}
 
 int clinux_event_create(void) {
   int descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -48,6 +48,9 @@ public final class DWNNode: DWNEndpoint {
       limits: limits, directory: directory)
   }
 
+  /// Gives up, soon, what is kept in memory for speed alone.
+  public func releaseMemory() { store.releaseMemory() }
+
   /// Waits for what is being written and closes the database. Later messages get an error.
   public func close() async {
     hub.close()

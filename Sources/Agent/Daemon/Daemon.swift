@@ -50,6 +50,7 @@ public actor Daemon {
     onEvent: @escaping @Sendable (StartupEvent) -> Void
   ) async throws {
     _ = clinux_forbid_dumps()
+    SpareMemory.shareArenas()
     // Trapped before anything is set up, so that an early signal ends the daemon in order too.
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
     let stop = StopSignal()
@@ -211,6 +212,12 @@ public actor Daemon {
       group.addTask { await self.followEngine() }
       group.addTask { await self.followEndpoints() }
       group.addTask { await self.followRelay() }
+      group.addTask { [node, session] in
+        await SpareMemory.giveBackAtRest {
+          session.store.releaseMemory()
+          node?.node.releaseMemory()
+        }
+      }
       group.addTask { await self.announceReadiness(isCreated: isCreated, report, onEvent) }
       await stop.wait()
       onEvent(.stopping)

@@ -26,6 +26,9 @@ final class SQLiteMeshStore: MeshStore {
     do { try await write(change) } catch let error as DatabaseError { throw NodeError(error, path: path) }
   }
 
+  /// Gives up, soon, what is kept in memory for speed alone.
+  func releaseMemory() { database.releaseMemoryEventually() }
+
   func close() throws {
     try DurableDatabase.close(database)
   }

@@ -91,6 +91,15 @@ int clinux_enter_network_namespace(const char *path);
 // Names the calling thread, at most 15 characters, for people who look at it with ps or gdb.
 void clinux_name_thread(const char *name);
 
+// --- Memory --------------------------------------------------------------------------------------------------------
+
+// At most so many arenas from now on, from which malloc serves all threads.
+void clinux_limit_arenas(int count);
+
+// Gives back to the kernel what malloc keeps free, and the pages of the program's and its libraries' files that nobody
+// writes to: code and tables. Those that are used again come from the page cache, some microseconds each.
+void clinux_give_back_memory(void);
+
 // --- Descriptors to wait for ---------------------------------------------------------------------------------------
 
 // An eventfd counter, non-blocking.

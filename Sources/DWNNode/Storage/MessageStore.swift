@@ -34,6 +34,9 @@ protocol MessageStore: Sendable {
   /// Replaces what is known of the same DID. Durable when it returns.
   func register(_ registration: TenantRegistration) async throws
 
+  /// Gives up, soon, what is kept in memory for speed alone.
+  func releaseMemory()
+
   func close() async
 }
 

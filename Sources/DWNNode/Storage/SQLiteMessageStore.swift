@@ -106,6 +106,8 @@ final class SQLiteMessageStore: MessageStore {
     }
   }
 
+  func releaseMemory() { pool.releaseMemoryEventually() }
+
   func close() async {
     await queue.close()
     try? await pool.writeWithoutTransaction { try $0.execute(sql: "UPDATE node SET closed_in_order = 1") }

@@ -96,6 +96,8 @@ final class ModelStore: MessageStore {
     disk.content.withLock { $0.registrations[registration.tenant] = registration }
   }
 
+  func releaseMemory() {}
+
   func close() async { state.withLock { $0.isClosed = true } }
 
   private func checkOpen() throws {

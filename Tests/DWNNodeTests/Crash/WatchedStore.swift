@@ -36,5 +36,6 @@ final class WatchedStore: MessageStore {
   func summaries() async throws -> [TenantSummary] { try await store.summaries() }
   func registrations() async throws -> [TenantRegistration] { try await store.registrations() }
   func register(_ registration: TenantRegistration) async throws { try await store.register(registration) }
+  func releaseMemory() { store.releaseMemory() }
   func close() async { await store.close() }
 }

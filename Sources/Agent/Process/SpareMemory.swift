@@ -1,0 +1,61 @@
+import CLinux
+import Glibc
+import Wire
+
+/// Notices that a process has come to rest, by the one sign that nothing of it escapes, be it packets, records or relaying: the
+/// processor time that it uses.
+struct RestWatch {
+  /// Up to this part of a core is rest: thirty times what the timers of an anchor with a hundred members take.
+  static let share = 0.005
+
+  private var time: Instant
+  private var processorTime: Duration
+  private(set) var isResting = false
+
+  init(now: Instant, processorTime: Duration) {
+    time = now
+    self.processorTime = processorTime
+  }
+
+  /// After how long to look again.
+  var pause: Duration { isResting ? .seconds(120) : .seconds(30) }
+
+  /// Whether it has come to rest since it was last looked at: true once, until it has been busy again.
+  mutating func hasComeToRest(now: Instant, processorTime: Duration) -> Bool {
+    let wasResting = isResting
+    isResting = (processorTime - self.processorTime).seconds <= (now - time).seconds * Self.share
+    time = now
+    self.processorTime = processorTime
+    return isResting && !wasResting
+  }
+}
+
+/// Memory that a busy process keeps because it may need it again.
+enum SpareMemory {
+  /// All threads share two arenas: with one for each of them, as is usual, what one freed would not serve another. The threads that
+  /// carry packets allocate nothing.
+  static func shareArenas() { clinux_limit_arenas(2) }
+
+  /// Whenever the process has come to rest, calls `release` and gives back what is free then. Returns when the task is cancelled.
+  static func giveBackAtRest(_ release: @Sendable () -> Void) async {
+    var watch = RestWatch(now: .now(), processorTime: processorTime())
+    while (try? await Task.sleep(for: watch.pause, tolerance: .seconds(10))) != nil {
+      guard watch.hasComeToRest(now: .now(), processorTime: processorTime()) else { continue }
+      release()
+      // What was asked to be released is, a moment later.
+      do { try await Task.sleep(for: .seconds(1)) } catch { return }
+      giveBack()
+    }
+  }
+
+  /// Freed memory, and what can be read again: the pages of the program's files, most of which its start alone needed. Those that are
+  /// used come back one by one, from memory, within microseconds.
+  static func giveBack() { clinux_give_back_memory() }
+
+  /// What the process has used of all cores.
+  private static func processorTime() -> Duration {
+    var time = timespec()
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+  }
+}
