@@ -54,15 +54,17 @@ struct DatagramBatch {
     notes.deallocate()
   }
 
-  /// Fills the slots with what has arrived. How many messages; 0 when there was nothing.
-  mutating func receive() -> Int {
+  /// Fills the slots with what has arrived. How many messages; 0 when there was nothing, or an error, which is counted.
+  mutating func receive(_ drops: DropCounters) -> Int {
     for index in 0..<used {
       clinux_message_set(
         messages, parts, index, slots[index], PacketSlots.size, addresses + index,
         socklen_t(MemoryLayout<clinux_address>.size))
       if takesTrains { clinux_message_expect_segments(messages, index, notes + index) }
     }
-    used = max(0, Int(clinux_receive(descriptor, messages, UInt32(truncatingIfNeeded: slots.count))))
+    let received = Int(clinux_receive(descriptor, messages, UInt32(truncatingIfNeeded: slots.count)))
+    if received < 0, received != -Int(EAGAIN), received != -Int(EINTR) { drops.count(.receivingFailed) }
+    used = max(0, received)
     return used
   }
 

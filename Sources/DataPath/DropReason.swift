@@ -5,6 +5,8 @@ import Synchronization
 public enum DropReason: Int, CaseIterable, Sendable {
   /// From the TUN: not an IP packet.
   case outboundMalformed
+  /// From the TUN: the kernel could not hand it over.
+  case outboundUnreadable
   /// From the TUN: no peer has the destination.
   case noPeer
   /// The peer has a session and no address.
@@ -22,6 +24,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
   /// The packet is longer than the way to its peer takes, and may not be cut. Its sender is told.
   case packetTooLong
 
+  /// The kernel could not hand over what came, or says that something is wrong with the socket.
+  case receivingFailed
   /// Not a message of WireGuard, disco or STUN.
   case foreignDatagram
   /// The control side does not keep up with handshake messages.
@@ -52,7 +56,7 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case interfaceDown
 
   /// Why sending failed with this error number.
-  static func sending(_ number: CInt) -> DropReason {
+  public static func sending(_ number: CInt) -> DropReason {
     switch number {
     case ENOBUFS, ENOMEM, EAGAIN: .sendQueueFull
     case EMSGSIZE: .datagramTooLong

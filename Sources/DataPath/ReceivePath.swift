@@ -68,7 +68,7 @@ struct ReceivePath {
     var isDry6 = batch6.descriptor < 0
     for _ in 0..<ReceivePath.budget {
       if !isDry4 {
-        let count = batch4.receive()
+        let count = batch4.receive(drops)
         // Read after the batch: a session that was published before its handshake was answered is then in the table of
         // whatever the peer sent under it.
         if count > 0 {
@@ -78,7 +78,7 @@ struct ReceivePath {
         isDry4 = count < ReceivePath.batchSize
       }
       if !isDry6 {
-        let count = batch6.receive()
+        let count = batch6.receive(drops)
         if count > 0 {
           take(batch6, count, shared.pointee.table.load(ordering: .acquiring).pointee, at: now)
           worked = true

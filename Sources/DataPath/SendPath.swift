@@ -24,6 +24,8 @@ struct SendPath {
   /// Room for sealed datagrams, and how much of it one packet may take that the kernel left to be cut.
   private static let roomSize = 512 << 10
   private static let roomForSuperPacket = 160 << 10
+  /// Packets in a row that may be unreadable before the device is given up.
+  private static let patience = 1000
 
   let tun: CInt
   let hasHeaders: Bool
@@ -43,6 +45,8 @@ struct SendPath {
   /// Bytes of `room` that hold datagrams on their way.
   private var used = 0
   private var hasDevice = true
+  /// Packets in a row that the kernel could not hand over.
+  private var unreadable = 0
   /// The control side has to be woken.
   private(set) var rang = false
 
@@ -119,9 +123,10 @@ struct SendPath {
       if used >= SendPath.enough || !hasRoom, !flush() { return .blocked }
       let count = read(tun, inbox.packet - headerLength, PacketInbox.capacity &+ headerLength)
       if count <= 0 {
-        if count < 0, errno != EAGAIN, errno != EINTR { loseDevice(errno) }
+        if count < 0, errno != EAGAIN, errno != EINTR { failReading(errno) }
         break
       }
+      unreadable = 0
       progress = .worked
       route(count &- headerLength, table, at: now)
     }
@@ -311,7 +316,13 @@ struct SendPath {
     return done4 && done6
   }
 
-  private mutating func loseDevice(_ number: CInt) {
+  /// A packet that the kernel cannot describe, or has no memory for, is that packet's trouble; that the device is gone is everybody's.
+  private mutating func failReading(_ number: CInt) {
+    unreadable = unreadable &+ 1
+    switch number {
+    case EBADF, EBADFD, ENODEV, ENXIO, EFAULT: break
+    default: if unreadable < SendPath.patience { return drops.count(.outboundUnreadable) }
+    }
     hasDevice = false
     _ = events.push(kind: RecordKind.deviceLost, detail: UInt32(bitPattern: number))
     rang = true

@@ -150,6 +150,7 @@ public actor Engine {
         drops["\(reason)"] = io.dataPath.drops(reason)
       }
     }
+    for (reason, count) in pathfinding?.probeDrops ?? [:] { drops["\(reason)", default: 0] += count }
     return EngineStatus(
       interfaceName: interfaceName, port: port, mtu: configuration.mtu, localEndpoints: localEndpoints,
       offloads: io?.dataPath.offloads.names ?? [], dataThreads: io?.dataPath.threads == .onePerDirection ? 2 : 1,

@@ -18,12 +18,10 @@ final class TunnelDevice {
   /// Creates the interface, in the thread's network namespace: layer 3, down, without addresses. Of the offloads it has those that the
   /// kernel knows.
   init(name wanted: String?, offloads: Offloads) throws(EngineError) {
-    let wantsHeaders = offloads.contains(.tso)
-    let (descriptor, name) = try TunnelDevice.open(wanted, headers: wantsHeaders)
-    self.descriptor = descriptor
-    self.name = name
-    hasHeaders = wantsHeaders
-    self.offloads = wantsHeaders ? TunnelDevice.enable(offloads.intersection([.tso, .uso]), descriptor) : []
+    let opened = try TunnelDevice.open(wanted, headers: offloads.contains(.tso))
+    (descriptor, name, hasHeaders) = opened
+    self.offloads =
+      hasHeaders ? TunnelDevice.enable(offloads.intersection([.tso, .uso]), opened.descriptor) : []
     index = CInt(if_nametoindex(name))
     // The descriptor is closed by `deinit`, since everything is set.
     guard index > 0 else { throw .system("finding the interface \(name)", reason: reason(of: errno)) }
@@ -40,10 +38,18 @@ final class TunnelDevice {
     return []
   }
 
-  private static func open(_ wanted: String?, headers: Bool) throws(EngineError) -> (CInt, String) {
+  /// A kernel that knows no headers, as some that only play Linux do, gives a device without.
+  private static func open(
+    _ wanted: String?, headers: Bool
+  ) throws(EngineError) -> (descriptor: CInt, name: String, hasHeaders: Bool) {
     for name in wanted.map({ [$0] }) ?? automaticNames {
-      let descriptor = clinux_tun_create(name, headers)
-      if descriptor >= 0 { return (descriptor, name) }
+      var hasHeaders = headers
+      var descriptor = clinux_tun_create(name, hasHeaders)
+      if descriptor == -EINVAL, hasHeaders {
+        hasHeaders = false
+        descriptor = clinux_tun_create(name, hasHeaders)
+      }
+      if descriptor >= 0 { return (descriptor, name, hasHeaders) }
       switch -descriptor {
       case EBUSY, EEXIST: if wanted != nil { throw .interfaceNameTaken(name) }
       case ENOENT, ENODEV, ENXIO: throw .noTunDevice

@@ -127,7 +127,9 @@ extension Engine {
   /// A sealed packet of the data path.
   func relay(_ packet: UnsafeRawBufferPointer, to id: PeerID) {
     guard let pathfinding, let peer = peers[id] else { return }
-    provenSocket(for: peer.route.address)?.send(packet)
+    if let status = provenSocket(for: peer.route.address)?.send(packet), status != 0 {
+      pathfinding.probeDrops[.sending(status), default: 0] += 1
+    }
     guard peer.route.usesRelay || peer.isBehindRelay else { return }
     pathfinding.relays.send(ByteBuffer(bytes: packet), to: peer.key, relays: peer.peer.relayIDs)
   }

@@ -1,5 +1,6 @@
 import Cryptography
 import DERP
+import DataPath
 import Netmap
 import Traversal
 import Wire
@@ -31,6 +32,8 @@ final class Pathfinding {
   var check: NetworkCheck
   /// Sockets beside the engine's own.
   var probeSockets: [ProbeSocket] = []
+  /// Sealed packets that the kernel would not send over them.
+  var probeDrops: [DropReason: UInt64] = [:]
   /// The one whose datagram is being looked at: answers to its source go out there.
   var answering: ProbeSocket?
   /// The relay whose message is being looked at.

@@ -30,14 +30,16 @@ final class ProbeSocket {
   @discardableResult
   func send(_ message: [UInt8]) -> CInt { UDPSockets.transmit(message, to: address, over: descriptor) }
 
-  func send(_ message: UnsafeRawBufferPointer) {
+  /// A refusal of the kernel is returned as its number.
+  func send(_ message: UnsafeRawBufferPointer) -> CInt {
     var kernel = clinux_address(address)
     let length = kernel.length
-    withUnsafePointer(to: &kernel) {
+    let sent = withUnsafePointer(to: &kernel) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        _ = sendto(descriptor, message.baseAddress, message.count, CInt(MSG_DONTWAIT), $0, length)
+        sendto(descriptor, message.baseAddress, message.count, CInt(MSG_DONTWAIT), $0, length)
       }
     }
+    return sent < 0 ? errno : 0
   }
 
   /// Hands over some of what has come from the peer's address; everything else is read away.
