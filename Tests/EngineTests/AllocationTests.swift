@@ -8,40 +8,49 @@ import Wire
 
 @testable import DataPath
 
-/// A data thread that the test runs, so that it can ask how often that thread allocated in all its life.
-private final class CountedThread {
-  private let dataPath: DataPath
-  private let context: UnsafeMutablePointer<Context>
-  private var thread = pthread_t()
+/// The threads of a data path, run by the test, so that it can ask how often they allocated in all their lives.
+private final class CountedThreads {
+  typealias Entry = @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
 
   fileprivate struct Context {
-    let entry: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
+    let entry: Entry
     let shared: UnsafeMutableRawPointer
     var allocations: UInt = 0
   }
 
-  init(
-    _ dataPath: DataPath, _ entry: @escaping @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?
-  ) {
+  private let dataPath: DataPath
+  private let contexts: [UnsafeMutablePointer<Context>]
+  private var threads: [pthread_t] = []
+
+  init(_ dataPath: DataPath) {
     self.dataPath = dataPath
-    context = .allocate(capacity: 1)
-    context.initialize(to: Context(entry: entry, shared: UnsafeMutableRawPointer(dataPath.shared)))
-    #expect(pthread_create(&thread, nil, runCounted, context) == 0)
+    let entries: [Entry] = dataPath.threads == .one ? [runDataThread] : [runSendThread, runReceiveThread]
+    contexts = entries.map { entry in
+      let context = UnsafeMutablePointer<Context>.allocate(capacity: 1)
+      context.initialize(to: Context(entry: entry, shared: UnsafeMutableRawPointer(dataPath.shared)))
+      return context
+    }
+    for context in contexts {
+      var thread = pthread_t()
+      #expect(pthread_create(&thread, nil, runCounted, context) == 0)
+      threads.append(thread)
+    }
   }
 
-  /// Ends the thread. How often it allocated.
+  deinit { for context in contexts { context.deallocate() } }
+
+  /// Ends the threads. How often they allocated.
   func end() -> UInt {
     dataPath.shared.pointee.mustEnd.store(true, ordering: .releasing)
     clinux_event_signal(dataPath.shared.pointee.wakes.sending)
     clinux_event_signal(dataPath.shared.pointee.wakes.receiving)
-    pthread_join(thread, nil)
-    defer { context.deallocate() }
-    return context.pointee.allocations
+    for thread in threads { pthread_join(thread, nil) }
+    return contexts.map(\.pointee.allocations).reduce(0, +)
   }
 }
 
 private func runCounted(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-  guard let context = argument?.assumingMemoryBound(to: CountedThread.Context.self) else { return nil }
+  guard let context = argument?.assumingMemoryBound(to: CountedThreads.Context.self) else { return nil }
   _ = context.pointee.entry(context.pointee.shared)
   context.pointee.allocations = allocations_of_this_thread()
   return nil
@@ -75,10 +84,26 @@ struct AllocationTests {
     withUnsafeBytes(of: UInt32(truncatingIfNeeded: address.value).bigEndian) { Array($0) }
   }
 
-  /// Allocations of the first machine's thread over so many packets each way, large ones and small ones, and refused ones.
-  private func allocations(rounds: Int, offloads: Offloads, way: Link.Way) throws -> UInt {
-    let link = try Link(offloads: offloads, isStarted: false)
-    link.publishBoth(way)
+  /// As people write them: what is not allowed is refused. So flows are remembered, and every packet is looked at.
+  private func rules(for link: Link) -> PacketFilter {
+    func rule(from source: IPAddress, ports: ClosedRange<UInt16>) -> PacketFilter.Rule {
+      PacketFilter.Rule(
+        accepts: true, sources: [IPPrefix(host: source)], sourcePorts: [0...UInt16.max],
+        destinations: [link.a.address, link.b.address].map { IPPrefix(host: $0) }, destinationPorts: [ports],
+        protocols: nil)
+    }
+    return PacketFilter(
+      rules: [rule(from: IPAddress(v4: 1), ports: 22...22)]
+        + [link.a.address, link.b.address].map { rule(from: $0, ports: 0...UInt16.max) }, acceptsByDefault: false)
+  }
+
+  /// Allocations of the first machine's threads over so many packets each way, large ones and small ones, and refused ones.
+  private func allocations(
+    rounds: Int, offloads: Offloads, way: Link.Way, threads: DataPath.Threads
+  ) throws -> UInt {
+    let link = try Link(threads: threads, offloads: offloads, isStarted: false)
+    let filter = rules(for: link)
+    link.publishBoth(way, filter: filter)
     let prefix = offloads.contains(.tso) ? header(VirtioHeader()) : []
     /// Waits until packets with so many bytes behind their headers have come, however they were cut or joined on their way.
     func carries(_ from: Machine, _ to: Machine, _ count: Int, header: Int) -> Bool {
@@ -91,7 +116,7 @@ struct AllocationTests {
       }
       return received == count
     }
-    let thread = CountedThread(link.a.dataPath, runDataThread)
+    let counted = CountedThreads(link.a.dataPath)
     for round in 0..<rounds {
       let out = link.packet(link.a, link.b, [UInt8](repeating: UInt8(truncatingIfNeeded: round), count: 100))
       link.a.send(prefix + out)
@@ -100,7 +125,7 @@ struct AllocationTests {
       link.b.send(prefix + back)
       #expect(carries(link.b, link.a, back.count, header: 0))
       // With a limit every other time, so that packets are cut, and super-packets cut shorter.
-      link.publishBoth(way, innerLimit: round % 2 == 0 ? 700 : nil)
+      link.publishBoth(way, innerLimit: round % 2 == 0 ? 700 : nil, filter: filter)
       let long = link.packet(link.a, link.b, [UInt8](repeating: 1, count: 1000))
       link.a.send(prefix + long)
       #expect(carries(link.a, link.b, long.count - 20, header: 20))
@@ -113,17 +138,20 @@ struct AllocationTests {
         #expect(carries(link.b, link.a, 20_000, header: 40))
       }
     }
-    return thread.end()
+    return counted.end()
   }
 
   @Test(
-    "a data thread that carries hundreds of packets allocates no more than one that carries two",
-    arguments: [[], Offloads.all], [Link.Way.direct, .relayed])
-  func none(offloads: Offloads, way: Link.Way) throws {
+    "data threads that carry hundreds of packets allocate no more than those that carry two",
+    arguments: [
+      ([], Link.Way.direct, DataPath.Threads.one), ([], .relayed, .one), (.all, .direct, .one), (.all, .relayed, .one),
+      (.all, .direct, .onePerDirection), (.all, .relayed, .onePerDirection),
+    ] as [(Offloads, Link.Way, DataPath.Threads)])
+  func none(offloads: Offloads, way: Link.Way, threads: DataPath.Threads) throws {
     // The first time fills the caches of the runtime.
-    _ = try allocations(rounds: 2, offloads: offloads, way: way)
-    let few = try allocations(rounds: 2, offloads: offloads, way: way)
-    let many = try allocations(rounds: 300, offloads: offloads, way: way)
+    _ = try allocations(rounds: 2, offloads: offloads, way: way, threads: threads)
+    let few = try allocations(rounds: 2, offloads: offloads, way: way, threads: threads)
+    let many = try allocations(rounds: 300, offloads: offloads, way: way, threads: threads)
     #expect(few == many)
     #expect(few > 0, "nothing was counted")
   }

@@ -49,7 +49,7 @@ final class RelayInbox: Sendable {
   /// - Parameter relay: the id of the one that it came over.
   func put(_ packet: ByteBuffer, from key: X25519PublicKey, over relay: UInt16) {
     let length = packet.readableBytes
-    switch RelayedKind(packet.readableBytesView) {
+    switch packet.withUnsafeReadableBytes({ RelayedKind($0) }) {
     case .transport:
       _ = packet.withUnsafeReadableBytes { inlet.put($0) }
       tellTransport(from: key, at: .now())
@@ -101,19 +101,21 @@ enum RelayedKind {
 
   private static let shortestDisco = 62
   private static let shortestTransport = 32
-  /// Initiation, response, cookie reply.
-  private static let handshakeLengths: [UInt8: Int] = [1: 148, 2: 92, 3: 64]
 
-  init(_ bytes: some Collection<UInt8>) {
-    let start = Array(bytes.prefix(6))
-    if start == DiscoEnvelope.magic {
+  init(_ bytes: UnsafeRawBufferPointer) {
+    if bytes.starts(with: DiscoEnvelope.magic) {
       self = bytes.count >= Self.shortestDisco ? .disco : .other
-    } else if start.count >= 4, start[1...3] == [0, 0, 0] {
-      self =
-        start[0] == 4 && bytes.count >= Self.shortestTransport
-        ? .transport : Self.handshakeLengths[start[0]] == bytes.count ? .handshake : .other
-    } else {
+      return
+    }
+    guard bytes.count >= Self.shortestTransport else {
       self = .other
+      return
+    }
+    // One byte that says what it is, and three zeros. Initiation, response and cookie reply have one length each.
+    switch (UInt32(littleEndian: bytes.loadUnaligned(as: UInt32.self)), bytes.count) {
+    case (4, _): self = .transport
+    case (1, 148), (2, 92), (3, 64): self = .handshake
+    default: self = .other
     }
   }
 }
