@@ -7,7 +7,7 @@ test_flags ?= --disable-xctest
 T ?= 600
 ROAMING ?= 5
 
-.PHONY: help demo test soak lab build test-build bench install clean setup format lint check-docs
+.PHONY: help demo test soak lab build test-build bench install clean setup format lint check-docs check-packet-path
 
 help:
 	@echo 'make demo      two machines in one mesh, on this one: builds meshd and plays the quick start (root or sudo)'
@@ -24,6 +24,7 @@ help:
 	@echo 'make setup     the system packages that are missing (apt)'
 	@echo 'make lint      checks the layout of the sources; make format mends it'
 	@echo 'make check-docs  checks what the documentation says against the sources and the program'
+	@echo 'make check-packet-path  that the release binary neither allocates nor counts references for a packet'
 
 demo:
 	@scripts/demo
@@ -74,3 +75,6 @@ lint:
 
 check-docs:
 	@scripts/check-docs
+
+check-packet-path:
+	@scripts/check-packet-path
