@@ -18,7 +18,7 @@ struct Idling: TunnelBenchmark {
     defer { for tunnel in tunnels { tunnel.stop() } }
     // What begins with a start has to be over: handshakes and their keepalives, and the first looks at records and network.
     sleep(90)
-    let pids = [daemon?.pid ?? tunnels[0].pids[0]] + tunnels.map { $0.pids[0] }
+    let pids = [daemon?.process.pid ?? tunnels[0].pids[0]] + tunnels.map { $0.pids[0] }
     let before = pids.map(ProcessorTime.used)
     sleep(60)
     let percent = zip(pids.map(ProcessorTime.used), before).map { ($0 - $1) / 60 * 100 }
@@ -43,7 +43,7 @@ struct Idling: TunnelBenchmark {
 
 /// The program itself, as people start it, with a network of its own.
 private struct RestingDaemon {
-  let pid: pid_t
+  let process: ChildProcess
   private let lab: NamespacePair
   private let folder: URL
   private let program: String
@@ -62,20 +62,31 @@ private struct RestingDaemon {
       at: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     let command = ["env", "HOME=\(folder.path)", "MESHD_STATE_DIR=\(folder.path)/state", program]
     try lab.run(0, command + ["init"])
-    try lab.run(0, command + ["up", "--create", "bench"], seconds: 90)
-    for number in 0..<peers {
-      let did = MachineIdentity.generate(random: SystemRandom()).did
-      try lab.run(0, command + ["peer", "add", did.text, "--label", "peer\(number)"], seconds: 60)
+    process = try ChildProcess(lab.inside(0, command + ["up", "--create", "bench", "--foreground"]))
+    do {
+      try awaitAnswer(command)
+      for number in 0..<peers {
+        let did = MachineIdentity.generate(random: SystemRandom()).did
+        try lab.run(0, command + ["peer", "add", did.text, "--label", "peer\(number)"], seconds: 60)
+      }
+    } catch {
+      stop()
+      throw error
     }
-    let status = try JSONValue(parsing: Array(try lab.run(0, command + ["status", "--json"]).utf8))
-    guard let pid = status["pid"]?.integer.flatMap({ pid_t(exactly: $0) }) else {
-      throw BenchmarkFailure(reason: "the daemon says no process id")
+  }
+
+  /// Waits until the daemon answers, at most a minute.
+  private func awaitAnswer(_ command: [String]) throws {
+    for _ in 0..<300 {
+      let text = try? lab.run(0, command + ["status", "--json"])
+      if let text, (try? JSONValue(parsing: Array(text.utf8)))?["pid"]?.integer != nil { return }
+      usleep(200_000)
     }
-    self.pid = pid
+    throw BenchmarkFailure(reason: "the daemon did not start")
   }
 
   func stop() {
-    _ = try? lab.run(0, ["env", "HOME=\(folder.path)", "MESHD_STATE_DIR=\(folder.path)/state", program, "down"])
+    process.stop()
     try? FileManager.default.removeItem(at: folder)
   }
 }

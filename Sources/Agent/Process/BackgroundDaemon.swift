@@ -48,6 +48,8 @@ public struct BackgroundDaemon {
     posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
     posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO)
     posix_spawn_file_actions_adddup2(&actions, ends[1], Self.reportDescriptor)
+    // Whoever started this program may wait for the end of something that it left open.
+    posix_spawn_file_actions_addclosefrom_np(&actions, Self.reportDescriptor + 1)
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
     defer { posix_spawnattr_destroy(&attributes) }
