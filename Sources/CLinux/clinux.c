@@ -191,6 +191,8 @@ void clinux_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 void clinux_limit_arenas(int count) { mallopt(M_ARENA_MAX, count); }
 
+void clinux_give_back_heap(void) { malloc_trim(0); }
+
 // An object whose code was changed when it was loaded would get its file's in its place.
 static bool changes_code(const struct dl_phdr_info *object) {
   for (int index = 0; index < object->dlpi_phnum; index++) {
@@ -218,10 +220,7 @@ static int give_back_segments(struct dl_phdr_info *object, size_t size, void *co
   return 0;
 }
 
-void clinux_give_back_memory(void) {
-  malloc_trim(0);
-  dl_iterate_phdr(give_back_segments, NULL);
-}
+void clinux_give_back_code(void) { dl_iterate_phdr(give_back_segments, NULL); }
 
 int clinux_event_create(void) {
   int descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

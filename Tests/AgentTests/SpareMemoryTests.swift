@@ -44,11 +44,11 @@ struct SpareMemoryTests {
     #expect(watch.pause > early)
   }
 
-  @Test("what is used again after memory was given back is as it was")
+  @Test("code that is used again after it was given back is as it was")
   func givenBack() throws {
     let numbers = (0..<100_000).map { $0 * $0 }
     let value = try JSONValue(parsing: #"{"a":[1,2,3],"b":"text"}"#)
-    SpareMemory.giveBack()
+    SpareMemory.giveBackCode()
     #expect(numbers.indices.allSatisfy { numbers[$0] == $0 * $0 })
     #expect(try JSONValue(parsing: value.text) == value)
   }

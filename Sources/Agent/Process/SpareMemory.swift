@@ -36,21 +36,24 @@ enum SpareMemory {
   /// carry packets allocate nothing.
   static func shareArenas() { clinux_limit_arenas(2) }
 
-  /// Whenever the process has come to rest, calls `release` and gives back what is free then. Returns when the task is cancelled.
+  /// When the process has come to rest, and now and then as long as it rests, calls `release` and gives back what is free then. Returns
+  /// when the task is cancelled.
   static func giveBackAtRest(_ release: @Sendable () -> Void) async {
     var watch = RestWatch(now: .now(), processorTime: processorTime())
     while (try? await Task.sleep(for: watch.pause, tolerance: .seconds(10))) != nil {
-      guard watch.hasComeToRest(now: .now(), processorTime: processorTime()) else { continue }
+      let isNews = watch.hasComeToRest(now: .now(), processorTime: processorTime())
+      guard watch.isResting else { continue }
       release()
       // What was asked to be released is, a moment later.
       do { try await Task.sleep(for: .seconds(1)) } catch { return }
-      giveBack()
+      clinux_give_back_heap()
+      if isNews { giveBackCode() }
     }
   }
 
-  /// Freed memory, and what can be read again: the pages of the program's files, most of which its start alone needed. Those that are
-  /// used come back one by one, from memory, within microseconds.
-  static func giveBack() { clinux_give_back_memory() }
+  /// The pages of the program's files, most of which its start alone needed. Those that are used come back one by one, from memory,
+  /// within microseconds.
+  static func giveBackCode() { clinux_give_back_code() }
 
   /// What the process has used of all cores.
   private static func processorTime() -> Duration {

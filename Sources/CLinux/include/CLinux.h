@@ -96,9 +96,12 @@ void clinux_name_thread(const char *name);
 // At most so many arenas from now on, from which malloc serves all threads.
 void clinux_limit_arenas(int count);
 
-// Gives back to the kernel what malloc keeps free, and the pages of the program's and its libraries' files that nobody
-// writes to: code and tables. Those that are used again come from the page cache, some microseconds each.
-void clinux_give_back_memory(void);
+// Gives back to the kernel what malloc keeps free.
+void clinux_give_back_heap(void);
+
+// Gives back the pages of the program's and its libraries' files that nobody writes to: code and tables. Those that are
+// used again come from the page cache, some microseconds each.
+void clinux_give_back_code(void);
 
 // --- Descriptors to wait for ---------------------------------------------------------------------------------------
 
