@@ -84,6 +84,11 @@ struct AllocationTests {
     withUnsafeBytes(of: UInt32(truncatingIfNeeded: address.value).bigEndian) { Array($0) }
   }
 
+  private static let cases: [(offloads: Offloads, way: Link.Way, threads: DataPath.Threads)] = [
+    ([], .direct, .one), ([], .relayed, .one), (.all, .direct, .one), (.all, .relayed, .one),
+    (.all, .direct, .onePerDirection), (.all, .relayed, .onePerDirection),
+  ]
+
   /// As people write them: what is not allowed is refused. So flows are remembered, and every packet is looked at.
   private func rules(for link: Link) -> PacketFilter {
     func rule(from source: IPAddress, ports: ClosedRange<UInt16>) -> PacketFilter.Rule {
@@ -143,10 +148,7 @@ struct AllocationTests {
 
   @Test(
     "data threads that carry hundreds of packets allocate no more than those that carry two",
-    arguments: [
-      ([], Link.Way.direct, DataPath.Threads.one), ([], .relayed, .one), (.all, .direct, .one), (.all, .relayed, .one),
-      (.all, .direct, .onePerDirection), (.all, .relayed, .onePerDirection),
-    ] as [(Offloads, Link.Way, DataPath.Threads)])
+    arguments: AllocationTests.cases)
   func none(offloads: Offloads, way: Link.Way, threads: DataPath.Threads) throws {
     // The first time fills the caches of the runtime.
     _ = try allocations(rounds: 2, offloads: offloads, way: way, threads: threads)

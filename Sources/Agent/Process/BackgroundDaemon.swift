@@ -41,6 +41,11 @@ public struct BackgroundDaemon {
     }
     defer { close(output) }
 
+    // Whoever started this program may wait for the end of something that it left open.
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? [] {
+      if let descriptor = Int32(name), descriptor > STDERR_FILENO { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+    }
+
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
@@ -48,8 +53,6 @@ public struct BackgroundDaemon {
     posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
     posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO)
     posix_spawn_file_actions_adddup2(&actions, ends[1], Self.reportDescriptor)
-    // Whoever started this program may wait for the end of something that it left open.
-    posix_spawn_file_actions_addclosefrom_np(&actions, Self.reportDescriptor + 1)
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
     defer { posix_spawnattr_destroy(&attributes) }
