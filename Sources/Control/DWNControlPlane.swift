@@ -26,9 +26,9 @@ public actor DWNControlPlane: ControlPlane {
     public var dial: (@Sendable (EndpointURL) -> any DWNEndpoint)?
     /// The port at which this machine's own node listens, if it has one. The anchor admits every machine of the mesh to it.
     public var nodePort: UInt16?
-    /// Whether a relay that a member offers works: a handshake pinned to its certificate, with a global address of it, came to its end.
-    /// It answers in bounded time. The anchor then tells the mesh of it; `nil`: of none.
-    public var verifyRelay: (@Sendable (RelayOffer) async -> Bool)?
+    /// The part of a relay that a member offers that works: a handshake pinned to its certificate, with a global address of it, came to
+    /// its end. It answers in bounded time. The anchor then tells the mesh of that part. Without this function it tells of no relay.
+    public var verifyRelay: (@Sendable (RelayOffer) async -> RelayOffer?)?
 
     public init(
       network: NetworkReference, identity: MachineIdentity, endpoints: [any DWNEndpoint], nodeInfo: NodeInfoRecord

@@ -44,8 +44,8 @@ struct MemberRelaysTests {
       let trials = relays.begin(at: now)
       #expect(trials.map(\.offer) == [offer(1)])
       #expect(relays.deadline(at: now, wall: wall) == nil)
-      let isToRecord = relays.tried(trials[0], works: false, at: now)
-      #expect(!isToRecord)
+      let plan = relays.tried(trials[0], passed: nil, at: now)
+      #expect(plan == nil)
     }
     #expect(waits == [0, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600])
   }
@@ -55,8 +55,8 @@ struct MemberRelaysTests {
     var relays = MemberRelays()
     relays.observe([node(0, offer(1))], [], at: start, wall: startWall)
     let trial = try #require(relays.begin(at: start).first)
-    let isToRecord = relays.tried(trial, works: true, at: start)
-    #expect(isToRecord && trial.id == nil && trial.plan.nodeDID == dids[0] && trial.plan.region == "n0")
+    let plan = relays.tried(trial, passed: trial.offer, at: start)
+    #expect(plan == trial.plan && trial.id == nil && plan?.nodeDID == dids[0] && plan?.region == "n0")
     var renamed = node(0, offer(1))
     renamed.name = "other"
     relays.observe([renamed], [recorded(1, offer(1), of: 0, at: startWall)], at: start, wall: startWall)
@@ -69,9 +69,44 @@ struct MemberRelaysTests {
     relays.observe([node(0, offer(1))], [], at: start, wall: startWall)
     let trial = try #require(relays.begin(at: start).first)
     relays.observe([node(0, offer(2))], [], at: start, wall: startWall)
-    let isToRecord = relays.tried(trial, works: true, at: start)
-    #expect(!isToRecord)
-    #expect(relays.begin(at: start).map(\.offer) == [offer(2)])
+    let plan = relays.tried(trial, passed: trial.offer, at: start)
+    #expect(plan == nil)
+  }
+
+  @Test("whatever a member offers, with however many machines, something of it is tried once in ten seconds")
+  func pace() {
+    var relays = MemberRelays()
+    var now = start
+    var trials: [Instant] = []
+    for step in 0..<60 {
+      let nodes = (0..<3).map { node($0, offer(UInt8($0 + 1), port: UInt16(9000 + step)), member: 0) }
+      relays.observe(nodes, [], at: now, wall: startWall + (now - start))
+      for trial in relays.begin(at: now) {
+        trials.append(now)
+        _ = relays.tried(trial, passed: nil, at: now)
+      }
+      now = now + .seconds(1)
+    }
+    #expect(trials.map { ($0 - start).seconds } == [0, 10, 20, 30, 40, 50])
+  }
+
+  @Test("what passed is recorded and nothing else; the rest is tried again after an hour")
+  func part() throws {
+    var relays = MemberRelays()
+    var whole = offer(1)
+    whole.ipv6 = IPAddress("2001:db8::1")
+    relays.observe([node(0, whole)], [], at: start, wall: startWall)
+    let trial = try #require(relays.begin(at: start).first)
+    let plan = relays.tried(trial, passed: offer(1), at: start)
+    #expect(plan?.ipv4 == whole.ipv4 && plan?.ipv6 == nil)
+    let there = [recorded(1, offer(1), of: 0, at: startWall)]
+    relays.observe([node(0, whole)], there, at: start, wall: startWall)
+    let later = start + .seconds(3600)
+    #expect(relays.deadline(at: start, wall: startWall) == later)
+    let again = try #require(relays.begin(at: later).first)
+    #expect(again.id == 1)
+    let more = relays.tried(again, passed: whole, at: later)
+    #expect(more?.ipv6 == whole.ipv6)
   }
 
   @Test("a member changes something once in ten minutes, with however many machines")

@@ -122,7 +122,7 @@ struct NetmapTranslatorTests {
     let pin = RelayPin.id(of: machines[1].did)
     peer.endpoint = EndpointRecord(
       preferredDERP: 1, homeRelay: pin,
-      relay: RelayOffer(ipv4: IPAddress("203.0.113.1"), port: 8788, stunPorts: [8788], certSHA256: certificate),
+      relay: RelayOffer(ipv4: IPAddress("193.0.0.1"), port: 8788, stunPorts: [8788], certSHA256: certificate),
       updatedAt: start)
     var view = view(machines[0], [node(machines[0], "10.200.0.2", name: "me"), peer])
     #expect(NetmapTranslator.netmap(of: view)?.relays == [])
@@ -131,11 +131,13 @@ struct NetmapTranslatorTests {
     #expect(
       netmap.relays == [
         Relay(
-          id: pin, region: "peer", host: "203.0.113.1", port: 8788, ipv4: IPAddress("203.0.113.1"),
+          id: pin, region: "peer", host: "193.0.0.1", port: 8788, ipv4: IPAddress("193.0.0.1"),
           certificateSHA256: certificate, stunPorts: [8788])
       ])
     #expect(netmap.peers[0].relayIDs == [pin])
 
+    for index in view.nodes.indices { view.nodes[index].endpoint?.relay?.ipv6 = IPAddress("::ffff:10.0.0.5") }
+    #expect(NetmapTranslator.netmap(of: view)?.relays == netmap.relays)
     view.relays = [RelayRecord(id: 1, RelayPlan(host: .name("relay.example.com"), port: 443, stunPorts: [3478]))]
     let both = try #require(NetmapTranslator.netmap(of: view)).relays
     #expect(both.map(\.id) == [1, pin])

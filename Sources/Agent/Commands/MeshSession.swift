@@ -36,7 +36,7 @@ struct MeshSession: Sendable {
   /// A control plane over this session. Nothing runs until its `run()`.
   func controlPlane(
     _ network: NetworkState, endpoints: [any DWNEndpoint], nodePort: UInt16? = nil,
-    verifyRelay: (@Sendable (RelayOffer) async -> Bool)? = nil, logger: Logger
+    verifyRelay: (@Sendable (RelayOffer) async -> RelayOffer?)? = nil, logger: Logger
   ) async throws -> DWNControlPlane {
     var configuration = DWNControlPlane.Configuration(
       network: network.reference, identity: identity, endpoints: endpoints,

@@ -126,7 +126,7 @@ public actor Daemon {
       let all: [any DWNEndpoint] = node.map { [$0.node] } ?? []
       self.control = try await session.controlPlane(
         network, endpoints: all + (embedsNode ? [] : try endpoints(network.endpoints)),
-        nodePort: node?.listeners.first?.port, verifyRelay: { await MemberRelayCheck.passes($0) }, logger: logger)
+        nodePort: node?.listeners.first?.port, verifyRelay: { await MemberRelayCheck.passing($0) }, logger: logger)
       self.network = network
       self.engine = made
       self.advertising = advertising

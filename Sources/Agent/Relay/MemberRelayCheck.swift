@@ -1,4 +1,5 @@
 import DERP
+import DWNClient
 import Mesh
 import NIOCore
 import NIOPosix
@@ -10,24 +11,40 @@ import Wire
 enum MemberRelayCheck {
   static let patience: Duration = .seconds(10)
 
-  static func passes(_ offer: RelayOffer) async -> Bool {
-    for address in await addresses(of: offer) {
-      let relay = Relay(
-        id: 0, region: "", host: address.description, port: offer.port, certificateSHA256: offer.certSHA256)
-      if await RelayCheck.completesHandshake(with: relay, within: patience) { return true }
+  /// The part of an offer that may be recorded: what is reached under public addresses, each of which has shown the certificate. `nil`:
+  /// nothing is. A member does not get to choose whom the anchor, or anybody who reads the record, knocks at in their own networks.
+  static func passing(_ offer: RelayOffer) async -> RelayOffer? {
+    guard let offer = offer.limited(to: PublicAddresses.contains) else { return nil }
+    var named: [IPAddress] = []
+    if case .name(let name)? = offer.host {
+      named = await lookUp(name, port: offer.port)
+      if !named.allSatisfy(PublicAddresses.contains) { named = [] }
     }
-    return false
+    var literals = [offer.ipv4, offer.ipv6].compactMap { $0 }
+    if case .address(let address)? = offer.host { literals.append(address) }
+    let passed = await withTaskGroup(of: IPAddress?.self) { group in
+      for address in Set(literals + named) {
+        group.addTask { await completes(address, offer) ? address : nil }
+      }
+      var passed: Set<IPAddress> = []
+      for await case let address? in group { passed.insert(address) }
+      return passed
+    }
+    return part(of: offer, passed, named: named)
   }
 
-  /// Global ones alone: a member does not get to choose whom the anchor knocks at in its own network.
-  private static func addresses(of offer: RelayOffer) async -> [IPAddress] {
-    var addresses = [offer.ipv4, offer.ipv6].compactMap { $0 }
-    switch offer.host {
-    case .address(let address): addresses.append(address)
-    case .name(let name): if addresses.isEmpty { addresses = await lookUp(name, port: offer.port) }
-    case nil: break
-    }
-    return addresses.filter(\.isGlobal)
+  /// What may be said once these addresses have passed.
+  static func part(of offer: RelayOffer, _ passed: Set<IPAddress>, named: [IPAddress]) -> RelayOffer? {
+    var offer = offer
+    if case .name? = offer.host, passed.isDisjoint(with: named) { offer.host = nil }
+    return offer.limited(to: passed.contains)
+  }
+
+  private static func completes(_ address: IPAddress, _ offer: RelayOffer) async -> Bool {
+    await RelayCheck.completesHandshake(
+      with: Relay(
+        id: 0, region: "", host: address.description, port: offer.port, certificateSHA256: offer.certSHA256),
+      within: patience)
   }
 
   /// The system's resolver, on a thread that may wait.
@@ -36,12 +53,5 @@ enum MemberRelayCheck {
       try NIOCore.SocketAddress.makeAddressResolvingHost(name, port: Int(port)).ipAddress
     }
     return (found ?? nil).flatMap { IPAddress($0) }.map { [$0] } ?? []
-  }
-}
-
-extension IPAddress {
-  /// Whether it may be reached from everywhere.
-  fileprivate var isGlobal: Bool {
-    !isPrivate && !isLoopback && !isLinkLocal && !isMulticast && !isUnspecified
   }
 }

@@ -11,6 +11,8 @@ struct MemberRelays: Hashable, Sendable {
   /// After an offer that did not work it is tried again, and then after twice the time.
   static let firstPause: Duration = .seconds(10)
   static let longestPause: Duration = .seconds(3600)
+  /// Between two trials of what one member offers, whatever it offers meanwhile.
+  static let memberPause: Duration = .seconds(10)
   /// Between two changes of one member's relays.
   static let changePause: Duration = .seconds(600)
   /// How long an offer is gone before its record is ended.
@@ -53,6 +55,8 @@ struct MemberRelays: Hashable, Sendable {
   }
 
   private var candidates: [DID: Candidate] = [:]
+  /// When something of a member was last tried.
+  private var lastTrials: [DID: Instant] = [:]
   /// Relays whose offer is gone, and since when.
   private var absent: [UInt16: WallTime] = [:]
 
@@ -71,19 +75,26 @@ struct MemberRelays: Hashable, Sendable {
       changed[member] = max(relay.writtenAt, changed[member] ?? relay.writtenAt)
     }
 
+    let offerers = Set(nodes.map(\.member))
+    lastTrials = lastTrials.filter { offerers.contains($0.key) }
     var former = candidates
     candidates = [:]
     for node in nodes {
       guard let offer = node.offer, let plan = RelayPlan(offer, of: node.did, region: node.name) else { continue }
       let there = recorded[node.did]
       if let there, there.record.says(plan) { continue }
+      // What the record lacks was offered when it was written, and did not work.
+      let isPart = there?.record.saysPart(of: plan) ?? false
       let trial = Trial(node: node.did, offer: offer, plan: plan, id: there?.record.id)
-      var candidate = Candidate(trial: trial, member: node.member, nextTrial: now)
+      var candidate = Candidate(
+        trial: trial, member: node.member, nextTrial: isPart ? now + Self.longestPause : now,
+        pause: isPart ? Self.longestPause : Self.firstPause)
       if let known = former.removeValue(forKey: node.did), known.trial == trial { candidate = known }
       let hasRoom =
         there != nil || (relays.count < Ledger.relayLimit && counts[node.member, default: 0] < Self.memberLimit)
       let pause = changed[node.member].map { max(.zero, $0 + Self.changePause - wall) } ?? .zero
-      candidate.allowed = hasRoom ? now + min(pause, Self.changePause) : nil
+      let rest = lastTrials[node.member].map { max(.zero, $0 + Self.memberPause - now) } ?? .zero
+      candidate.allowed = hasRoom ? now + max(min(pause, Self.changePause), rest) : nil
       candidates[node.did] = candidate
     }
 
@@ -116,21 +127,22 @@ struct MemberRelays: Hashable, Sendable {
     let due = candidates.values.filter { $0.due.map { $0 <= now } ?? false }
       .sorted { ($0.nextTrial, $0.trial.node) < ($1.nextTrial, $1.trial.node) }
     for candidate in due where result.count < Self.parallelLimit && members.insert(candidate.member).inserted {
+      if let last = lastTrials[candidate.member], now < last + Self.memberPause { continue }
       candidates[candidate.trial.node]?.isUnderWay = true
+      lastTrials[candidate.member] = now
       result.append(candidate.trial)
     }
     return result
   }
 
-  /// Whether the relay is to be recorded, as it was tried. If it did not work, it is tried again later; so is what could not be
-  /// recorded.
-  mutating func tried(_ trial: Trial, works: Bool, at now: Instant) -> Bool {
-    guard var candidate = candidates[trial.node], candidate.trial == trial else { return false }
+  /// What is to be recorded: the part that works. If nothing does, it is tried again later; so is what could not be recorded.
+  mutating func tried(_ trial: Trial, passed: RelayOffer?, at now: Instant) -> RelayPlan? {
+    guard var candidate = candidates[trial.node], candidate.trial == trial else { return nil }
     candidate.isUnderWay = false
     candidate.nextTrial = now + candidate.pause
     candidate.pause = min(candidate.pause * 2, Self.longestPause)
     candidates[trial.node] = candidate
-    return works
+    return passed.flatMap { RelayPlan($0, of: trial.node, region: trial.plan.region) }
   }
 }
 
@@ -140,5 +152,13 @@ extension RelayRecord {
     var plan = plan
     plan.region = region
     return self.plan == plan
+  }
+
+  /// Whether it says of a plan what was found to work, and nothing else.
+  fileprivate func saysPart(of plan: RelayPlan) -> Bool {
+    let hosts = [plan.host] + [plan.ipv4, plan.ipv6].compactMap { $0.map { .address($0) } }
+    let said = self.plan
+    return said.port == plan.port && said.certSHA256 == plan.certSHA256 && said.stunPorts == plan.stunPorts
+      && hosts.contains(said.host) && [nil, plan.ipv4].contains(said.ipv4) && [nil, plan.ipv6].contains(said.ipv6)
   }
 }

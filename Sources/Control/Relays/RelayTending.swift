@@ -21,22 +21,20 @@ extension DWNControlPlane {
       await change { try $0.removeRelay(id, from: $1, now: $2) }
     }
     let trials = memberRelays.begin(at: clock.now())
-    await withTaskGroup(of: (MemberRelays.Trial, Bool).self) { group in
+    await withTaskGroup(of: (MemberRelays.Trial, RelayOffer?).self) { group in
       for trial in trials { group.addTask { (trial, await verify(trial.offer)) } }
-      for await (trial, works) in group where memberRelays.tried(trial, works: works, at: clock.now()) {
-        await record(trial)
+      for await (trial, passed) in group {
+        if let plan = memberRelays.tried(trial, passed: passed, at: clock.now()) { await record(plan, as: trial.id) }
       }
     }
   }
 
-  private func record(_ trial: MemberRelays.Trial) async {
+  private func record(_ plan: RelayPlan, as id: UInt16?) async {
     let random = random
-    logger.info("a member's relay works", metadata: ["node": "\(trial.node)"])
+    logger.info("a member's relay works", metadata: ["node": "\(plan.nodeDID?.text ?? "")"])
     await change { ledger, network, wall in
-      guard let id = trial.id else {
-        return try ledger.addRelay(trial.plan, to: network, now: wall, random: random).change
-      }
-      return try ledger.changeRelay(id, to: trial.plan, in: network, now: wall, random: random)
+      guard let id else { return try ledger.addRelay(plan, to: network, now: wall, random: random).change }
+      return try ledger.changeRelay(id, to: plan, in: network, now: wall, random: random)
     }
   }
 

@@ -1,3 +1,4 @@
+import DWNClient
 public import Mesh
 public import Netmap
 import Wire
@@ -87,19 +88,19 @@ public enum NetmapTranslator {
   }
 
   /// Those of the records; where machines' relays have none, also those that they name in their endpoint records, the own one among
-  /// them.
+  /// them: nobody has tried these, so there are as many of them as records may be, and they are reached under public addresses.
   static func relays(of view: MeshView) -> [RelayRecord] {
     var relays = view.relays
     if view.network.envelope.registersRelays { return relays }
     var taken = Set(relays.map(\.id))
     for node in view.nodes.sorted(by: { $0.did < $1.did }) {
       let id = RelayPin.id(of: node.did)
-      guard let offer = node.endpoint?.relay, let plan = RelayPlan(offer, of: node.did, region: node.name),
-        taken.insert(id).inserted
+      guard let offer = node.endpoint?.relay?.limited(to: PublicAddresses.contains),
+        let plan = RelayPlan(offer, of: node.did, region: node.name), taken.insert(id).inserted
       else { continue }
       relays.append(RelayRecord(id: id, plan))
     }
-    return relays.sorted { $0.id < $1.id }
+    return Array(relays.sorted { $0.id < $1.id }.prefix(Ledger.relayLimit))
   }
 
   private static func relay(_ record: RelayRecord) -> Relay {

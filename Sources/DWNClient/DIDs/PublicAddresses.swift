@@ -1,11 +1,11 @@
-import Wire
+public import Wire
 
-/// Which addresses a stranger's name may lead to: those that any host of the Internet could connect to.
+/// Which addresses a stranger's word may lead to: those that any host of the Internet could connect to.
 ///
 /// After IANA's special-purpose registries (RFC 6890), without what is there for relays and tunnels: an IPv6 address that carries
 /// an IPv4 one would lead past the table for IPv4.
-enum PublicAddresses {
-  static func contains(_ address: IPAddress) -> Bool {
+public enum PublicAddresses {
+  public static func contains(_ address: IPAddress) -> Bool {
     switch address.family {
     case .v4: !reservedV4.contains { $0.contains(address) }
     case .v6: globalUnicast.contains { $0.contains(address) } && !reservedV6.contains { $0.contains(address) }

@@ -23,6 +23,15 @@ public struct RelayOffer: Hashable, Sendable {
     self.certSHA256 = certSHA256
   }
 
+  /// What is left of it with those addresses alone for which that holds; a name says nothing of addresses, and stays. `nil`: nothing is.
+  public func limited(to admits: (IPAddress) -> Bool) -> RelayOffer? {
+    var offer = self
+    offer.ipv4 = ipv4.flatMap { admits($0) ? $0 : nil }
+    offer.ipv6 = ipv6.flatMap { admits($0) ? $0 : nil }
+    if case .address(let address)? = host, !admits(address) { offer.host = nil }
+    return offer.host == nil && offer.ipv4 == nil && offer.ipv6 == nil ? nil : offer
+  }
+
   /// `nil` for an offer that cannot be used: the endpoint that carries it is good without it.
   init?(_ json: JSONValue) {
     guard let members = json.object else { return nil }

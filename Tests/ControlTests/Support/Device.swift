@@ -36,7 +36,7 @@ final class Device {
   func start(
     _ network: NetworkReference, _ endpoints: [any DWNEndpoint], hostname: String = "host",
     addresses: [String] = ["192.168.1.2:41641"], dial: (@Sendable (EndpointURL) -> any DWNEndpoint)? = nil,
-    verifyRelay: (@Sendable (RelayOffer) async -> Bool)? = nil
+    verifyRelay: (@Sendable (RelayOffer) async -> RelayOffer?)? = nil
   ) async throws {
     let stored = await store.load()
     keeper = try LedgerKeeper(identity: identity, store: store, stored: stored)
