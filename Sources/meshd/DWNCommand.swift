@@ -77,6 +77,7 @@ struct DWNCommand: AsyncParsableCommand {
     @Flag(help: "Answer /metrics to programs on this machine, for Prometheus.") var metrics = false
     @Flag(help: "Be as narrow as the newest SDK, and refuse what older clients send.") var strict = false
     @OptionGroup var dids: DIDOptions
+    @OptionGroup var json: JSONOption
     @Flag(name: .shortAndLong, help: "Log more.") var verbose = false
 
     func validate() throws {
@@ -118,6 +119,13 @@ struct DWNCommand: AsyncParsableCommand {
       let named = "\(tenants.count) tenant\(tenants.count == 1 ? "" : "s")"
       let served = open ? "any tenant" : register ? "\(named) and whoever registers" : named
       try await StandaloneNode.run(options, logger: .meshd(verbose: verbose)) { bound in
+        if json.isOn {
+          return Terminal.print(
+            json: [
+              "listen": .array(bound.map { .string("\($0)") }), "data": .string(dataDirectory),
+              "open": .bool(open), "register": .bool(register), "tenants": .array(tenants.map { .string($0.text) }),
+            ])
+        }
         print("Serving \(served) on \(bound.map(\.description).joined(separator: ", "))")
       }
     }

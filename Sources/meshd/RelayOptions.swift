@@ -20,7 +20,8 @@ struct RelayOptions: ParsableArguments {
 
   @Option(
     name: .customLong("relay-advertise"),
-    help: ArgumentHelp("Where others reach that relay; may be repeated.", valueName: "host[:port]"))
+    help: ArgumentHelp(
+      "Where others reach that relay; may be repeated. 'none': what is found out, again.", valueName: "host[:port]"))
   var advertise: [String] = []
 
   var settings: RelaySettings { RelaySettings(isOn: relay, listen: listen, advertise: advertise) }

@@ -43,7 +43,10 @@ struct UpCommand: AsyncParsableCommand {
       "Where the embedded node listens; may be repeated (default 0.0.0.0:8787 and [::]:8787).", valueName: "addr:port"))
   var listen: [SocketAddress] = []
 
-  @Option(help: ArgumentHelp("URL under which others reach the embedded node; may be repeated.", valueName: "url"))
+  @Option(
+    help: ArgumentHelp(
+      "URL under which others reach the embedded node; may be repeated. 'none': what is found out, again.",
+      valueName: "url"))
   var advertise: [String] = []
 
   @Option(help: "UDP port (default 41641, else a free one).")

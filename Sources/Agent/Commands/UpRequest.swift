@@ -93,7 +93,7 @@ public struct UpRequest: Sendable, Hashable {
       try DIDSettings(gateway: didGateway, allowsPrivateHosts: true).check()
     }
     try relay.check()
-    for url in endpoints + advertise {
+    for url in endpoints + advertise.filter({ $0 != "none" }) {
       do { _ = try EndpointURL(url) } catch { throw .badArgument("\(error)") }
     }
   }

@@ -453,7 +453,7 @@ extension DaemonSettings {
   func updated(by request: UpRequest) -> DaemonSettings {
     var settings = self
     if !request.listen.isEmpty { settings.listen = request.listen }
-    if !request.advertise.isEmpty { settings.advertise = request.advertise }
+    if !request.advertise.isEmpty { settings.advertise = request.advertise.filter { $0 != "none" } }
     if let port = request.port { settings.port = port }
     if let interface = request.interface { settings.interface = interface }
     if let mtu = request.mtu { settings.mtu = mtu }

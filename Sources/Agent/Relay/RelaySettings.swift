@@ -20,16 +20,16 @@ public struct RelaySettings: Hashable, Sendable {
     self.advertise = advertise
   }
 
-  /// With the flags that were given this time.
+  /// With the flags that were given this time. `none` takes back what was advertised.
   func updated(by given: RelaySettings) -> RelaySettings {
     RelaySettings(
       isOn: given.isOn ?? isOn, listen: given.listen.isEmpty ? listen : given.listen,
-      advertise: given.advertise.isEmpty ? advertise : given.advertise)
+      advertise: given.advertise.isEmpty ? advertise : given.advertise.filter { $0 != "none" })
   }
 
   /// Refuses what nobody can reach. Throws `AgentError.badArgument`.
   func check() throws(AgentError) {
-    for text in advertise where RelayPlace.url(text, defaultPort: Self.defaultPort) == nil {
+    for text in advertise where text != "none" && RelayPlace.url(text, defaultPort: Self.defaultPort) == nil {
       throw .badArgument("--relay-advertise takes HOST or HOST:PORT, and \"\(text)\" is neither")
     }
   }

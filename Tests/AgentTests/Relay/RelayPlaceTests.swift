@@ -52,6 +52,8 @@ struct RelayPlaceTests {
     #expect(RelaySettings(try #require(settings.json)) == settings)
     #expect(settings.updated(by: RelaySettings(isOn: false)).listen == settings.listen)
     #expect(settings.updated(by: RelaySettings(isOn: false)).isOn == false)
+    #expect(settings.updated(by: RelaySettings(advertise: ["none"])).advertise == [])
+    #expect(throws: Never.self) { try RelaySettings(advertise: ["none"]).check() }
     #expect(
       settings.arguments == ["--relay", "--relay-listen=[::]:443", "--relay-advertise=relay.example.org:443"])
   }
