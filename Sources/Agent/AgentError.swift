@@ -5,6 +5,7 @@ public enum AgentError: Error, CustomStringConvertible, Equatable {
   case severalProfiles([String])
   case badProfileName(String)
   case noHome
+  case noStateDirectory(String)
   case unusableStateDirectory(path: String, reason: String)
   case corruptFile(path: String, reason: String, advice: String)
   case cannotWrite(path: String, reason: String)
@@ -30,6 +31,8 @@ public enum AgentError: Error, CustomStringConvertible, Equatable {
     case .badProfileName(let name):
       "\"\(name)\" is not a profile name: letters, digits, '-' and '_' are allowed"
     case .noHome: "no home directory: set HOME, ENBOX_HOME or MESHD_STATE_DIR, or pass --state-dir"
+    case .noStateDirectory(let path):
+      "there is no folder \(path): 'meshd init' or 'meshd up' makes it, unless the path is mistyped"
     case .unusableStateDirectory(let path, let reason): "cannot use the state directory \(path): \(reason)"
     case .corruptFile(let path, let reason, let advice): "\(path) cannot be used: \(reason); \(advice)"
     case .cannotWrite(let path, let reason): "cannot write \(path): \(reason)"

@@ -17,6 +17,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -185,6 +186,15 @@ int clinux_enter_network_namespace(const char *path) {
   if (setns(descriptor, CLONE_NEWNET) < 0) return failed(descriptor);
   close(descriptor);
   return 0;
+}
+
+int clinux_process_open(pid_t process) {
+  int descriptor = (int)syscall(SYS_pidfd_open, process, 0);
+  return descriptor < 0 ? -errno : descriptor;
+}
+
+int clinux_process_signal(int descriptor, int signal) {
+  return syscall(SYS_pidfd_send_signal, descriptor, signal, NULL, 0) < 0 ? -errno : 0;
 }
 
 void clinux_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }

@@ -100,6 +100,8 @@ public actor DWNControlPlane: ControlPlane {
   var relayOffer: RelayOffer?
 
   // What is told
+  /// Of the endpoints by index that did not answer when they were last asked.
+  var readTroubles: [Int: EndpointTrouble] = [:]
   var snapshot = ControlStatus.Snapshot()
   var saveError: String?
   var upkeepError: String?

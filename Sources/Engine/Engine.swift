@@ -157,7 +157,7 @@ public actor Engine {
       peers: peers.values.sorted { $0.key < $1.key }.map { peer in
         peer.status(
           device, relay: relayInUse(for: peer.key), latency: pathfinding?.finder.latency(to: peer.key), at: now)
-      }, relays: relayStatus, drops: drops)
+      }, relays: relayStatus, drops: drops, isInterfaceUp: !isInterfaceDown)
   }
 
   // MARK: What the loop tells

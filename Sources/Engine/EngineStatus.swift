@@ -17,6 +17,8 @@ public struct EngineStatus: Hashable, Sendable {
   public var relays: [RelayStatus]
   /// Packets that were dropped, by reason; reasons without any are left out.
   public var drops: [String: UInt64]
+  /// Whether the interface is up, as it was when the host's network was last looked at.
+  public var isInterfaceUp: Bool
 }
 
 /// What the engine knows of a peer.

@@ -13,7 +13,7 @@ struct ACLCommand: AsyncParsableCommand {
     @OptionGroup var json: JSONOption
 
     func run() async throws {
-      let directory = try state.selection.open(creating: false)
+      let directory = try state.selection.look()
       let result = try await MeshCommands(directory).policy()
       if json.isOn { return Terminal.print(json: result) }
       if let policy = result["policy"], policy != .null { print(policy.prettyText) }

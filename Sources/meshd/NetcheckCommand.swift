@@ -19,7 +19,7 @@ struct NetcheckCommand: AsyncParsableCommand {
   @OptionGroup var json: JSONOption
 
   func run() async throws {
-    let directory = try state.selection.open(creating: false)
+    let directory = try state.selection.look()
     if !json.isOn { Terminal.note("Checking the network…") }
     let result = try MeshCommands(directory).netcheck(renewsKey: newDiscoKey)
     if json.isOn { return Terminal.print(json: result) }

@@ -92,7 +92,7 @@ struct PeerCommand: AsyncParsableCommand {
     @OptionGroup var json: JSONOption
 
     func run() async throws {
-      let directory = try state.selection.open(creating: false)
+      let directory = try state.selection.look()
       let (name, all, peers) = try await MeshCommands(directory).peers()
       if json.isOn { return Terminal.print(json: .array(peers)) }
       guard !peers.isEmpty else { return print("No peers found.") }

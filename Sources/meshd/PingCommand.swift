@@ -31,7 +31,7 @@ struct PingCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let directory = try state.selection.open(creating: false)
+    let directory = try state.selection.look()
     let commands = MeshCommands(directory)
     var answers: [JSONValue] = []
     var (answered, wasDirect) = (false, false)

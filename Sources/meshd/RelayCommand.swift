@@ -60,7 +60,7 @@ struct RelayCommand: AsyncParsableCommand {
     @OptionGroup var json: JSONOption
 
     func run() async throws {
-      let directory = try state.selection.open(creating: false)
+      let directory = try state.selection.look()
       let relays = try await MeshCommands(directory).relays()["relays"]?.array ?? []
       if json.isOn { return Terminal.print(json: .array(relays)) }
       guard !relays.isEmpty else { return print("The network has no relays.") }

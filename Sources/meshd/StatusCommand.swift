@@ -10,12 +10,20 @@ struct StatusCommand: AsyncParsableCommand {
   @OptionGroup var json: JSONOption
 
   func run() async throws {
-    let directory = try state.selection.open(creating: false)
-    let status = try await MeshCommands(directory).status()
+    let (status, path) = try await status()
     if json.isOn {
       Terminal.print(json: status)
     } else {
-      print(StatusText.render(status, state: directory.path))
+      print(StatusText.render(status, state: path))
     }
+  }
+
+  /// A folder that is not there is a state as any other: a daemon may be about to make it.
+  private func status() async throws -> (JSONValue, path: String) {
+    let directory: StateDirectory
+    do { directory = try state.selection.look() } catch .noStateDirectory(let path) {
+      return (MeshCommands.status(without: path), path)
+    }
+    return (try await MeshCommands(directory).status(), directory.path)
   }
 }

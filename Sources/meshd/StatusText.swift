@@ -47,7 +47,10 @@ enum StatusText {
     row("Routing", status["routingPhase"]?.string)
     row("Last routing error", status["routingError"]?.string)
     row("Node", (status["node"]?["listen"]?.array ?? []).compactMap(\.string).joined(separator: ", "))
+    let drops = (status["drops"]?.object?.members ?? []).map { "\($0.value.integer ?? 0) \($0.name)" }
+    row("Dropped packets", drops.joined(separator: ", "))
     for pending in status["pending"]?.array ?? [] { row("Waiting for", pending.string) }
+    for endpoint in status["endpoints"]?.array ?? [] { row("Endpoint in trouble", EndpointTrouble.text(endpoint)) }
     if let refused = status["refused"]?.array, !refused.isEmpty {
       lines.append("  Refused records:")
       for record in refused {
@@ -69,6 +72,16 @@ enum StatusText {
       lines.append(contentsOf: PeerTable.render(peers).split(separator: "\n").map { "  " + $0 })
     }
     return lines.joined(separator: "\n")
+  }
+}
+
+/// A node that does not take or show the network's records, though others may.
+enum EndpointTrouble {
+  static func text(_ endpoint: JSONValue) -> String? {
+    guard let error = endpoint["error"]?.string else { return nil }
+    let lacks = endpoint["lacks"]?.integer ?? 0
+    let what = lacks == 0 ? "" : lacks == 1 ? ", and lacks 1 message" : ", and lacks \(lacks) messages"
+    return "\(endpoint["url"]?.string ?? "?") since \(endpoint["since"]?.string ?? "?")\(what): \(error)"
   }
 }
 

@@ -34,6 +34,27 @@ struct ProcessesTests {
     withExtendedLifetime(lock) {}
   }
 
+  @Test(
+    "who holds a directory is known by the lock and the number in it, and a number that was left behind names nobody")
+  func holder() throws {
+    let folder = TemporaryFolder()
+    let directory = try StateDirectory(opening: folder.path)
+    #expect(try DaemonLock.holder(of: directory) == .nobody)
+    #expect(!FileManager.default.fileExists(atPath: directory.file("meshd.lock")))
+    var lock = try DaemonLock(directory, isDaemon: true)
+    #expect(lock != nil)
+    #expect(try DaemonLock.holder(of: directory) == .daemon(getpid()))
+    let hung = try #require(try RunningDaemon(directory))
+    #expect(hung.processID == getpid())
+    lock = nil
+    #expect(try DaemonLock.holder(of: directory) == .nobody)
+    lock = try DaemonLock(directory)
+    #expect(try DaemonLock.holder(of: directory) == .somebody)
+    try "1\n".write(toFile: directory.file("meshd.lock"), atomically: false, encoding: .utf8)
+    #expect(try DaemonLock.holder(of: directory) == .somebody)
+    withExtendedLifetime(lock) {}
+  }
+
   @Test("a start is reported up to its end, and the pipe is closed then")
   func report() throws {
     var ends: [Int32] = [-1, -1]

@@ -1,3 +1,4 @@
+import Foundation
 import Identity
 import TestSupport
 import Testing
@@ -31,6 +32,25 @@ struct ProfilesTests {
   func none() {
     let folder = TemporaryFolder()
     #expect(throws: AgentError.noProfiles) { try selection(folder).open(creating: false) }
+    #expect(throws: AgentError.noProfiles) { try selection(folder).look() }
+    #expect(!FileManager.default.fileExists(atPath: folder.path + "/.enbox"))
+  }
+
+  @Test("a command that only looks makes no folder of a mistyped path, and leaves the one that is there as it is")
+  func looking() throws {
+    let folder = TemporaryFolder()
+    let path = folder.path + "/typo"
+    let selection = selection(folder, stateDirectory: path)
+    #expect(throws: AgentError.noStateDirectory(path)) { try selection.look() }
+    #expect(throws: AgentError.noStateDirectory(path)) { try selection.open(creating: false) }
+    #expect(!FileManager.default.fileExists(atPath: path))
+    let status = MeshCommands.status(without: path)
+    #expect(status["running"] == false && status["notes"]?.array?.first?.string?.contains(path) == true)
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
+    #expect(try selection.look().path == path)
+    #expect(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int == 0o755)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: path) == [])
   }
 
   @Test("the first identity becomes the default profile, and unknown members of the file stay")
@@ -59,7 +79,10 @@ struct ProfilesTests {
     #expect(throws: AgentError.unknownProfile("c", known: ["a", "b"])) {
       try selection(folder, profile: "c").open(creating: false)
     }
-    #expect(try selection(folder, profile: "b").open(creating: false).path.hasSuffix("/profiles/b/meshd"))
+    let path = folder.path + "/.enbox/profiles/b/meshd"
+    #expect(throws: AgentError.noStateDirectory(path)) { try selection(folder, profile: "b").open(creating: false) }
+    _ = try StateDirectory(opening: path)
+    #expect(try selection(folder, profile: "b").open(creating: false).path == path)
   }
 
   @Test("a profile's name cannot leave its folder", arguments: ["../x", "a/b", "", "a b", "ä"])

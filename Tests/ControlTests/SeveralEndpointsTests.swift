@@ -59,7 +59,14 @@ struct SeveralEndpointsTests {
     await member.plane?.setReach(Reach(hostAddresses: [SocketAddress("192.168.7.7:41641")!]))
     try await run(.seconds(30))
     #expect(await member.netmap?.peers.map(\.key).contains(third.key) == true)
-    #expect(await anchor.status.pending.contains { $0.contains("not yet published to first") })
+    // What one of them has is published: that the other lacks it is no unfinished work.
+    let status = await anchor.status
+    #expect(status.pending == [])
+    let (lagging, current) = (status.endpoints[0], status.endpoints[1])
+    #expect(lagging.name == "first" && lagging.lacking > 0)
+    let since = try #require(lagging.trouble?.since)
+    #expect(clock.wallTime() - since <= .seconds(31) && clock.wallTime() - since >= .seconds(20))
+    #expect(current.lacking == 0 && current.trouble == nil)
     first.isReachable = true
     try await run(.seconds(120))
     for path in [MeshProtocol.head, MeshProtocol.node, MeshProtocol.endpoint] {
@@ -67,6 +74,22 @@ struct SeveralEndpointsTests {
         Set(first.live(path).map { $0.latest.message.cid }) == Set(second.live(path).map { $0.latest.message.cid }))
     }
     #expect(await anchor.status.pending == [])
+    #expect(await anchor.status.endpoints.allSatisfy { $0.lacking == 0 && $0.trouble == nil })
+  }
+
+  @Test(
+    "where no node has everything the rest is unfinished, and terms of service that changed are named with what accepts them"
+  )
+  func terms() async throws {
+    for node in [first, second] {
+      node.refuse { _ in Reply(.init(401, "Agreed terms-of-service is outdated.")) }
+    }
+    _ = try await addMachine("third")
+    try await run(.seconds(30))
+    let told = await anchor.status.pending
+    #expect(told.count == 2)
+    #expect(told.allSatisfy { $0.contains("/registration/terms-of-service") && $0.contains("up --accept-terms") })
+    #expect(await member.status.endpoints.contains { $0.trouble?.reason.contains("the anchor has not agreed") == true })
   }
 
   @Test(

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Testing
 import Wire
@@ -23,6 +24,24 @@ extension MeshdLab {
         _ = try await QuickStart.network(of: routed)
         try await routed.second.killDaemon()
         try await routed.second.meshd("up")
+        for host in routed.hosts { try await host.meshd("down") }
+        #expect(try await networkStates(of: routed) == before)
+      }
+    }
+
+    @Test("a daemon that hangs is killed by down, which leaves nothing of it behind; the next one has the network")
+    func hung() async throws {
+      try await RoutedHosts.run { routed in
+        let before = try await networkStates(of: routed)
+        _ = try await QuickStart.network(of: routed)
+        let pid = try #require(try await routed.second.status()["pid"]?.integer.flatMap { pid_t(exactly: $0) })
+        kill(pid, SIGSTOP)
+        let output = try await routed.second.meshd("down")
+        #expect(output.contains("does not answer") && output.contains("killed") && output.contains("Stopped."))
+        #expect(try await routed.second.processes().isEmpty)
+        #expect(!FileManager.default.fileExists(atPath: routed.second.state.appendingPathComponent("meshd.sock").path))
+        try await routed.second.meshd("up")
+        try await QuickStart.requireTunnel(routed.first, routed.second)
         for host in routed.hosts { try await host.meshd("down") }
         #expect(try await networkStates(of: routed) == before)
       }

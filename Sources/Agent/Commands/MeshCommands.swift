@@ -64,6 +64,13 @@ public struct MeshCommands: Sendable {
     return try await statusWithoutDaemon().json
   }
 
+  /// The same where there is no state directory.
+  public static func status(without path: String) -> JSONValue {
+    var status = StatusJSON(now: .now(), wallTime: .now())
+    status.missingFolder = path
+    return status.json
+  }
+
   /// The network's name and its machines, this one first.
   public func peers() async throws -> (network: String, all: [JSONValue], peers: [JSONValue]) {
     let status = try await status()

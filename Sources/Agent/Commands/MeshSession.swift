@@ -17,8 +17,12 @@ struct MeshSession: Sendable {
   private let lock: DaemonLock
 
   /// Takes the directory's lock. Throws `daemonRunning` if somebody else has it.
-  static func open(_ directory: StateDirectory, _ identity: MachineIdentity) async throws -> MeshSession {
-    guard let lock = try DaemonLock(directory) else { throw AgentError.daemonRunning(directory: directory.path) }
+  static func open(
+    _ directory: StateDirectory, _ identity: MachineIdentity, isDaemon: Bool = false
+  ) async throws -> MeshSession {
+    guard let lock = try DaemonLock(directory, isDaemon: isDaemon) else {
+      throw AgentError.daemonRunning(directory: directory.path)
+    }
     let store = try SQLiteMeshStore(directory)
     let keeper = try LedgerKeeper(identity: identity, store: store, stored: try await store.load())
     if let prepared = directory.preparedNetwork {

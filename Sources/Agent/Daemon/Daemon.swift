@@ -88,7 +88,7 @@ public actor Daemon {
     _ directory: StateDirectory, _ identity: MachineIdentity, _ request: UpRequest, _ logger: Logger,
     _ stop: StopSignal
   ) async throws {
-    let session = try await MeshSession.open(directory, identity)
+    let session = try await MeshSession.open(directory, identity, isDaemon: true)
     let existing = try directory.loadNetwork()
     try request.checkAgainst(existing)
     var settings = try directory.loadSettings().updated(by: request)

@@ -25,6 +25,8 @@ struct StatusJSON {
   var network: NetworkState?
   var control: ControlStatus?
   var running: Running?
+  /// The path of a state directory that is not there.
+  var missingFolder: String?
   var now: Instant
   var wallTime: WallTime
 
@@ -39,6 +41,7 @@ struct StatusJSON {
     object["head"] = control?.head.map {
       [
         "seq": .integer($0.sequence), "epoch": .integer($0.epoch), "acceptedAt": .string($0.acceptedAt.timestamp),
+        "signedAt": .string($0.signedAt.timestamp),
       ]
     }
     object["refused"] = .array(
@@ -49,7 +52,20 @@ struct StatusJSON {
         ]
       })
     object["pending"] = .array((control?.pending ?? []).map { .string($0) })
-    object["notes"] = .array(((control?.notes ?? []) + reachNotes).map { .string($0) })
+    object["endpoints"] = running.map { _ in .array((control?.endpoints ?? []).map(endpoint)) }
+    object["notes"] = .array(((control?.notes ?? []) + reachNotes + folderNotes).map { .string($0) })
+    return .object(object)
+  }
+
+  /// There is no folder to say more.
+  private var folderNotes: [String] {
+    missingFolder.map { [AgentError.noStateDirectory($0).description] } ?? []
+  }
+
+  private func endpoint(_ endpoint: ControlStatus.Endpoint) -> JSONValue {
+    var object: JSONObject = ["url": .string(endpoint.name), "lacks": .integer(Int64(endpoint.lacking))]
+    object["error"] = endpoint.trouble.map { .string($0.reason) }
+    object["since"] = endpoint.trouble.map { .string($0.since.rfc3339) }
     return .object(object)
   }
 
@@ -89,6 +105,7 @@ struct StatusJSON {
     guard let running else { return }
     object["pid"] = .integer(Int64(running.processID))
     object["instanceID"] = .string(running.instanceID)
+    object["version"] = .string(Version.text)
     object["uptime"] = .string(Self.text(running.uptime))
     object["tunDevice"] = running.engine.map { .string($0.interfaceName) }
     object["port"] = running.engine.map { .integer(Int64($0.port)) }
@@ -96,11 +113,18 @@ struct StatusJSON {
     object["offloads"] = running.engine.map { .array($0.offloads.map { .string($0) }) }
     object["dataThreads"] = running.engine.map { .integer(Int64($0.dataThreads)) }
     object["localEndpoints"] = running.engine.map { .array($0.localEndpoints.map { .string("\($0)") }) }
+    object["interfaceUp"] = running.engine.map { .bool($0.isInterfaceUp) }
+    object["drops"] = running.engine.map { engine in
+      .object(
+        JSONObject(engine.drops.sorted { $0.key < $1.key }.map { ($0.key, .integer(Int64(clamping: $0.value))) }))
+    }
     object["relays"] = running.engine.map { .array($0.relays.map(relay)) }
     object["routingRequired"] = true
-    object["routingReady"] = .bool(running.isApplied && running.routingError == nil)
-    object["routingPhase"] = running.routingError != nil ? "error" : running.isApplied ? "ready" : "syncing"
-    object["routingError"] = running.routingError.map { .string($0) }
+    let isDown = running.engine?.isInterfaceUp == false
+    let error = running.routingError ?? (isDown ? "the interface is down: somebody has taken it down" : nil)
+    object["routingReady"] = .bool(running.isApplied && error == nil)
+    object["routingPhase"] = error != nil ? "error" : running.isApplied ? "ready" : "syncing"
+    object["routingError"] = error.map { .string($0) }
     if !running.nodeAddresses.isEmpty {
       object["node"] = [
         "listen": .array(running.nodeAddresses.map { .string("\($0)") }),

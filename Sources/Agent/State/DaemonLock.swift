@@ -1,15 +1,17 @@
+import Cryptography
 import Foundation
 import Glibc
-import Cryptography
 import Wire
 
 /// The right to write in a state directory: held by the daemon, or by a command while no daemon runs. It ends with the process.
 public final class DaemonLock: Sendable {
+  private static let file = "meshd.lock"
+
   private let descriptor: Int32
 
-  /// `nil` if somebody else holds it.
-  public init?(_ directory: StateDirectory) throws(AgentError) {
-    let path = directory.file("meshd.lock")
+  /// `nil` if somebody else holds it. A daemon leaves its process's number in the file, for `holder`.
+  public init?(_ directory: StateDirectory, isDaemon: Bool = false) throws(AgentError) {
+    let path = directory.file(Self.file)
     let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard descriptor >= 0 else {
       throw .unusableStateDirectory(path: path, reason: StateDirectory.errnoText())
@@ -18,13 +20,61 @@ public final class DaemonLock: Sendable {
       close(descriptor)
       return nil
     }
+    ftruncate(descriptor, 0)
+    if isDaemon {
+      let number = Array("\(getpid())\n".utf8)
+      _ = pwrite(descriptor, number, number.count, 0)
+    }
     self.descriptor = descriptor
   }
 
   deinit {
+    ftruncate(descriptor, 0)
     // Explicitly: a child that is just being started has a copy of the descriptor for a moment, and would keep the lock.
     flock(descriptor, LOCK_UN)
     close(descriptor)
+  }
+
+  /// Who may write in a state directory now.
+  public enum Holder: Hashable, Sendable {
+    case nobody
+    /// The process of this number, which has the locked file open.
+    case daemon(Int32)
+    /// A command, or a process that cannot be seen from here.
+    case somebody
+  }
+
+  /// Looks, and makes nothing.
+  public static func holder(of directory: StateDirectory) throws(AgentError) -> Holder {
+    let path = directory.file(file)
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    guard descriptor >= 0 else {
+      if errno == ENOENT { return .nobody }
+      throw .unusableStateDirectory(path: path, reason: StateDirectory.errnoText())
+    }
+    defer { close(descriptor) }
+    if flock(descriptor, LOCK_SH | LOCK_NB) == 0 {
+      flock(descriptor, LOCK_UN)
+      return .nobody
+    }
+    var bytes = [UInt8](repeating: 0, count: 32)
+    let count = pread(descriptor, &bytes, bytes.count, 0)
+    var info = stat()
+    guard count > 1, bytes[count - 1] == 0x0a,
+      let process = Int32(String(decoding: bytes[..<(count - 1)], as: UTF8.self)), process > 1,
+      fstat(descriptor, &info) == 0, has(process, open: info)
+    else { return .somebody }
+    return .daemon(process)
+  }
+
+  /// Whether a process has a file open. A number that was left behind by a process before the last one leads to none that has.
+  private static func has(_ process: Int32, open file: stat) -> Bool {
+    let folder = "/proc/\(process)/fd"
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    return names.contains { name in
+      var info = stat()
+      return stat("\(folder)/\(name)", &info) == 0 && info.st_dev == file.st_dev && info.st_ino == file.st_ino
+    }
   }
 }
 

@@ -17,14 +17,27 @@ public struct StateSelection: Sendable {
     self.environment = environment
   }
 
-  /// Opens the directory. With `creating`, a missing profile is made; without, it is an error that names `meshd init`.
+  /// Opens the directory. With `creating`, what is missing is made; without, nothing is, and it is an error that names `meshd init`.
   public func open(creating: Bool) throws(AgentError) -> StateDirectory {
-    if let path = stateDirectory ?? environment["MESHD_STATE_DIR"].flatMap({ $0.isEmpty ? nil : $0 }) {
-      return try StateDirectory(opening: path)
+    let found = try find(creating: creating)
+    return try StateDirectory(opening: found)
+  }
+
+  /// The directory for a command that only looks: nothing is made or changed.
+  public func look() throws(AgentError) -> StateDirectory { try StateDirectory(lookingAt: find(creating: false)) }
+
+  private func find(creating: Bool) throws(AgentError) -> String {
+    let path: String
+    if let named = stateDirectory ?? environment["MESHD_STATE_DIR"].flatMap({ $0.isEmpty ? nil : $0 }) {
+      path = named
+    } else {
+      let home = try home()
+      if !creating, !FileManager.default.fileExists(atPath: home) { throw .noProfiles }
+      let wanted = profile ?? environment["ENBOX_PROFILE"].flatMap { $0.isEmpty ? nil : $0 }
+      path = try Profiles(home: home).path(of: wanted, creating: creating)
     }
-    let profiles = try Profiles(home: home())
-    let wanted = profile ?? environment["ENBOX_PROFILE"].flatMap { $0.isEmpty ? nil : $0 }
-    return try profiles.open(wanted, creating: creating)
+    if !creating { _ = try StateDirectory(lookingAt: path) }
+    return path
   }
 
   private func home() throws(AgentError) -> String {
@@ -56,18 +69,18 @@ struct Profiles {
 
   var names: [String] { (config["profiles"]?.object?.names ?? []).sorted() }
 
-  func open(_ wanted: String?, creating: Bool) throws(AgentError) -> StateDirectory {
+  func path(of wanted: String?, creating: Bool) throws(AgentError) -> String {
     if let wanted {
       try Self.check(wanted)
       guard creating || names.contains(wanted) else { throw .unknownProfile(wanted, known: names) }
-      return try directory(wanted)
+      return path(of: wanted)
     }
-    if let name = config["defaultProfile"]?.string, names.contains(name) { return try directory(name) }
+    if let name = config["defaultProfile"]?.string, names.contains(name) { return path(of: name) }
     switch names.count {
     case 0:
       guard creating else { throw .noProfiles }
-      return try directory("default")
-    case 1: return try directory(names[0])
+      return path(of: "default")
+    case 1: return path(of: names[0])
     default: throw .severalProfiles(names)
     }
   }
@@ -85,9 +98,7 @@ struct Profiles {
     try home.write("config.json", Array((JSONValue.object(config).prettyText + "\n").utf8))
   }
 
-  private func directory(_ name: String) throws(AgentError) -> StateDirectory {
-    try StateDirectory(opening: home.path + "/profiles/" + name + "/meshd")
-  }
+  private func path(of name: String) -> String { home.path + "/profiles/" + name + "/meshd" }
 
   private static func check(_ name: String) throws(AgentError) {
     guard (1...64).contains(name.utf8.count),

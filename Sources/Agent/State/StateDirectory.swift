@@ -17,21 +17,14 @@ public struct StateDirectory: Sendable, Hashable {
   /// use before. One that belongs to somebody else is refused, and so is one with other things in it: to close `/tmp` or a
   /// home folder to others would break what does not belong to this program.
   public init(opening path: String) throws(AgentError) {
-    guard !path.isEmpty else { throw .unusableStateDirectory(path: "\"\"", reason: "the path is empty") }
-    let absolute = path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+    let absolute = try Self.absolute(path)
     do {
       try FileManager.default.createDirectory(
         atPath: absolute, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     } catch {
       throw .unusableStateDirectory(path: absolute, reason: Self.reason(error))
     }
-    var info = stat()
-    guard stat(absolute, &info) == 0, info.st_mode & S_IFMT == S_IFDIR else {
-      throw .unusableStateDirectory(path: absolute, reason: "it is not a folder")
-    }
-    guard info.st_uid == geteuid() || geteuid() == 0 else {
-      throw .unusableStateDirectory(path: absolute, reason: "it belongs to another user (uid \(info.st_uid))")
-    }
+    let info = try Self.folder(absolute)
     if info.st_mode & 0o077 != 0 {
       guard Self.isOurs(absolute) else {
         throw .unusableStateDirectory(
@@ -44,6 +37,33 @@ public struct StateDirectory: Sendable, Hashable {
       }
     }
     self.path = absolute
+  }
+
+  /// Finds the folder for whoever only looks at it, and changes nothing. Throws `noStateDirectory` if there is none.
+  public init(lookingAt path: String) throws(AgentError) {
+    let absolute = try Self.absolute(path)
+    _ = try Self.folder(absolute)
+    self.path = absolute
+  }
+
+  private static func absolute(_ path: String) throws(AgentError) -> String {
+    guard !path.isEmpty else { throw .unusableStateDirectory(path: "\"\"", reason: "the path is empty") }
+    return path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+  }
+
+  private static func folder(_ path: String) throws(AgentError) -> stat {
+    var info = stat()
+    guard stat(path, &info) == 0 else {
+      if errno == ENOENT { throw .noStateDirectory(path) }
+      throw .unusableStateDirectory(path: path, reason: errnoText())
+    }
+    guard info.st_mode & S_IFMT == S_IFDIR else {
+      throw .unusableStateDirectory(path: path, reason: "it is not a folder")
+    }
+    guard info.st_uid == geteuid() || geteuid() == 0 else {
+      throw .unusableStateDirectory(path: path, reason: "it belongs to another user (uid \(info.st_uid))")
+    }
+    return info
   }
 
   private static func isOurs(_ folder: String) -> Bool {

@@ -88,6 +88,12 @@ int clinux_forbid_dumps(void);
 // Moves the calling thread into the network namespace that the file at `path` stands for.
 int clinux_enter_network_namespace(const char *path);
 
+// A descriptor that stands for a process, also when its number is given to another one later. -ESRCH if there is none.
+int clinux_process_open(pid_t process);
+
+// Sends a signal to that process.
+int clinux_process_signal(int descriptor, int signal);
+
 // Names the calling thread, at most 15 characters, for people who look at it with ps or gdb.
 void clinux_name_thread(const char *name);
 

@@ -16,7 +16,7 @@ struct NodeQueries: Sendable {
   enum Failure: Error {
     case unanswered(EndpointError)
     /// 401: the role does not give the right to read, or not any more.
-    case notAdmitted
+    case notAdmitted(String)
     case refused(Reply.Status)
   }
 
@@ -119,7 +119,7 @@ struct NodeQueries: Sendable {
     let reply = try await send(signer.recordsRead(filter, at: time, role: role))
     switch reply.status.code {
     case 200..<300, 404: return reply.entry
-    case 401: throw .notAdmitted
+    case 401: throw .notAdmitted(reply.status.detail)
     default: throw .refused(reply.status)
     }
   }
@@ -142,7 +142,7 @@ struct NodeQueries: Sendable {
   private func ask(_ message: SignedMessage) async throws(Failure) -> Reply {
     let reply = try await send(message)
     guard reply.status.isSuccess else {
-      throw reply.status.code == 401 ? .notAdmitted : .refused(reply.status)
+      throw reply.status.code == 401 ? .notAdmitted(reply.status.detail) : .refused(reply.status)
     }
     return reply
   }

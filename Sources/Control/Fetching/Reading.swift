@@ -194,6 +194,7 @@ extension DWNControlPlane {
   }
 
   private func noteAnswer(from index: Int) {
+    readTroubles[index] = nil
     snapshot.refreshedAt = clock.wallTime()
     snapshot.lastError = nil
     snapshot.consecutiveFailures = 0
@@ -209,12 +210,14 @@ extension DWNControlPlane {
     case .unanswered(let error):
       if case .rateLimited(_, let after) = error { pause = after }
       text = error.description
-    case .notAdmitted: text = "\(name) does not let this machine read"
+    case .notAdmitted(let detail):
+      text = EndpointTrouble.reason(refusedBy: name, detail, isOwnTenant: isAnchor)
     case .refused(let status): text = "\(name) answered \(status.code) \(status.detail)"
     }
     if snapshot.lastError != text {
       logger.warning("cannot fetch", metadata: ["endpoint": "\(name)", "error": "\(text)"])
     }
+    noteTrouble(text, reading: index)
     snapshot.lastError = text
     snapshot.consecutiveFailures += 1
     snapshot.state = .degraded

@@ -9,7 +9,7 @@ struct PublicationLine: Hashable, Sendable {
   /// `nil`: nothing is left to send.
   private(set) var deadline: Instant?
   /// Why something is left, for people.
-  private(set) var reason: String?
+  private(set) var trouble: EndpointTrouble?
   private var pause = firstPause
   private var isOutdated = false
 
@@ -30,13 +30,13 @@ struct PublicationLine: Hashable, Sendable {
 
   mutating func finished() {
     if !isOutdated { deadline = nil }
-    reason = nil
+    trouble = nil
     pause = Self.firstPause
   }
 
   /// `jitter` spreads many daemons: 0 to 1.
   mutating func left(_ reason: String, retryAfter least: Duration, at now: Instant, jitter: Double) {
-    self.reason = reason
+    trouble = EndpointTrouble(reason: reason, since: trouble?.since ?? now)
     deadline = now + max(pause * (1 + 0.2 * jitter), least)
     pause = min(pause * 2, Self.longestPause)
   }

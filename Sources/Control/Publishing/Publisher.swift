@@ -1,4 +1,5 @@
 public import DWN
+import Identity
 public import Logging
 public import Mesh
 public import Wire
@@ -84,6 +85,10 @@ public struct Publisher: Sendable {
     switch verdict {
     case .done: return .done
     case .refused(let status, let detail): return .refused(status: status, detail: detail)
+    case .again where reply.status.code == 401:
+      return left(
+        EndpointTrouble.reason(
+          refusedBy: endpoint.name, reply.status.detail, isOwnTenant: message.tenant == ledger.identity.did))
     case .again(let detail): return left("\(endpoint.name) answered \(detail)")
     case .lacksBasis(let detail):
       if ledger.isAnchor(of: network.id) { await keeper.reopen(ledger.outgoing, at: endpoint.name) }

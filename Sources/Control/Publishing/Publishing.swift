@@ -30,16 +30,8 @@ extension DWNControlPlane {
     wake(.publish(index))
   }
 
-  /// How much is still on its way, and why, for people.
-  func unpublished() async -> [String] {
-    var result: [String] = []
-    for (index, endpoint) in activeEndpoints {
-      let due = await keeper.due(to: endpoint.name, of: network.id).filter { mayWriteRecords || $0.network == nil }
-      guard !due.isEmpty else { continue }
-      let what = due.count == 1 ? "1 message is" : "\(due.count) messages are"
-      let why = lines[index].reason.map { ": \($0)" } ?? ""
-      result.append("\(what) not yet published to \(endpoint.name)\(why)")
-    }
-    return result
+  /// What an endpoint has not taken yet.
+  func lacking(at endpoint: String) async -> Int {
+    await keeper.due(to: endpoint, of: network.id).filter { mayWriteRecords || $0.network == nil }.count
   }
 }

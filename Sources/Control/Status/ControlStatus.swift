@@ -10,12 +10,40 @@ public struct ControlStatus: Hashable, Sendable {
   public struct Head: Hashable, Sendable {
     public var sequence: Int64
     public var epoch: Int64
+    /// When the anchor signed it, and when this machine took it for true.
+    public var signedAt: WallTime
     public var acceptedAt: WallTime
 
-    public init(sequence: Int64, epoch: Int64, acceptedAt: WallTime) {
+    public init(sequence: Int64, epoch: Int64, signedAt: WallTime, acceptedAt: WallTime) {
       self.sequence = sequence
       self.epoch = epoch
+      self.signedAt = signedAt
       self.acceptedAt = acceptedAt
+    }
+  }
+
+  /// A node that holds the network's records, under one of its names.
+  public struct Endpoint: Hashable, Sendable {
+    /// Why a node does not do what it is asked.
+    public struct Trouble: Hashable, Sendable {
+      public var reason: String
+      public var since: WallTime
+
+      public init(reason: String, since: WallTime) {
+        self.reason = reason
+        self.since = since
+      }
+    }
+
+    public var name: String
+    /// Messages of this machine that it has not taken.
+    public var lacking: Int
+    public var trouble: Trouble?
+
+    public init(name: String, lacking: Int, trouble: Trouble? = nil) {
+      self.name = name
+      self.lacking = lacking
+      self.trouble = trouble
     }
   }
 
@@ -115,6 +143,8 @@ public struct ControlStatus: Hashable, Sendable {
   /// Whether machines that cannot reach each other directly have a relay; `nil` while that is not known.
   public var hasRelay: Bool?
   public var refused: [Refused] = []
+  /// The nodes that are asked and written to.
+  public var endpoints: [Endpoint] = []
   /// What is waited for, in sentences for people; empty when everything is in place.
   public var pending: [String] = []
   /// What a person should know beside that: a policy that is not evaluated, silence of the anchor.

@@ -18,7 +18,8 @@ extension DWNControlPlane {
     status.myself = nodes.first { $0.did == status.did }
     status.peers = nodes.filter { $0.did != status.did }.sorted { $0.meshIP < $1.meshIP }
     status.head = (view?.head).map {
-      ControlStatus.Head(sequence: $0.seq, epoch: $0.epoch.number, acceptedAt: $0.acceptedAt)
+      ControlStatus.Head(
+        sequence: $0.seq, epoch: $0.epoch.number, signedAt: $0.stamp, acceptedAt: $0.acceptedAt)
     }
     status.hasRelay = lastNetmap.map { $0.relays.contains(where: \.relaysTraffic) }
     status.refused = reader.refusals.map { refusal in
@@ -26,7 +27,8 @@ extension DWNControlPlane {
         recordID: refusal.recordID ?? "", path: refusal.path ?? "", author: refusal.author ?? "",
         reason: refusal.reason.description, count: refusal.count)
     }
-    status.pending = await pending(membership)
+    status.endpoints = await endpointReports()
+    status.pending = await pending(membership) + unpublished(status.endpoints)
     status.notes = notes(view, at: wall)
     status.snapshot = snapshot
     return status
@@ -59,7 +61,7 @@ extension DWNControlPlane {
         pending.append("the definition of \(did), to deliver its keys: 'meshd up' there installs it")
       }
     }
-    return pending + (await unpublished())
+    return pending
   }
 
   private func notes(_ view: MeshView?, at wall: WallTime) -> [String] {
