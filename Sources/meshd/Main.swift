@@ -60,7 +60,8 @@ struct Meshd: AsyncParsableCommand {
       """,
     version: "meshd \(Version.text)",
     subcommands: [
-      InitCommand.self, UpCommand.self, DownCommand.self, StatusCommand.self, PeerCommand.self, NetworkCommand.self,
+      InitCommand.self, UpCommand.self, DownCommand.self, StatusCommand.self, DoctorCommand.self, PeerCommand.self,
+      NetworkCommand.self,
       ACLCommand.self, NetcheckCommand.self, PingCommand.self, RelayCommand.self, DWNCommand.self, VersionCommand.self,
     ])
 

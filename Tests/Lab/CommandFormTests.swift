@@ -6,7 +6,8 @@ extension MeshdLab {
   /// The commands beside the quick start, and the forms that scripts rely on.
   @Suite struct CommandFormTests {
     static let commands = [
-      "", "init", "up", "down", "status", "peer", "peer add", "peer approve", "peer list", "network", "network create",
+      "", "init", "up", "down", "status", "doctor", "peer", "peer add", "peer approve", "peer list", "network",
+      "network create",
       "network join", "network leave", "acl", "acl show", "relay", "relay add", "relay list", "relay remove", "dwn",
       "dwn serve", "dwn tenants", "dwn stats", "dwn backup",
       "dwn restore",

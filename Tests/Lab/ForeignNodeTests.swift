@@ -25,12 +25,20 @@ extension MeshdLab {
         let anchor = try QuickStart.identity(in: try await first.meshd("init"))
         let node = try await serve(routed, server, "--tenant", anchor)
         let endpoint = "http://\(RoutedHosts.addressV4(2)):8787"
-        try await first.meshd("up", "--create", "lab", "--endpoint", endpoint)
+        let created = try await first.attempt(["up", "--create", "lab", "--endpoint", endpoint])
+        #expect(created.succeeded)
         #expect(
           try await first.namespace.run("ss", "-Hltn", "sport = :8787").isEmpty, "a node runs on the first machine")
         let did = try QuickStart.identity(in: try await second.meshd("init"))
-        let line = try QuickStart.joinLine(in: try await first.meshd("peer", "add", did))
+        let added = try await first.attempt(["peer", "add", did])
+        let line = try QuickStart.joinLine(in: added.output)
         #expect(line.contains(endpoint))
+        // Nobody relays here, and everything that the owner looks at says what helps.
+        let looks = [created, added, try await first.attempt(["status"]), try await first.attempt(["doctor"])]
+        for look in looks {
+          let text = look.output + look.errors
+          #expect(text.contains("--relay") && text.contains("relay add"), "\(text)")
+        }
         try await second.run(line)
         try await QuickStart.requireTunnel(first, second)
 
