@@ -61,6 +61,11 @@ public enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// What a check found, cut to what a line holds.
+  static func damaged(_ path: String, _ finding: String) -> NodeError {
+    .corruptDatabase(path: path, detail: String(finding.prefix(200)))
+  }
+
   /// What SQLite says of the database at a path, in words for people.
   public init(_ error: any Error, path: String) {
     if let error = error as? NodeError {

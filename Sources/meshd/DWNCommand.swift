@@ -10,7 +10,7 @@ struct DWNCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "dwn", abstract: "Run a Decentralized Web Node by itself, and look after one.",
     subcommands: [
-      Serve.self, Tenants.self, Stats.self, Backup.self, Restore.self, Export.self, Import.self,
+      Serve.self, Tenants.self, Stats.self, Check.self, Backup.self, Restore.self, Export.self, Import.self,
     ])
 
   struct Serve: AsyncParsableCommand {

@@ -88,6 +88,36 @@ extension DWNCommand {
     }
   }
 
+  struct Check: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Look at everything that a node keeps, and change nothing; the node may run.",
+      discussion: """
+        The database is read page by page, and every message and all data are compared with their CIDs. The command ends with 1 \
+        if something is not as it has to be.
+        """)
+
+    @OptionGroup var node: NodeFolderOption
+    @OptionGroup var json: JSONOption
+
+    func run() throws {
+      let progress = JobReport("Checking")
+      let report = try NodeCheck.run(on: node.folder.databasePath, progress: progress.update)
+      let findings = report.findings.count + report.furtherFindings
+      if json.isOn {
+        Terminal.print(
+          json: [
+            "messages": .integer(Int64(report.messages)), "bytes": .integer(Int64(report.bytes)),
+            "findings": .array(report.findings.map { .string($0) }), "findingCount": .integer(Int64(findings)),
+          ])
+      } else {
+        print("Looked at \(report.messages) messages and \(ByteCount.text(report.bytes)) of data: \(findings) findings")
+        for finding in report.findings { Terminal.warning(finding) }
+        if report.furtherFindings > 0 { Terminal.warning("and \(report.furtherFindings) more") }
+      }
+      if findings > 0 { throw ExitCode(1) }
+    }
+  }
+
   struct Backup: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Copy everything that a node has, while it runs.",

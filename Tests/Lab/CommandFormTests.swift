@@ -9,9 +9,8 @@ extension MeshdLab {
       "", "init", "up", "down", "status", "doctor", "peer", "peer add", "peer approve", "peer list", "network",
       "network create",
       "network join", "network leave", "acl", "acl show", "relay", "relay add", "relay list", "relay remove", "dwn",
-      "dwn serve", "dwn tenants", "dwn stats", "dwn backup",
-      "dwn restore",
-      "dwn export", "dwn import", "version",
+      "dwn serve", "dwn tenants", "dwn stats", "dwn check", "dwn backup", "dwn restore", "dwn export", "dwn import",
+      "version",
     ]
 
     @Test("every command has help, and asking for it does nothing else")

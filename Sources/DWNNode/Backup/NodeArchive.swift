@@ -70,6 +70,10 @@ public final class NodeArchive: Sendable {
     }
   }
 
+  func outcome(of check: IntegrityCheck) throws(NodeError) -> IntegrityCheck.Outcome {
+    do { return try check.outcome(queue) } catch { throw NodeError(error, path: path) }
+  }
+
   /// One state of the database, whatever a node writes meanwhile.
   func read<Value>(_ body: (Database) throws -> Value) throws(NodeError) -> Value {
     do { return try queue.read(body) } catch { throw NodeError(error, path: path) }

@@ -73,7 +73,7 @@ public enum NodeRestore {
   private static func begin(_ path: String, backup: String) throws -> Summary {
     let folder = DataFolder(path: DataFolder.path(of: path), largestStaging: 0, random: SystemRandom())
     let dataFiles = try countFiles(path, folder, backup: backup)
-    let pool = try StoreRepair.open(path: path, folder: folder)
+    let pool = try StoreRepair.open(path: path, folder: folder, check: .whole)
     defer { try? DurableDatabase.close(pool) }
     return try pool.write { database in
       try database.execute(sql: "UPDATE node SET epoch = lower(hex(randomblob(16))), closed_in_order = 1")

@@ -28,9 +28,20 @@ public enum DurableDatabase {
 
   /// Opens the database, making the file and its directory if need be, and brings it to the newest version in one transaction.
   public static func open(path: String, schema: [SchemaStep]) throws(NodeError) -> DatabasePool {
+    try open(path: path, schema: schema) { connection in
+      if case .damaged(let findings) = try IntegrityCheck.atStart.outcome(connection) {
+        throw NodeError.damaged(path, findings[0])
+      }
+    }
+  }
+
+  /// `inspect` looks at a file that is there before anything is written to it.
+  static func open(
+    path: String, schema: [SchemaStep], inspect: (DatabaseQueue) throws -> Void
+  ) throws(NodeError) -> DatabasePool {
     let isNew = try prepareFile(path)
     do {
-      if !isNew { try inspect(path, schema: schema) }
+      if !isNew { try look(at: path, schema: schema, inspect) }
       var configuration = Configuration()
       configuration.busyMode = .timeout(busyTimeout)
       configuration.maximumReaderCount = 4
@@ -54,22 +65,19 @@ public enum DurableDatabase {
   }
 
   /// Looks at an existing file without writing to it, so that one that is refused stays as it is.
-  private static func inspect(_ path: String, schema: [SchemaStep]) throws {
+  private static func look(
+    at path: String, schema: [SchemaStep], _ inspect: (DatabaseQueue) throws -> Void
+  ) throws {
     var configuration = Configuration()
     configuration.readonly = true
     configuration.busyMode = .timeout(busyTimeout)
     let connection = try DatabaseQueue(path: path, configuration: configuration)
     defer { try? connection.close() }
-    try connection.unsafeRead { database in
-      let findings = try String.fetchAll(database, sql: "PRAGMA quick_check(1)")
-      guard findings == ["ok"] else {
-        throw NodeError.corruptDatabase(path: path, detail: String((findings.first ?? "no answer").prefix(200)))
-      }
-      let version = try Int.fetchOne(database, sql: "PRAGMA user_version") ?? 0
-      guard version <= schema.count else {
-        throw NodeError.newerDatabase(path: path, version: version, known: schema.count)
-      }
+    let version = try connection.unsafeRead { try Int.fetchOne($0, sql: "PRAGMA user_version") } ?? 0
+    guard version <= schema.count else {
+      throw NodeError.newerDatabase(path: path, version: version, known: schema.count)
     }
+    try inspect(connection)
   }
 
   private static func migrate(_ database: Database, schema: [SchemaStep]) throws {

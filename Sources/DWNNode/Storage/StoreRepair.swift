@@ -8,28 +8,73 @@ import Wire
 /// here is the rest: files that no message names, and messages whose file is gone; an index that somebody took away; and, when the
 /// last process did not close the database in order, an index that a failing disk left different from its table. A table that is
 /// damaged is never touched: it is refused by name, and stays as it is.
+///
+/// How much of a database is looked through follows from how the last process left it: a moment's worth when it was closed in order;
+/// all of it, for a minute at most, when it was not. `NodeCheck` looks at everything.
 enum StoreRepair {
-  /// `repaired` is told in words what was not as it should be, for the log.
+  /// A file of which people are told that it is looked through, in bytes.
+  private static let large = 256 << 20
+
+  /// `repaired` is told in words what was not as it should be, for the log. With `check`, that is what is looked through.
   static func open(
-    path: String, folder: DataFolder, repaired: (String) -> Void = { _ in }
+    path: String, folder: DataFolder, check: IntegrityCheck? = nil, repaired: (String) -> Void = { _ in }
   ) throws(NodeError) -> DatabasePool {
-    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
+    var inspection = Inspection()
+    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps) { connection in
+      inspection = try inspect(connection, path: path, check, repaired)
+    }
     do {
       try pool.writeWithoutTransaction { database in
-        let wasClosed = try Bool.fetchOne(database, sql: "SELECT closed_in_order FROM node") ?? false
         try makeMissingIndexes(database, path: path, repaired)
-        if !wasClosed {
-          try mendIndexes(database, path: path, repaired)
-          try mendSums(database)
+        if let finding = inspection.aboutIndexes.first {
+          try mendIndexes(database, path: path)
+          repaired("indexes differed from their tables, and were made anew: \(finding.prefix(200))")
         }
+        if !inspection.wasClosed, inspection.isWhole { try mendSums(database) }
         try database.execute(sql: "UPDATE node SET closed_in_order = 0")
-        try missVanishedFiles(database, folder, comparingSizes: !wasClosed, repaired)
+        try missVanishedFiles(database, folder, comparingSizes: !inspection.wasClosed, repaired)
         try removeUnnamedFiles(database, folder)
       }
       return pool
     } catch {
       throw NodeError(error, path: path)
     }
+  }
+
+  /// What was seen of a database before anything was written to it.
+  private struct Inspection {
+    var wasClosed = true
+    /// Whether all of it was seen.
+    var isWhole = true
+    var aboutIndexes: [String] = []
+  }
+
+  private static func inspect(
+    _ connection: DatabaseQueue, path: String, _ check: IntegrityCheck?, _ repaired: (String) -> Void
+  ) throws -> Inspection {
+    var inspection = Inspection()
+    inspection.wasClosed = try connection.unsafeRead { database in
+      // The first version did not say, and had nothing that a crash could leave undone.
+      guard try database.tableExists("node") else { return true }
+      return try Bool.fetchOne(database, sql: "SELECT closed_in_order FROM node") ?? false
+    }
+    let check = check ?? (inspection.wasClosed ? .atStart : .afterCrash)
+    if !inspection.wasClosed, let limit = check.limit, let size = FileCopy.size(path), size >= large {
+      repaired(
+        "it was not closed in order: its \(size >> 20) MB are looked through, for \(Int(limit.seconds)) s at most")
+    }
+    switch try check.outcome(connection) {
+    case .sound: break
+    case .damaged(let findings):
+      if let worst = findings.first(where: { !isAboutIndex($0) }) { throw NodeError.damaged(path, worst) }
+      inspection.aboutIndexes = findings
+    case .unfinished:
+      inspection.isWhole = false
+      if !inspection.wasClosed {
+        repaired("there was no time to look through all of it: 'meshd dwn check' does, also while the node runs")
+      }
+    }
+    return inspection
   }
 
   /// Every query names its index, so one that is not there, or is another one, would fail them all.
@@ -59,20 +104,10 @@ enum StoreRepair {
   }
 
   /// Indexes hold nothing that the table does not, so a wrong one is made anew.
-  private static func mendIndexes(_ database: Database, path: String, _ repaired: (String) -> Void) throws {
-    func findings() throws -> [String] {
-      try String.fetchAll(database, sql: "PRAGMA integrity_check(20)").filter { $0 != "ok" }
-    }
-    let found = try findings()
-    guard !found.isEmpty else { return }
-    guard found.allSatisfy(isAboutIndex) else {
-      throw NodeError.corruptDatabase(path: path, detail: String(found[0].prefix(200)))
-    }
+  private static func mendIndexes(_ database: Database, path: String) throws {
     try database.execute(sql: "REINDEX")
-    if let left = try findings().first {
-      throw NodeError.corruptDatabase(path: path, detail: String(left.prefix(200)))
-    }
-    repaired("indexes differed from their tables, and were made anew: \(found[0].prefix(200))")
+    let findings = try String.fetchAll(database, sql: "PRAGMA integrity_check(1)")
+    if findings != ["ok"] { throw NodeError.damaged(path, findings.first ?? "no answer") }
   }
 
   static func isAboutIndex(_ finding: String) -> Bool {
