@@ -15,7 +15,7 @@ extension DIDDirectory {
   /// What became of each of the DIDs, asked for at the same time. Those that the DID itself gives cost no waiting.
   public func documents(of dids: Set<DID>) async -> DIDDocuments {
     var documents = DIDDocuments()
-    let foreign = dids.filter { !OfflineResolver.methods.contains(String($0.method)) }
+    let foreign = dids.filter { !OfflineResolver.carriesKeys($0) }
     guard !foreign.isEmpty else { return documents }
     await withTaskGroup(of: (DID, Result<DIDDocument, DIDError>).self) { group in
       for did in foreign {
@@ -52,9 +52,12 @@ public struct DIDDocuments: DIDResolver {
 
 /// Resolves the methods whose DIDs carry their keys, `did:jwk` and `did:key`. It asks nobody.
 public struct OfflineResolver: DIDResolver, DIDDirectory {
-  static let methods: Set<String> = ["jwk", "key"]
+  private static let methods: Set<String> = ["jwk", "key"]
 
   public init() {}
+
+  /// Whether nobody needs to be asked for the DID's document.
+  public static func carriesKeys(_ did: DID) -> Bool { methods.contains(String(did.method)) }
 
   public func resolve(_ did: DID) throws(DIDError) -> DIDDocument {
     switch did.method {

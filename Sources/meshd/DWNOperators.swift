@@ -144,7 +144,7 @@ extension DWNCommand {
     }
   }
 
-  struct Restore: ParsableCommand {
+  struct Restore: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Make a node's folder out of a backup, where there is none.",
       discussion: """
@@ -157,9 +157,9 @@ extension DWNCommand {
     var backup: String
     @OptionGroup var json: JSONOption
 
-    func run() throws {
+    func run() async throws {
       let report = JobReport("Restoring")
-      let summary = try node.folder.alone {
+      let summary = try await node.folder.alone {
         try NodeRestore.run(from: NodeFolder(backup).path, to: $0, progress: report.update)
       }
       if json.isOn {
@@ -200,7 +200,7 @@ extension DWNCommand {
     }
   }
 
-  struct Import: ParsableCommand {
+  struct Import: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Take in what 'meshd dwn export' wrote, for a tenant of whom the node has nothing.",
       discussion: """
@@ -210,11 +210,17 @@ extension DWNCommand {
 
     @OptionGroup var node: NodeFolderOption
     @Argument(help: ArgumentHelp("The export.", valueName: "file"), completion: .file()) var file: String
+    @OptionGroup var dids: DIDOptions
     @OptionGroup var json: JSONOption
 
-    func run() throws {
+    func validate() throws { try dids.settings.checkUsage() }
+
+    func run() async throws {
       let report = JobReport("Importing")
-      let summary = try node.folder.alone { try TenantImport.run(file, into: $0, progress: report.update) }
+      let directory = try dids.settings.directory()
+      let summary = try await node.folder.alone {
+        try await TenantImport.run(file, into: $0, directory: directory, progress: report.update)
+      }
       let refused = summary.refused.count + summary.furtherRefusals
       if json.isOn {
         Terminal.print(

@@ -46,15 +46,15 @@ struct ExportTests {
   func roundTrip() async throws {
     let before = try await contents.seen(by: tenancy.node)
     let exported = try exportAll()
-    let imported = try TenantImport.run(export, into: other)
+    let imported = try await TenantImport.run(export, into: other)
     #expect(imported.refused == [])
     #expect(imported.messages == exported.messages && imported.tenant == tenancy.alice.did)
     let node = try DWNNode(databasePath: other, tenants: [tenancy.alice.did])
     let after = try await contents.seen(by: node)
     for (before, after) in zip(before, after) { #expect(before == after) }
     await node.close()
-    #expect(throws: NodeError.tenantNotEmpty(tenancy.alice.did.text, messages: exported.messages)) {
-      try TenantImport.run(export, into: other)
+    await #expect(throws: NodeError.tenantNotEmpty(tenancy.alice.did.text, messages: exported.messages)) {
+      try await TenantImport.run(export, into: other)
     }
   }
 
@@ -71,14 +71,14 @@ struct ExportTests {
     all.insert(entry.json.text, at: all.count - 1)
     all[all.count - 1] = ExportLine.end(messages: all.count { $0.contains(#""message":"#) }).json.text
     try write(all)
-    let imported = try TenantImport.run(export, into: other)
+    let imported = try await TenantImport.run(export, into: other)
     #expect(imported.refused.count == 2)
     #expect(imported.refused.contains { $0.messageCID == forged.cid.text && $0.reason.contains("Authorization") })
     #expect(imported.refused.contains { $0.reason.contains("RecordsWriteDataCidMismatch") })
   }
 
   @Test("an export that was cut off, or is none, is refused as a whole")
-  func cutOff() throws {
+  func cutOff() async throws {
     _ = try exportAll()
     let whole = try Data(contentsOf: URL(fileURLWithPath: export))
     let all = try lines()
@@ -86,11 +86,11 @@ struct ExportTests {
       Data(whole.prefix(whole.count / 2)), Data(whole.dropLast(1)), Data("no zstd".utf8), Data(),
     ] {
       try damage.write(to: URL(fileURLWithPath: export))
-      #expect(throws: NodeError.self) { try TenantImport.run(export, into: other) }
+      await #expect(throws: NodeError.self) { try await TenantImport.run(export, into: other) }
     }
     for lines in [Array(all.dropLast()), all.dropLast(3) + all.suffix(1), all + ["{}"], Array(all.dropFirst()), ["x"]] {
       try write(lines)
-      #expect(throws: NodeError.self) { try TenantImport.run(export, into: other) }
+      await #expect(throws: NodeError.self) { try await TenantImport.run(export, into: other) }
     }
     #expect(try NodeArchive(databasePath: other).tenants() == [])
   }

@@ -1,5 +1,6 @@
 import Cryptography
 import DWNClient
+import Foundation
 import Identity
 import NIOCore
 import NIOPosix
@@ -81,6 +82,32 @@ struct FetchedAuthorTests {
     directory.add(author.document)
     #expect(try await status(tenancy, message, draft).code == 202)
     #expect(directory.asked == [author.did, author.did])
+  }
+
+  @Test(
+    "an import asks for the documents of authors whose DIDs carry no keys, each once, and leaves out those that nobody gives"
+  )
+  func imported() async throws {
+    let directory = Directory()
+    let tenancy = try TestTenancy(directory: directory)
+    #expect(try await tenancy.install(Self.structure).status.code == 202)
+    let author = try Author("did:web:author.example", seed: 66)
+    directory.add(author.document)
+    for _ in 0..<3 {
+      let draft = tenancy.draft("note")
+      #expect(try await status(tenancy, author.write(draft, at: tenancy.tick()), draft).code == 202)
+    }
+    let export = tenancy.folder.appendingPathComponent("export.zst").path
+    _ = try TenantExport.run(of: tenancy.alice.did, in: tenancy.databasePath, to: export, at: tenancy.tick())
+    let asked = directory.asked.count
+    let known = tenancy.folder.appendingPathComponent("known/node.sqlite").path
+    let whole = try await TenantImport.run(export, into: known, directory: directory)
+    #expect(whole.messages == 4 && whole.refused == [])
+    #expect(directory.asked.count == asked + 1)
+    let unknown = tenancy.folder.appendingPathComponent("unknown/node.sqlite").path
+    let part = try await TenantImport.run(export, into: unknown, directory: Directory())
+    #expect(part.messages == 1 && part.refused.count == 3)
+    #expect(part.refused.allSatisfy { $0.reason.contains("nobody answers") })
   }
 
   @Test("a signature by another key than the document's is refused")

@@ -1,4 +1,5 @@
 import DWNClient
+public import Identity
 
 /// How this machine's node resolves the DIDs of authors whose keys are elsewhere, as a person names it.
 public struct DIDSettings: Hashable, Sendable {
@@ -14,6 +15,10 @@ public struct DIDSettings: Hashable, Sendable {
 
   /// Refuses a gateway that cannot be asked. Throws `AgentError.badArgument`.
   public func check() throws(AgentError) { _ = try fetching }
+
+  /// Where the documents of DIDs come from, by these settings. Throws `AgentError.badArgument`, and what the system's TLS throws
+  /// when it does not work.
+  public func directory() throws -> any DIDDirectory { try NetworkDirectory(fetching) }
 
   var fetching: DIDFetchSettings {
     get throws(AgentError) {

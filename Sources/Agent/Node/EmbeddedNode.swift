@@ -26,8 +26,8 @@ public struct EmbeddedNode: Sendable {
     configure(&configuration)
     let node = try DWNNode(
       databasePath: directory.file(file), tenants: tenants, limits: limits,
-      directory: try NetworkDirectory(dids.fetching),
-      repaired: { logger.warning("the records were repaired", metadata: ["what": "\($0)"]) })
+      directory: try dids.directory(),
+      repaired: { logger.warning("the records were looked after", metadata: ["what": "\($0)"]) })
     do {
       let (server, listeners) = try await serve(node, configuration, logger)
       logger.info(

@@ -12,13 +12,13 @@ struct ImportAdmission {
   private let lines: ZstdLines
   private let database: Database
   private let folder: DataFolder
-  private let resolver: any DIDResolver
+  private let resolver: DIDDocuments
   private let definitions = DefinitionCache()
   private let head: ExportLine.Head
   private let tenantNumber: Int64
   private var line = 1
 
-  init(_ lines: ZstdLines, _ database: Database, _ folder: DataFolder, _ resolver: any DIDResolver) throws {
+  init(_ lines: ZstdLines, _ database: Database, _ folder: DataFolder, _ resolver: DIDDocuments) throws {
     guard let text = try lines.next(), case .head(let head)? = ExportLine(text) else {
       throw NodeError.badExport(line: 1, reason: "it is no export of this version of meshd")
     }

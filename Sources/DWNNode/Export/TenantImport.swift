@@ -24,10 +24,17 @@ public enum TenantImport {
     public var reason: String
   }
 
-  /// Nobody else may use the folder of the database meanwhile.
+  /// Nobody else may use the folder of the database meanwhile. `directory` knows the keys of those who signed.
   public static func run(
-    _ path: String, into databasePath: String, resolver: any DIDResolver = OfflineResolver(),
+    _ path: String, into databasePath: String, directory: any DIDDirectory = OfflineResolver(),
     progress: JobProgress = { _, _ in }
+  ) async throws(NodeError) -> Summary {
+    let signers = try ImportSigners.collected(from: path)
+    return try admit(path, into: databasePath, resolver: await signers.documents(directory), progress: progress)
+  }
+
+  private static func admit(
+    _ path: String, into databasePath: String, resolver: DIDDocuments, progress: JobProgress
   ) throws(NodeError) -> Summary {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw FileCopy.failure(path) }
