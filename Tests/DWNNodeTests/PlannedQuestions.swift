@@ -50,6 +50,7 @@ extension PlannedQuestion {
     PlannedQuestion("newest definitions of a protocol", "message_configure") {
       _ = try $0.configures(of: "p", onlyPublished: false)
     },
+    PlannedQuestion("every definition of a protocol", "message_configure") { _ = try $0.configureCIDs(of: "p") },
     PlannedQuestion("all newest definitions", "message_configure") {
       _ = try $0.configures(of: nil, onlyPublished: true)
     },

@@ -318,13 +318,25 @@ struct RecordsWriteTests {
   @Test(
     "a context that does not end with the record is refused",
     arguments: [
-      "bafyparent/bafyother", "bafyparent", "bafyparent/", "a/bafyparent/%", "bafyparent//%", "é/%", "bafyelse/%",
+      "bafyparent/bafyother", "bafyparent", "bafyparent/", "bafyparent//%", "é/%", "bafyelse/%", "%",
     ])
   func context(text: String) throws {
     let write = workshop.write
     let context = text.replacing("%", with: write.recordID.text)
     let json = workshop.signing(workshop.changing(write.message.value, "contextId", to: .string(context)))
     #expect(["RecordsWriteValidateIntegrityContextIdMismatch", "SchemaValidatorFailure"].contains(code(json)))
+  }
+
+  @Test("a record below others may stand deeper than its path has levels, below another protocol's; a root may not")
+  func deeper() throws {
+    for (write, context, expected) in [
+      (workshop.write, "a/bafyparent/%", "accepted"),
+      (workshop.plainWrite, "a/%", "RecordsWriteValidateIntegrityContextIdMismatch"),
+    ] {
+      let text = context.replacing("%", with: write.recordID.text)
+      let json = workshop.signing(workshop.changing(write.message.value, "contextId", to: .string(text)))
+      #expect(code(json) == expected)
+    }
   }
 
   @Test("a control record has one segment of context for its two of path")

@@ -8,19 +8,24 @@ public struct AudienceName: Hashable, Sendable, CustomStringConvertible {
   /// The context of the role record's parent; `nil` for a role at the root.
   public let contextID: ContextID?
 
-  /// `nil` unless the context has as many segments as the role has parents.
+  /// `nil` unless the context has a segment for each parent of the role, and none for a role at the root. It has more of them where
+  /// the role stands below a record of another protocol that is no root there.
   public init?(protocolURI: String, rolePath: ProtocolPath, contextID: ContextID?) {
-    guard !rolePath.isControl, (contextID?.depth ?? 0) == rolePath.depth - 1 else { return nil }
+    let parents = rolePath.depth - 1
+    guard !rolePath.isControl, parents == 0 ? contextID == nil : contextID.map({ $0.depth >= parents }) == true else {
+      return nil
+    }
     self.protocolURI = protocolURI
     self.rolePath = rolePath
     self.contextID = contextID
   }
 
-  /// The audience of a role that reads a record with this context, or with this parent's context. `nil` where the record does not
-  /// stand deep enough for the role to have a context.
-  public init?(protocolURI: String, role: ProtocolPath, reading context: ContextID?) {
-    self.init(
-      protocolURI: protocolURI, rolePath: role, contextID: role.depth > 1 ? context?.prefix(role.depth - 1) : nil)
+  /// The audience of a role that reads a record with this context, or with this parent's context. `depth` is how many segments the
+  /// contexts of the role's records have: unless it is told, as many as its path has levels. `nil` where the record does not stand
+  /// deep enough for the role to have a context.
+  public init?(protocolURI: String, role: ProtocolPath, reading context: ContextID?, depth: Int? = nil) {
+    let parents = (depth ?? role.depth) - 1
+    self.init(protocolURI: protocolURI, rolePath: role, contextID: parents > 0 ? context?.prefix(parents) : nil)
   }
 
   /// `contextId` of tags and payloads: empty for a role at the root.

@@ -4,7 +4,6 @@ public import Wire
 /// A protocol as a tenant installs it: types of records, their places in a tree, and who may do what there.
 ///
 /// It exists only if it is valid: every rule of the DWN's configure step that the definition alone can break has been checked.
-/// Of protocols that are composed of others, a `$ref` names a root of the other protocol.
 public struct ProtocolDefinition: Hashable, Sendable {
   /// What all records of a type name have in common, wherever they stand.
   public struct RecordType: Hashable, Sendable {
@@ -29,7 +28,7 @@ public struct ProtocolDefinition: Hashable, Sendable {
   /// The protocol's own key in networks of the v1 envelope.
   public let keyAgreement: X25519PublicKey?
 
-  /// Throws status 400 for a definition that is malformed or contradicts itself, 501 for a `$ref` to what is no root.
+  /// Throws status 400 for a definition that is malformed or contradicts itself.
   ///
   /// `isStrict` refuses, as the newest upstream does, what older definitions have: the directive of the JWE envelope, and roles that
   /// anyone gives (dwn-server 15).
@@ -61,6 +60,12 @@ public struct ProtocolDefinition: Hashable, Sendable {
     if let alias = reference.alias { return uses[alias].map { ($0, reference.path) } }
     if let other = ruleSet(at: reference.path)?.reference { return target(of: other) }
     return (uri, reference.path)
+  }
+
+  /// The place in another protocol below whose records those at a path stand; `nil` where the path begins with a type of this one.
+  public func base(of path: ProtocolPath) -> (protocolURI: String, path: ProtocolPath)? {
+    guard !path.isControl else { return nil }
+    return structure[path.segments[0]]?.reference.flatMap { target(of: $0) }
   }
 
   /// Every rule set of the tree, parents first and siblings by name.

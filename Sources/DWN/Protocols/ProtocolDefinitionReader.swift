@@ -66,7 +66,7 @@ struct ProtocolDefinitionReader {
     return uses
   }
 
-  /// A node that stands for a root record of another protocol: it has children and nothing else.
+  /// A node that stands for a record of another protocol: it has children and nothing else.
   private mutating func reference(
     at segments: [String], _ object: JSONObject, to value: JSONValue,
     types: [String: ProtocolDefinition.RecordType]
@@ -76,10 +76,6 @@ struct ProtocolDefinitionReader {
     guard let path = ProtocolPath(text) else { throw .schema("\(text) is no protocol path: names are letters only") }
     guard let reference = value.string.flatMap({ PathReference($0) }), let alias = reference.alias, uses[alias] != nil
     else { throw .configure("InvalidRefAlias", "$ref at \(text) is no path of a protocol that is used") }
-    guard reference.path.depth == 1 else {
-      throw DWNError(
-        501, "ProtocolsConfigureReferenceDepthUnimplemented", "$ref at \(text) names no root of \(alias)")
-    }
     var children: [String: RuleSet] = [:]
     for (name, value) in object.members where name != "$ref" {
       guard !name.hasPrefix("$") else {

@@ -109,13 +109,29 @@ extension RecordsFilter {
       400, "RecordsQueryParseFilterPublishedSortInvalid", "unpublished records cannot be sorted by publication")
   }
 
-  /// Records below others are asked for below one parent or ancestor.
+  /// Records below others are asked for below one parent or ancestor. How deep those of a protocol stand, its definition says.
   fileprivate func checkNesting(_ method: String) throws(DWNError) {
     guard let path, !path.isControl, path.depth > 1 else { return }
     if parentID != nil, contextID == nil { return }
-    if let contextID, contextID.depth <= path.depth { return }
-    throw DWNError(
+    guard let contextID else { throw notNested(method, path, depth: path.depth) }
+    if protocolURI == nil { try checkNesting(method, path, contextID, depth: path.depth) }
+  }
+
+  /// `depth` is how many segments the contexts of the path's records have.
+  package func checkNesting(_ method: String, depth: Int) throws(DWNError) {
+    guard let path, let contextID else { return }
+    try checkNesting(method, path, contextID, depth: depth)
+  }
+
+  private func checkNesting(
+    _ method: String, _ path: ProtocolPath, _ contextID: ContextID, depth: Int
+  ) throws(DWNError) {
+    guard contextID.depth <= depth else { throw notNested(method, path, depth: depth) }
+  }
+
+  private func notNested(_ method: String, _ path: ProtocolPath, depth: Int) -> DWNError {
+    DWNError(
       400, method + "NestedProtocolPathContextIdInvalid",
-      "at \(path) a filter names a parentId, or a contextId of at most \(path.depth) segments")
+      "at \(path) a filter names a parentId, or a contextId of at most \(depth) segments")
   }
 }

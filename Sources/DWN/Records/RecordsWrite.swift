@@ -62,15 +62,18 @@ public struct RecordsWrite: Hashable, Sendable {
     }
   }
 
-  /// The context ends with the parent's id and the record's, and is as deep as the path.
+  /// The context ends with the parent's id and the record's. It has a segment for each level of the path, and more of them where the
+  /// path begins with what stands for a record of another protocol that is no root there (`ProtocolDefinition.base`).
   private static func check(
     _ contextID: ContextID, of recordID: RecordID, _ descriptor: RecordsWriteDescriptor
   ) throws(DWNError) {
-    let depth = descriptor.path.isControl ? 1 : descriptor.path.depth
-    guard contextID.depth == depth, contextID.record == recordID, contextID.parent?.record == descriptor.parentID else {
+    let levels = descriptor.path.isControl ? 1 : descriptor.path.depth
+    guard contextID.depth == levels || (levels > 1 && contextID.depth > levels), contextID.record == recordID,
+      contextID.parent?.record == descriptor.parentID
+    else {
       throw DWNError(
         400, "RecordsWriteValidateIntegrityContextIdMismatch",
-        "contextId must end with the parent's id and the record's, one segment for each level of the path")
+        "contextId must end with the parent's id and the record's, with a segment for each level of the path")
     }
   }
 

@@ -17,6 +17,7 @@ struct ControlAdmission {
     }
     if write.path == EncryptionControl.audience {
       let audience = try EncryptionControl.checkAudience(write, data: data, definition: definition)
+      try checkDepth(audience.name, of: definition, "AudienceContextIdInvalid", at: write.timestamp)
       do {
         return try authorize(write, audience.name)
       } catch let refusal as DWNError {
@@ -24,9 +25,22 @@ struct ControlAdmission {
       }
     }
     let claim = try EncryptionControl.checkDelivery(write, definition: definition)
+    try checkDepth(claim.name, of: definition, "DeliveryTagsMismatch", at: write.timestamp)
     let admission = try authorize(write, claim.name)
     try check(claim)
     return admission
+  }
+
+  /// The context of an audience is that of the role records' parent.
+  private func checkDepth(
+    _ name: AudienceName, of definition: ProtocolDefinition, _ code: String, at time: WallTime
+  ) throws {
+    let depth = try definitions.contextDepth(at: name.rolePath, of: definition, at: time, in: reader)
+    guard depth == (name.contextID?.depth ?? 0) + 1 else {
+      throw DWNError(
+        400, "EncryptionControlValidate" + code,
+        "the contexts of \(name.rolePath) have \(depth ?? 0) segments, and contextId has all of them but the last")
+    }
   }
 
   /// The tenant, whoever has a grant for the role's path, and whoever may create a record of the role.

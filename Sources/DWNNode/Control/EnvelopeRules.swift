@@ -8,6 +8,7 @@ struct EnvelopeRules {
   let tenant: DID
   let reader: any MessageReader
   let definition: ProtocolDefinition
+  let definitions: DefinitionCache
 
   func check(_ write: RecordsWrite, _ rules: RuleSet) throws {
     guard let encryption = write.encryption, V1Envelope.claims(encryption),
@@ -33,7 +34,8 @@ struct EnvelopeRules {
     guard !entries.isEmpty else {
       throw refused("RoleAudienceEntryMissing", "the record is not encrypted to the role \(role), which may read it")
     }
-    let name = AudienceName(protocolURI: write.protocolURI, role: role, reading: write.contextID)
+    let depth = try definitions.contextDepth(at: role, of: definition, at: write.timestamp, in: reader)
+    let name = AudienceName(protocolURI: write.protocolURI, role: role, reading: write.contextID, depth: depth)
     for entry in entries {
       guard let name, try AudienceKeys(tenant: tenant, reader: reader).have(name, keyID: entry.keyID) else {
         throw refused("RoleAudienceMissing", "no audience record of the role \(role) has the key \(entry.keyID)")

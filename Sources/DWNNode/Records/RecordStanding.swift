@@ -41,7 +41,7 @@ struct RecordStanding {
     var rules: RuleSet?
     if !write.path.isControl {
       rules = try ReferentialIntegrity(
-        tenant: tenant, reader: reader, definition: definition, isStrict: limits.isStrict
+        tenant: tenant, reader: reader, definition: definition, definitions: definitions, isStrict: limits.isStrict
       ).check(write, initial: initial)
     }
     return .fits(RecordStanding(stored: stored, initial: initial, twin: twin, rules: rules))

@@ -13,6 +13,8 @@ struct RecordsQueryRequest: Sendable {
   let grantID: RecordID?
   let role: String?
   let time: WallTime
+  /// What the filter's context is not too deep for; `nil` for a subscription that begins with so many records and no more.
+  let nestedMethod: String?
   /// Once its signatures have been verified; `nil` when nobody signed.
   var signed: SignedMessage?
 
@@ -33,6 +35,7 @@ struct RecordsQueryRequest: Sendable {
     grantID = message.body.permissionGrantID
     role = claimed?.payload.protocolRole
     time = message.timestamp
+    nestedMethod = message.kind == .recordsSubscribe && limit != nil ? nil : message.kind.rawValue
     guard cursor == nil || cursor?.value.string != nil else {
       throw DWNError(400, "SchemaValidatorFailure", "pagination.cursor is one that a reply gave")
     }

@@ -64,18 +64,36 @@ struct RecordsQuerying {
   func selection(
     for request: RecordsQueryRequest, at time: WallTime? = nil, occupancy: [Selection.Occupancy]? = nil
   ) throws -> Selection {
-    let visibility = try rights.visibility(for: request, at: time)
-    let occupancy = try occupancy ?? definitions.occupancy(for: request.filter, in: transaction)
-    if let path = request.filter.path, occupancy.contains(where: { $0.path == path }) {
-      try checkScope(request.filter, at: path)
+    let filter = request.filter
+    if let method = request.nestedMethod, let path = filter.path, !path.isControl, let context = filter.contextID,
+      path.depth > 1, context.depth > path.depth
+    {
+      try filter.checkNesting(method, depth: depth(at: path, for: request))
     }
-    return Selection(filter: request.filter, visibility: visibility, occupancy: occupancy, sort: request.sort)
+    let visibility = try rights.visibility(for: request, at: time)
+    let occupancy = try occupancy ?? definitions.occupancy(for: filter, in: transaction)
+    if let path = filter.path, occupancy.contains(where: { $0.path == path }) { try checkScope(request, at: path) }
+    return Selection(
+      filter: filter, visibility: visibility, hangsDeeper: try definitions.hangsDeeper(filter, in: transaction),
+      occupancy: occupancy, sort: request.sort)
+  }
+
+  /// How deep the records of a path stand, as far as this node knows the protocol.
+  private func depth(at path: ProtocolPath, for request: RecordsQueryRequest) throws -> Int {
+    guard let uri = request.filter.protocolURI,
+      let cid = try transaction.configureCID(of: uri, at: request.time),
+      let definition = try definitions.definition(cid: cid, in: transaction)
+    else { return path.depth }
+    return try definitions.contextDepth(at: path, of: definition, at: request.time, in: transaction) ?? path.depth
   }
 
   /// Where only so many records are shown below one parent, a query stays below one (dwn-server 6.6).
-  private func checkScope(_ filter: RecordsFilter, at path: ProtocolPath) throws(DWNError) {
+  private func checkScope(_ request: RecordsQueryRequest, at path: ProtocolPath) throws {
+    let filter = request.filter
     guard path.depth > 1, filter.parentID == nil, filter.recordID == nil else { return }
-    guard let context = filter.contextID, context.depth >= path.depth - 1 else {
+    guard let context = filter.contextID, context.depth + 1 >= path.depth,
+      try context.depth + 1 >= depth(at: path, for: request)
+    else {
       throw DWNError(
         400, "RecordsRecordLimitAncestorScopeUnsupported",
         "the number of records at \(path) is limited: a query there names their parent")

@@ -66,6 +66,7 @@ struct RecordsReading {
     return try transaction.find(
       Selection(
         filter: request.filter, visibility: .all,
+        hangsDeeper: try definitions.hangsDeeper(request.filter, in: transaction),
         occupancy: try definitions.occupancy(for: request.filter, in: transaction), includesDeletes: true,
         sort: request.sort, limit: mayBeSuperseded ? nil : 1)
     ).first { try !audiences.isSuperseded($0, for: request.filter) }

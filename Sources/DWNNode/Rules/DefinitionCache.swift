@@ -56,6 +56,12 @@ final class DefinitionCache: Sendable {
     return try definition(of: configure)
   }
 
+  /// The definition that a message installed; `nil` if the message is not there.
+  func definition(cid: String, in reader: any MessageReader) throws -> ProtocolDefinition? {
+    if let definition = known.withLock({ $0[cid] }) { return definition }
+    return try reader.message(cid: cid).map { try definition(of: $0) }
+  }
+
   func definition(of configure: StoredMessage) throws -> ProtocolDefinition {
     if let definition = known.withLock({ $0[configure.cid] }) { return definition }
     guard let json = try configure.message()["descriptor"]?["definition"] else {

@@ -72,13 +72,14 @@ struct RecordRules {
   /// The role, once it is proved that the holder has a live role record in this context.
   private func verifiedRole(_ text: String, holder: DID?, context: ContextID?) throws -> PathReference {
     guard let role = PathReference(text), let uri = role.alias.map({ definition.uses[$0] }) ?? definition.uri,
-      try declares(role, in: uri)
+      case let declaring = try definition(of: uri), declaring.ruleSet(at: role.path)?.isRole == true
     else {
       throw DWNError(401, "ProtocolAuthorizationNotARole", "\(text) is not a role of \(definition.uri)")
     }
     var parent: ContextID?
     if role.path.depth > 1 {
-      parent = context?.prefix(role.path.depth - 1)
+      parent = try definitions.contextDepth(at: role.path, of: declaring, at: time, in: reader, refusal: 401)
+        .flatMap { context?.prefix($0 - 1) }
       guard parent != nil else {
         throw DWNError(
           401, "ProtocolAuthorizationMissingContextId", "the role \(role) holds in a context, and none is given")
@@ -92,10 +93,8 @@ struct RecordRules {
     return role
   }
 
-  private func declares(_ role: PathReference, in uri: String) throws -> Bool {
-    let declaring =
-      uri == definition.uri ? definition : try definitions.definition(of: uri, at: time, in: reader, refusal: 401)
-    return declaring.ruleSet(at: role.path)?.isRole == true
+  private func definition(of uri: String) throws -> ProtocolDefinition {
+    uri == definition.uri ? definition : try definitions.definition(of: uri, at: time, in: reader, refusal: 401)
   }
 
   /// Where an ancestor stands.

@@ -7,6 +7,8 @@ struct ReferentialIntegrity {
   let tenant: DID
   let reader: any MessageReader
   let definition: ProtocolDefinition
+  /// Of the other protocols that this one uses.
+  let definitions: DefinitionCache
   /// Whether encryption is refused where it is not required, as the newest upstream does (dwn-server 15).
   let isStrict: Bool
 
@@ -14,7 +16,8 @@ struct ReferentialIntegrity {
   func check(_ write: RecordsWrite, initial: StoredMessage?) throws -> RuleSet {
     try checkType(write)
     if let rules = definition.ruleSet(at: write.path) {
-      try EnvelopeRules(tenant: tenant, reader: reader, definition: definition).check(write, rules)
+      try EnvelopeRules(tenant: tenant, reader: reader, definition: definition, definitions: definitions)
+        .check(write, rules)
     }
     try checkParent(write)
     guard let rules = definition.ruleSet(at: write.path), rules.reference == nil else {

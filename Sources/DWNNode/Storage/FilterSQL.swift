@@ -8,7 +8,8 @@ struct FilterSQL {
   private(set) var text = ""
   private(set) var values: [any DatabaseValueConvertible] = []
 
-  init(_ filter: RecordsFilter) {
+  /// With `hangsDeeper`, records of the filter's path may have longer contexts than the path has levels.
+  init(_ filter: RecordsFilter, hangsDeeper: Bool) {
     equal("protocol", filter.protocolURI)
     equal("path", filter.path?.text)
     equal("schema", filter.schema)
@@ -19,7 +20,7 @@ struct FilterSQL {
     equal("attester", filter.attester?.text)
     any("author", of: filter.author)
     any("recipient", of: filter.recipient)
-    if let context = filter.contextID { add(context, of: filter) }
+    if let context = filter.contextID { add(context, of: filter, hangsDeeper) }
     if let published = filter.published { add(published ? "published" : "NOT published") }
     if let size = filter.dataSize { add("data_size BETWEEN ? AND ?", size.lowerBound, size.upperBound) }
     range("date_created", filter.dateCreated)
@@ -75,10 +76,10 @@ struct FilterSQL {
   }
 
   /// `0` follows `/`: between the two lies everything that begins with the context and a slash.
-  private mutating func add(_ context: ContextID, of filter: RecordsFilter) {
-    if let parent = filter.parentPlace {
+  private mutating func add(_ context: ContextID, of filter: RecordsFilter, _ hangsDeeper: Bool) {
+    if let parent = filter.parentPlace(hangsDeeper: hangsDeeper) {
       add("parent_context = ?", parent.text)
-    } else if filter.contextAbove != nil {
+    } else if filter.contextAbove(hangsDeeper: hangsDeeper) != nil {
       // The parents lie in the subtree, too, and an index has them.
       add("parent_context >= ? AND parent_context < ?", context.text + "/", context.text + "0")
     } else {

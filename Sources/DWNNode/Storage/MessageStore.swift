@@ -66,6 +66,9 @@ protocol MessageReader {
   /// Newest definitions, of one protocol or all.
   func configures(of protocolURI: String?, onlyPublished: Bool) throws -> [StoredMessage]
 
+  /// Every definition that a protocol has had.
+  func configureCIDs(of protocolURI: String) throws -> [String]
+
   /// The live record at a role's path for this recipient below one parent.
   func roleRecord(_ place: SiblingPlace, recipient: DID) throws -> StoredMessage?
 

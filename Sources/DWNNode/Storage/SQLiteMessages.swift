@@ -56,6 +56,12 @@ struct SQLiteMessages: MessageReader {
     return try fetch(condition + " ORDER BY protocol", values, index: "message_configure")
   }
 
+  func configureCIDs(of protocolURI: String) throws -> [String] {
+    let statement = try database.cachedStatement(
+      sql: "SELECT cid FROM message INDEXED BY message_configure WHERE tenant = ? AND " + Self.definitions)
+    return try String.fetchAll(statement, arguments: [tenant, protocolURI])
+  }
+
   func roleRecord(_ place: SiblingPlace, recipient: DID) throws -> StoredMessage? {
     try fetch(
       "recipient = ? AND \(Self.atPlace) AND \(seesEndedRoles ? "is_initial" : "is_latest") AND kind = 'write' LIMIT 1",
@@ -165,7 +171,8 @@ struct SQLiteMessages: MessageReader {
     var values: [any DatabaseValueConvertible] = [span.after, span.through]
     switch span.filter {
     case .records(let filter):
-      let sql = FilterSQL(filter)
+      // The index is the feed's in any case, so nothing is gained by knowing.
+      let sql = FilterSQL(filter, hangsDeeper: true)
       condition += " AND is_latest AND kind IN ('write', 'delete')" + sql.text
       values += sql.values
     case .messages(let filters):

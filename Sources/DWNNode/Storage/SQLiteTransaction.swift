@@ -149,6 +149,7 @@ extension SQLiteTransaction {
   func configures(of protocolURI: String?, onlyPublished: Bool) throws -> [StoredMessage] {
     try reader.configures(of: protocolURI, onlyPublished: onlyPublished)
   }
+  func configureCIDs(of protocolURI: String) throws -> [String] { try reader.configureCIDs(of: protocolURI) }
   func roleRecord(_ place: SiblingPlace, recipient: DID) throws -> StoredMessage? {
     try reader.roleRecord(place, recipient: recipient)
   }

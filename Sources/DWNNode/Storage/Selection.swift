@@ -21,6 +21,8 @@ struct Selection: Sendable {
 
   var filter: RecordsFilter
   var visibility: Visibility
+  /// Whether records of the filter's path may stand deeper than the path has levels: below nested records of another protocol.
+  var hangsDeeper = false
   /// Places with room for so many records below one parent; later ones are not shown.
   var occupancy: [Occupancy] = []
   /// Also the deletes that stand for ended records.

@@ -32,8 +32,9 @@ enum SelectionIndex: Hashable {
   /// For records of one subtree.
   private static func within(_ selection: Selection) -> String {
     let filter = selection.filter
-    if filter.contextAbove != nil {
-      return filter.parentPlace != nil && selection.sort.isByUpdate ? "message_siblings" : "message_place"
+    if filter.contextAbove(hangsDeeper: selection.hangsDeeper) != nil {
+      let hasOneParent = filter.parentPlace(hangsDeeper: selection.hangsDeeper) != nil
+      return hasOneParent && selection.sort.isByUpdate ? "message_siblings" : "message_place"
     }
     return filter.contextID != nil ? "message_context" : "message_parent"
   }
@@ -55,13 +56,19 @@ enum SelectionIndex: Hashable {
 extension RecordsFilter {
   /// The context above all matches, if the filter names a protocol, a path, and a context that lies higher: then the places that
   /// an index has in order are those wanted, in their context the parents.
-  var contextAbove: ContextID? {
+  ///
+  /// With `hangsDeeper`, records of the path may have longer contexts than the path has levels.
+  func contextAbove(hangsDeeper: Bool) -> ContextID? {
     guard protocolURI != nil, let path, !path.isControl, let contextID, contextID.depth < path.depth else { return nil }
+    // Whether it is the parent or further up, nobody knows.
+    if hangsDeeper, contextID.depth + 1 == path.depth { return nil }
     return contextID
   }
 
   /// The parent below which all matches stand, if the filter says so.
-  var parentPlace: ContextID? { contextAbove.flatMap { $0.depth + 1 == path?.depth ? $0 : nil } }
+  func parentPlace(hangsDeeper: Bool) -> ContextID? {
+    contextAbove(hangsDeeper: hangsDeeper).flatMap { $0.depth + 1 == path?.depth ? $0 : nil }
+  }
 }
 
 extension RecordsFilter.TagFilter {

@@ -20,7 +20,7 @@ struct SelectionSQL {
       addTagged(name, selection.filter.tags[name], tenant)
     }
     text += " AND is_latest AND " + (selection.includesDeletes ? "kind IN ('write', 'delete')" : "kind = 'write'")
-    var conditions = FilterSQL(selection.filter)
+    var conditions = FilterSQL(selection.filter, hangsDeeper: selection.hangsDeeper)
     conditions.add(arm)
     for occupancy in selection.occupancy { conditions.add(occupancy) }
     text += conditions.text

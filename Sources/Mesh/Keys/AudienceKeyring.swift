@@ -39,6 +39,6 @@ extension AudienceKeyring: CustomStringConvertible, CustomReflectable {
 extension AudienceName {
   /// Whether these are holders of a role of the mesh in this network.
   func isAudience(of network: NetworkID) -> Bool {
-    protocolURI == MeshProtocol.uri && contextID?.root == network.recordID
+    protocolURI == MeshProtocol.uri && contextID?.root == network.recordID && contextID?.depth == rolePath.depth - 1
   }
 }

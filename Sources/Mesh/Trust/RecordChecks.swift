@@ -112,7 +112,10 @@ struct RecordChecks: Sendable {
     guard write.schema == schema else { throw Rejection(.wrongSchema) }
     guard write.dataFormat == "application/json" else { throw Rejection(.wrongFormat) }
     guard !write.published else { throw Rejection(.published) }
-    guard write.contextID.root == network.id.recordID else { throw Rejection(.wrongPlace) }
+    // The mesh hangs nothing below records of other protocols.
+    guard write.contextID.root == network.id.recordID, write.contextID.depth == write.path.depth else {
+      throw Rejection(.wrongPlace)
+    }
     if writer == .owner {
       guard authority.mayWrite(write.author, path: write.path, parentRecipient: nil) else {
         throw Rejection(.notTheAuthor(.owner))

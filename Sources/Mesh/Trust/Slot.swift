@@ -13,7 +13,7 @@ enum SlotKey: Hashable {
     switch write.path {
     case MeshProtocol.aclPolicy, MeshProtocol.nodeInfo, MeshProtocol.endpoint, MeshProtocol.memberNodeInfo,
       MeshProtocol.memberEndpoint:
-      // These paths have at least two segments, and `RecordsWrite` has as many ids in its context.
+      // These paths have at least two segments, and `RecordsWrite` has no fewer ids in its context.
       self = .place(write.path, write.contextID.parent!)
     default:
       self = .record(write.recordID)

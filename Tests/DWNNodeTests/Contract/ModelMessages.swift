@@ -43,6 +43,8 @@ struct ModelMessages: MessageReader, Sendable {
     }.sorted { $0.protocolURI < $1.protocolURI }
   }
 
+  func configureCIDs(of protocolURI: String) -> [String] { definitions(of: protocolURI).map(\.cid) }
+
   private func definitions(of protocolURI: String) -> [StoredMessage] {
     messages.filter { $0.kind == .configure && $0.protocolURI == protocolURI }.sorted { $1.isNewer(than: $0) }
   }
@@ -186,6 +188,7 @@ extension ModelTransaction {
   func configures(of protocolURI: String?, onlyPublished: Bool) -> [StoredMessage] {
     messages.configures(of: protocolURI, onlyPublished: onlyPublished)
   }
+  func configureCIDs(of protocolURI: String) -> [String] { messages.configureCIDs(of: protocolURI) }
   func roleRecord(_ place: SiblingPlace, recipient: DID) -> StoredMessage? {
     messages.roleRecord(place, recipient: recipient)
   }

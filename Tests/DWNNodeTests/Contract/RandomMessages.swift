@@ -63,7 +63,9 @@ struct RandomMessages {
       message.isPublishedDefinition = chance(2)
     } else {
       let path = pick(paths)
-      let context = context(depth: path.depth)
+      // Records of the second protocol hang below those of another one, in part.
+      let deeper = message.protocolURI == Self.protocols[1] && path.depth > 1 ? Int(random.uniform(below: 3)) : 0
+      let context = context(depth: path.depth + deeper)
       message.place = .init(
         recordID: context.record, contextID: context, path: path, recipient: chance(2) ? person() : nil,
         schema: chance(2) ? "https://example.org/s" : nil, dateCreated: time())
@@ -179,8 +181,9 @@ struct RandomMessages {
     return asking("definitions of \(uri ?? "all") at \(time)", ordered: false) { reader in
       guard let uri else { return try reader.configures(of: nil, onlyPublished: onlyPublished) }
       let governing = try reader.configureCID(of: uri, at: time).map { try reader.message(cid: $0) }
+      let all = try reader.configureCIDs(of: uri).map { try reader.message(cid: $0) }
       return try reader.configures(of: uri, onlyPublished: onlyPublished)
-        + [try reader.configure(of: uri), governing ?? nil].compactMap { $0 }
+        + ([try reader.configure(of: uri), governing ?? nil] + all).compactMap { $0 }
     }
   }
 
@@ -208,6 +211,7 @@ struct RandomMessages {
     var selection = Selection(
       filter: filter(), visibility: pick([.all, .published, .publishedAndOwn(person())]), includesDeletes: chance(2),
       sort: sort, limit: chance(2) ? nil : 1 + Int(random.uniform(below: 4)))
+    selection.hangsDeeper = selection.filter.protocolURI == Self.protocols[1] || chance(2)
     if chance(3) {
       selection.occupancy = [
         .init(protocolURI: pick(Self.protocols), path: pick(paths), maximum: 1 + Int(random.uniform(below: 3)))
