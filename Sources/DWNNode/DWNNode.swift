@@ -19,13 +19,14 @@ public final class DWNNode: DWNEndpoint {
   private let directory: any DIDDirectory
   private let definitions = DefinitionCache()
   private let signerDocuments = SignerDocuments()
+  private let shares: AuthorShares
   let hub: SubscriptionHub
   let gate: TenantGate
   private let clock: @Sendable () -> WallTime
 
   init(
     store: any MessageStore, tenants: Tenancy, limits: NodeLimits, directory: any DIDDirectory,
-    clock: @escaping @Sendable () -> WallTime = { .now() }
+    clock: @escaping @Sendable () -> WallTime = { .now() }, uptime: @escaping @Sendable () -> Instant = { .now() }
   ) {
     self.store = store
     hub = SubscriptionHub(store: store, definitions: definitions, limits: limits, clock: clock)
@@ -33,6 +34,7 @@ public final class DWNNode: DWNEndpoint {
     self.tenants = tenants
     self.clock = clock
     gate = TenantGate(tenants, store: store)
+    shares = AuthorShares(limits.writesOfOthers, uptime: uptime)
     self.limits = limits
     self.directory = directory
   }
@@ -73,6 +75,8 @@ public final class DWNNode: DWNEndpoint {
       return try await answer(tenant: tenant, message: message, data: received)
     } catch let refusal as DWNError {
       return NodeReply(Reply(refusal))
+    } catch let refusal as AuthorShares.UsedUp {
+      throw .rateLimited(name: name, retryAfter: refusal.wait)
     } catch {
       throw .refused(name: name, reason: "\(error)")
     }
@@ -126,7 +130,7 @@ public final class DWNNode: DWNEndpoint {
     case .recordsDelete:
       let signed = try await authenticated(try signable(claimed))
       return NodeReply(
-        try await change(tenant) { [definitions] transaction in
+        try await change(tenant, by: signed) { [definitions] transaction in
           try RecordsDeleting(tenant: tenant, transaction: transaction, definitions: definitions)
             .reply(to: signed, json: String(decoding: encoded, as: UTF8.self))
         })
@@ -134,7 +138,7 @@ public final class DWNNode: DWNEndpoint {
       let definition = try ProtocolDefinition(.object(configure.definition), isStrict: limits.isStrict)
       let signed = try await authenticated(try signable(claimed))
       return NodeReply(
-        try await change(tenant, within: quota(of: tenant)) { [definitions] transaction in
+        try await change(tenant, by: signed, within: quota(of: tenant)) { [definitions] transaction in
           try ProtocolsConfiguring(tenant: tenant, transaction: transaction, definitions: definitions)
             .reply(to: signed, definition: definition, json: String(decoding: encoded, as: UTF8.self))
         })
@@ -209,15 +213,17 @@ public final class DWNNode: DWNEndpoint {
     var arrival = try ArrivingWrite(
       try RecordsWrite(unverified: claimed), json: String(decoding: encoded, as: UTF8.self), data: data, limits: limits)
     arrival.arrived = clock()
+    let signed: SignedMessage
     do throws(DWNError) {
-      _ = try await authenticated(claimed)
+      signed = try await authenticated(claimed)
     } catch {
       // What is stored may have another answer. It keeps no writer busy.
       return try await store.read(tenant) { [definitions, limits, arrival] reader in
         try RecordStanding.refusal(of: arrival, unauthenticated: error, tenant, reader, definitions, limits)
       }
     }
-    return try await change(tenant, within: quota(of: tenant)) { [definitions, limits, arrival] transaction in
+    return try await change(tenant, by: signed, within: quota(of: tenant)) {
+      [definitions, limits, arrival] transaction in
       try RecordsWriting(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
         .reply(to: arrival)
     }
@@ -226,11 +232,13 @@ public final class DWNNode: DWNEndpoint {
   private func quota(of tenant: DID) -> TenantQuota? { tenants.names(tenant) ? nil : limits.quota }
 
   private func change(
-    _ tenant: DID, within quota: TenantQuota? = nil,
+    _ tenant: DID, by signed: SignedMessage, within quota: TenantQuota? = nil,
     _ body: @escaping @Sendable (any MessageTransaction) throws -> Reply
   ) async throws -> Reply {
-    try await store.write(tenant) { transaction in
-      try quota.within(transaction) { try body(transaction) }
+    try await shares.within(tenant, signed.owner?.did ?? signed.author) {
+      try await store.write(tenant) { transaction in
+        try quota.within(transaction) { try body(transaction) }
+      }
     }
   }
 

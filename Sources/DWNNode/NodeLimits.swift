@@ -24,6 +24,9 @@ public struct NodeLimits: Hashable, Sendable {
   public var recordsByStranger = 50
   /// When there is no room for a stranger's record, those that came longer ago than this make some.
   public var strangersStay = Duration.seconds(30 * 86_400)
+  /// How much one author may write to one tenant, other than the author's own: none of those who may write there slows the others
+  /// down. `nil` is no limit.
+  public var writesOfOthers: RateLimit? = RateLimit(perSecond: 10, burst: 300)
   /// For tenants that are not named one by one.
   public var quota: TenantQuota?
 

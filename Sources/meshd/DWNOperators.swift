@@ -33,7 +33,9 @@ extension DWNCommand {
             tenants.map { tenant in
               var object: JSONObject = [
                 "did": .string(tenant.tenant.text), "messages": .integer(Int64(tenant.usage.messages)),
-                "bytes": .integer(Int64(tenant.usage.bytes)), "head": .integer(tenant.head),
+                "bytes": .integer(Int64(tenant.usage.bytes)),
+                "messagesOfOthers": .integer(Int64(tenant.usage.guestMessages)),
+                "bytesOfOthers": .integer(Int64(tenant.usage.guestBytes)), "head": .integer(tenant.head),
               ]
               object["registeredAt"] = tenant.registeredAt.map { .string($0) }
               return .object(object)
@@ -41,10 +43,10 @@ extension DWNCommand {
       }
       print(
         Terminal.table(
-          ["MESSAGES", "SIZE", "REGISTERED", "DID"],
+          ["MESSAGES", "SIZE", "OF OTHERS", "REGISTERED", "DID"],
           tenants.map {
             [
-              "\($0.usage.messages)", ByteCount.text($0.usage.bytes),
+              "\($0.usage.messages)", ByteCount.text($0.usage.bytes), ByteCount.text($0.usage.guestBytes),
               $0.registeredAt.map { String($0.prefix(10)) } ?? "-",
               $0.tenant.text,
             ]
@@ -71,7 +73,9 @@ extension DWNCommand {
           json: [
             "tenants": .integer(Int64(statistics.tenants)), "registrations": .integer(Int64(statistics.registrations)),
             "records": .integer(Int64(statistics.records)), "messages": .object(messages),
-            "bytes": .integer(Int64(statistics.bytes)), "dataFiles": .integer(Int64(statistics.dataFiles)),
+            "bytes": .integer(Int64(statistics.bytes)),
+            "messagesOfOthers": .integer(Int64(statistics.guestMessages)),
+            "bytesOfOthers": .integer(Int64(statistics.guestBytes)), "dataFiles": .integer(Int64(statistics.dataFiles)),
             "dataFileBytes": .integer(Int64(statistics.dataFileBytes)),
             "databaseBytes": .integer(Int64(statistics.databaseBytes)),
             "logBytes": .integer(Int64(statistics.logBytes)), "epoch": .string(statistics.epoch),
@@ -82,6 +86,9 @@ extension DWNCommand {
       print("Records:     \(statistics.records)")
       let messages = ["write", "delete", "configure"].map { "\(statistics.messages[$0] ?? 0) \($0)" }
       print("Messages:    \(messages.joined(separator: ", ")): \(ByteCount.text(statistics.bytes)) with their data")
+      print(
+        "Of others:   \(statistics.guestMessages) messages, \(ByteCount.text(statistics.guestBytes)): what was not sent by its tenant"
+      )
       print("Database:    \(ByteCount.text(statistics.databaseBytes)), log \(ByteCount.text(statistics.logBytes))")
       print("Large data:  \(statistics.dataFiles) files, \(ByteCount.text(statistics.dataFileBytes))")
       print("Feed epoch:  \(statistics.epoch)")

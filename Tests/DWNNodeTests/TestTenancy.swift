@@ -32,14 +32,15 @@ final class TestTenancy: Sendable {
 
   var databasePath: String { folder.appendingPathComponent("node.sqlite").path }
 
-  /// `nodeTime` is what the node's clock shows.
+  /// `nodeTime` is what the node's clock shows, `uptime` what its rates go by.
   init(
     limits: NodeLimits = NodeLimits(), directory: any DIDDirectory = OfflineResolver(),
-    nodeTime: @escaping @Sendable () -> WallTime = { .now() }
+    nodeTime: @escaping @Sendable () -> WallTime = { .now() }, uptime: @escaping @Sendable () -> Instant = { .now() }
   ) throws {
     folder = FileManager.default.temporaryDirectory.appendingPathComponent("dwnnode-\(UUID().uuidString)")
     let store = try SQLiteMessageStore(path: folder.appendingPathComponent("node.sqlite").path, limits: limits)
-    node = DWNNode(store: store, tenants: [alice.did], limits: limits, directory: directory, clock: nodeTime)
+    node = DWNNode(
+      store: store, tenants: [alice.did], limits: limits, directory: directory, clock: nodeTime, uptime: uptime)
   }
 
   deinit {

@@ -36,15 +36,17 @@ public final class NodeArchive: Sendable {
       try Row.fetchAll(
         database,
         sql: """
-          SELECT did, max(messages), max(bytes), max(head), max(registered_at) FROM (
-            SELECT did, messages, bytes, head, NULL AS registered_at FROM tenant
-            UNION ALL SELECT did, 0, 0, 0, registered_at FROM registration
+          SELECT did, max(messages), max(bytes), max(guest_messages), max(guest_bytes), max(head), max(registered_at) FROM (
+            SELECT did, messages, bytes, guest_messages, guest_bytes, head, NULL AS registered_at FROM tenant
+            UNION ALL SELECT did, 0, 0, 0, 0, 0, registered_at FROM registration
           ) GROUP BY did ORDER BY did
           """
       ).compactMap { row in
         DID(row[0] as String).map {
           TenantReport(
-            tenant: $0, usage: StoredUsage(messages: row[1], bytes: row[2]), head: row[3], registeredAt: row[4])
+            tenant: $0,
+            usage: StoredUsage(messages: row[1], bytes: row[2], guestMessages: row[3], guestBytes: row[4]),
+            head: row[5], registeredAt: row[6])
         }
       }
     }
@@ -62,6 +64,8 @@ public final class NodeArchive: Sendable {
         registrations: try number("SELECT count(*) FROM registration"),
         messages: Dictionary(uniqueKeysWithValues: kinds.map { ($0[0] as String, $0[1] as Int) }),
         bytes: try number("SELECT coalesce(sum(bytes), 0) FROM tenant"),
+        guestMessages: try number("SELECT coalesce(sum(guest_messages), 0) FROM tenant"),
+        guestBytes: try number("SELECT coalesce(sum(guest_bytes), 0) FROM tenant"),
         records: try number(
           "SELECT count(*) FROM message INDEXED BY message_created WHERE is_latest AND kind = 'write'"),
         dataFiles: try number("SELECT count(DISTINCT name) FROM data_file"),
@@ -100,6 +104,9 @@ public struct NodeStatistics: Hashable, Sendable {
   public var messages: [String: Int]
   /// Of messages and their data, as quotas count them.
   public var bytes: Int
+  /// What of it others than the tenants sent.
+  public var guestMessages: Int
+  public var guestBytes: Int
   public var records: Int
   public var dataFiles: Int
   public var dataFileBytes: Int

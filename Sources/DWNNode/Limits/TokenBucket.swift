@@ -32,6 +32,9 @@ struct TokenBucket: Hashable, Sendable {
     return .seconds((1 - tokens) / limit.perSecond)
   }
 
+  /// For what did not happen after all.
+  mutating func giveBack(_ limit: RateLimit) { tokens = min(limit.burst, tokens + 1) }
+
   mutating func isFull(_ limit: RateLimit, now: Instant) -> Bool {
     refill(limit, now: now)
     return tokens >= limit.burst
@@ -71,6 +74,11 @@ struct TokenBuckets<Key: Hashable & Sendable>: Sendable {
     var bucket = TokenBucket(full: limit, now: now)
     defer { buckets[key] = bucket }
     return bucket.take(limit, now: now)
+  }
+
+  /// Undoes a `take`.
+  mutating func giveBack(_ key: Key) {
+    if buckets[key] != nil { buckets[key]?.giveBack(limit) } else { shared?.giveBack(limit) }
   }
 
   /// At most once a second, so that a flood of keys does not make each of them cost a walk over all.

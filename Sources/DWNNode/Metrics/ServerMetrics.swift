@@ -7,6 +7,8 @@ struct ServerMetrics: Sendable {
   enum Refusal: String, Sendable {
     case addressRate = "address_rate"
     case tenantRate = "tenant_rate"
+    /// One author's share of a tenant that is somebody else.
+    case authorRate = "author_rate"
     case connections
     case bodyTooLarge = "body_too_large"
     case bodyBudget = "body_budget"

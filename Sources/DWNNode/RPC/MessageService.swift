@@ -80,6 +80,11 @@ struct MessageService: Sendable {
   private func failure(
     _ error: EndpointError, _ addressed: AddressedMessage, _ caller: Caller, _ transport: Transport, since: Instant
   ) -> RPCFailure {
+    if case .rateLimited(_, let wait) = error {
+      metrics.refused(.authorRate)
+      report(addressed, "429", caller, transport, bytes: 0, since: since)
+      return .tooMany("too many messages of this author for this tenant", retryAfter: wait.retrySeconds)
+    }
     log.error("a message could not be processed", metadata: ["error": "\(error)"])
     report(addressed, "error", caller, transport, bytes: 0, since: since)
     return .internalError
