@@ -22,11 +22,8 @@ struct ConformanceQueryTests {
 
     /// All cases of a suite of the manifest; what asks is a member of this name.
     static func all(_ assertion: String, _ member: String) -> [Query] {
-      guard let suites = try? Fixtures.json("dwn/manifest.json")["suites"]?.array else { return [] }
-      let paths = suites.filter { $0["assertions"]?.array?.contains(.string(assertion)) ?? false }
-        .compactMap { $0["path"]?.string }
-      return paths.flatMap { path -> [Query] in
-        guard let file = try? Fixtures.json("dwn/" + path), let cases = file["cases"]?.array else { return [] }
+      Conformance.paths(asserting: assertion).flatMap { path -> [Query] in
+        guard let file = try? Fixtures.json(path), let cases = file["cases"]?.array else { return [] }
         return cases.compactMap { item in
           guard let id = item["id"]?.string, let query = item[member], let set = query["seedSet"]?.string,
             let seeds = file["seedSets"]?[set]?.array

@@ -14,16 +14,15 @@ struct MessagesFixture: Sendable, CustomTestStringConvertible {
   fileprivate let json: JSONValue
   fileprivate let seeds: [JSONValue]
 
-  static let path = "dwn/dwn/messages/query-replies.json"
-
   /// `nil` where there is nothing to test with.
   static func all() throws -> [MessagesFixture] {
-    guard Fixtures.have(path) else { return [] }
-    let file = try Fixtures.json(path)
-    return (file["cases"]?.array ?? []).compactMap { item in
-      guard let query = item["query"], let id = item["id"]?.string else { return nil }
-      let seeds = query["seedSet"]?.string.flatMap { file["querySeedSets"]?[$0]?.array } ?? []
-      return MessagesFixture(testDescription: id, json: query, seeds: seeds)
+    try Conformance.paths(asserting: "messages-query.replies").flatMap { path -> [MessagesFixture] in
+      let file = try Fixtures.json(path)
+      return (file["cases"]?.array ?? []).compactMap { item in
+        guard let query = item["query"], let id = item["id"]?.string else { return nil }
+        let seeds = query["seedSet"]?.string.flatMap { file["querySeedSets"]?[$0]?.array } ?? []
+        return MessagesFixture(testDescription: id, json: query, seeds: seeds)
+      }
     }
   }
 
@@ -163,7 +162,7 @@ extension MessagesFixture {
   }
 }
 
-@Suite(.enabled(if: Fixtures.have(MessagesFixture.path), Comment(rawValue: Fixtures.skipped)))
+@Suite(.enabled(if: Conformance.isHere, Comment(rawValue: Fixtures.skipped)))
 struct MessagesQueryConformanceTests {
   /// The case of a store without a feed has no counterpart: every store of ours has one.
   static let cases = ((try? MessagesFixture.all()) ?? []).filter {

@@ -13,22 +13,26 @@ struct ConformanceCase: CustomTestStringConvertible, Sendable {
   static func all(_ path: String, _ member: String = "cases") -> [ConformanceCase] {
     ((try? Fixtures.json(path))?[member]?.array ?? []).map { ConformanceCase(json: $0) }
   }
+
+  /// Of all files that assert something.
+  static func all(asserting assertion: String) -> [ConformanceCase] {
+    Conformance.cases(asserting: assertion).map { ConformanceCase(json: $0) }
+  }
 }
 
 @Suite("CIDs of JSON values")
 struct CIDTests {
   @Test(
     "a JSON value has the CID that other nodes compute",
-    .enabled(if: Fixtures.have("dwn/crypto/cid-json-values.json"), "\(Fixtures.skipped)"),
-    arguments: ConformanceCase.all("dwn/crypto/cid-json-values.json"))
+    .enabled(if: Conformance.isHere, "\(Fixtures.skipped)"), arguments: ConformanceCase.all(asserting: "cid.json"))
   func json(vector: ConformanceCase) throws {
     #expect(CID(of: try #require(vector["value"])).text == vector["cid"]?.string)
   }
 
   @Test(
     "a JSON value has the DAG-CBOR of the specification",
-    .enabled(if: Fixtures.have("dwn/spec/cid/dag-cbor.json"), "\(Fixtures.skipped)"),
-    arguments: ConformanceCase.all("dwn/spec/cid/dag-cbor.json"))
+    .enabled(if: Conformance.isHere, "\(Fixtures.skipped)"),
+    arguments: ConformanceCase.all(asserting: "spec.cid.dagcbor"))
   func dagCBOR(vector: ConformanceCase) throws {
     let object = try #require(vector["object"])
     #expect(Hex.encode(DAGCBOR.encode(object)) == vector["verification"]?["dagCborHex"]?.string)
@@ -102,11 +106,12 @@ struct DataCIDTests {
 
   @Test(
     "data has the CID that other nodes compute, in one piece and in many",
-    .enabled(if: Fixtures.have("dwn/crypto/cid-dag-pb-values.json"), "\(Fixtures.skipped)"),
-    arguments: ConformanceCase.all("dwn/crypto/cid-dag-pb-values.json"))
+    .enabled(if: Conformance.isHere, "\(Fixtures.skipped)"),
+    arguments: ConformanceCase.all(asserting: "cid.dagpb.stream"))
   func vectors(vector: ConformanceCase) throws {
     let bytes = try data(of: vector)
-    #expect(DataCID.of(bytes).text == vector["cid"]?.string)
+    let cid = (vector["cid"] ?? vector["dataCid"])?.string
+    #expect(DataCID.of(bytes).text == cid)
     for size in [1, 7, 1021, 262_143, 262_145] where bytes.count / size < 50_000 {
       var hasher = DataCID()
       var rest = bytes[...]
@@ -114,7 +119,7 @@ struct DataCIDTests {
         hasher.update(rest.prefix(size))
         rest = rest.dropFirst(size)
       }
-      #expect(hasher.finalize().text == vector["cid"]?.string, "in pieces of \(size)")
+      #expect(hasher.finalize().text == cid, "in pieces of \(size)")
     }
   }
 

@@ -18,15 +18,11 @@ struct AliceResolver: DIDResolver {
 
 @Suite("Messages of other implementations")
 struct MessageVectorTests {
-  private static let identityFiles = [
-    "dwn/dwn/messages/basic-interface-messages.json", "dwn/dwn/messages/sync-descriptors.json",
-    "dwn/dwn/protocols/configure-definitions.json", "dwn/dwn/protocols/permissions-protocol-records.json",
-  ]
+  private static let permissionRecords = "dwn/dwn/protocols/permissions-protocol-records.json"
 
   @Test(
     "message and descriptor have the CIDs that other nodes compute",
-    .enabled(if: Fixtures.have(identityFiles[0]), "\(Fixtures.skipped)"),
-    arguments: identityFiles.flatMap { ConformanceCase.all($0) })
+    .enabled(if: Conformance.isHere, "\(Fixtures.skipped)"), arguments: ConformanceCase.all(asserting: "cid.message"))
   func hashes(vector: ConformanceCase) throws {
     let message = try #require(vector["message"])
     #expect(CID(of: message).text == vector["messageCid"]?.string)
@@ -35,8 +31,8 @@ struct MessageVectorTests {
 
   @Test(
     "a descriptor of a kind that is known here is read and written without losing a member",
-    .enabled(if: Fixtures.have(identityFiles[0]), "\(Fixtures.skipped)"),
-    arguments: [0, 2, 3].flatMap { ConformanceCase.all(identityFiles[$0]) })
+    .enabled(if: Conformance.isHere, "\(Fixtures.skipped)"),
+    arguments: ConformanceCase.all(asserting: "descriptor.roundtrip"))
   func roundTrip(vector: ConformanceCase) throws {
     let value = try #require(vector["message"])
     // What only the signed can send comes without its signature here, and a subscription without filters was allowed once.
@@ -56,9 +52,9 @@ struct MessageVectorTests {
 
   @Test(
     "a descriptor's CID and a record's id are those of the specification's reference",
-    .enabled(if: Fixtures.have("dwn/spec/records/descriptor-cid.json"), "\(Fixtures.skipped)"))
+    .enabled(if: Conformance.isHere, "\(Fixtures.skipped)"))
   func reference() throws {
-    for vector in ConformanceCase.all("dwn/spec/records/descriptor-cid.json") {
+    for vector in ConformanceCase.all(asserting: "spec.descriptorCid") {
       #expect(CID(of: try #require(vector["descriptor"])).text == vector["expected"]?["descriptorCid"]?.string)
     }
     let entry = try #require(ConformanceCase.all("dwn/spec/divergence/ledger.json", "entries").first)
@@ -70,8 +66,8 @@ struct MessageVectorTests {
 
   @Test(
     "the signed records of the permissions protocol check out in full",
-    .enabled(if: Fixtures.have(identityFiles[3]), "\(Fixtures.skipped)"),
-    arguments: ConformanceCase.all(identityFiles[3]))
+    .enabled(if: Fixtures.have(permissionRecords), "\(Fixtures.skipped)"),
+    arguments: ConformanceCase.all(permissionRecords))
   func permissions(vector: ConformanceCase) throws {
     let value = try #require(vector["message"])
     let write = try RecordsWrite(SignedMessage(checking: Message(value), resolver: AliceResolver()))

@@ -44,9 +44,9 @@ extension JSONValue {
 
 /// `dwn/crypto/jwe-encryption.json`, which is encryption v1 in spite of its name.
 @Suite(
-  "Encryption v1: conformance", .enabled(if: Fixtures.have("dwn/crypto/jwe-encryption.json"), "\(Fixtures.skipped)"))
+  "Encryption v1: conformance", .enabled(if: Conformance.isHere, "\(Fixtures.skipped)"))
 struct V1ConformanceTests {
-  private static let all = ConformanceCase.all("dwn/crypto/jwe-encryption.json")
+  private static let all = ConformanceCase.all(asserting: "jwe.envelope")
   private static let records = all.filter { $0["encryption"] != nil }
   private static let sealed = all.filter { $0["seal"] != nil }
 

@@ -6,14 +6,20 @@ import Wire
 
 @Suite("DID resolution")
 struct DIDResolutionTests {
-  private static func cases(_ path: String) -> [JSONValue] {
-    (try? Fixtures.json(path))?["cases"]?.array ?? []
+  private static func cases(of method: String) -> [JSONValue] {
+    Conformance.cases(asserting: "spec.did.resolve").filter { $0["did"]?.string?.hasPrefix("did:\(method):") ?? false }
+  }
+
+  @Test("every DID of the specification's examples has a method that is tested here")
+  func methods() {
+    #expect(
+      Self.cases(of: "jwk").count + Self.cases(of: "key").count
+        == Conformance.cases(asserting: "spec.did.resolve").count)
   }
 
   @Test(
     "a did:jwk of the specification's examples resolves to its JWK unchanged",
-    .enabled(if: Fixtures.have("dwn/spec/did/did-jwk.json"), "\(Fixtures.skipped)"),
-    arguments: cases("dwn/spec/did/did-jwk.json"))
+    .enabled(if: Conformance.isHere, "\(Fixtures.skipped)"), arguments: cases(of: "jwk"))
   func didJWK(vector: JSONValue) throws {
     let did = try #require(vector["did"]?.string.flatMap { DID($0) })
     let document = try OfflineResolver().resolve(did)
@@ -30,8 +36,7 @@ struct DIDResolutionTests {
 
   @Test(
     "a did:key of the specification's examples resolves, with and without its fragment",
-    .enabled(if: Fixtures.have("dwn/spec/did/did-key-ed25519.json"), "\(Fixtures.skipped)"),
-    arguments: cases("dwn/spec/did/did-key-ed25519.json"))
+    .enabled(if: Conformance.isHere, "\(Fixtures.skipped)"), arguments: cases(of: "key"))
   func didKey(vector: JSONValue) throws {
     let text = try #require(vector["did"]?.string)
     let did = try #require(DID(text) ?? DID.split(url: text)?.did)

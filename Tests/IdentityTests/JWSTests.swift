@@ -22,7 +22,7 @@ struct StubResolver: DIDResolver {
   }
 }
 
-@Suite("JWS vectors", .enabled(if: Fixtures.have("dwn/crypto/jws-general.json"), "\(Fixtures.skipped)"))
+@Suite("JWS vectors", .enabled(if: Conformance.isHere, "\(Fixtures.skipped)"))
 struct JWSVectorTests {
   struct Vector: CustomTestStringConvertible, Sendable {
     let json: JSONValue
@@ -32,12 +32,13 @@ struct JWSVectorTests {
     var isEdDSA: Bool { signers.allSatisfy { $0.hasSuffix("Ed25519") } }
   }
 
-  private static let file = (try? Fixtures.json("dwn/crypto/jws-general.json")) ?? .null
-  static let vectors = (file["cases"]?.array ?? []).map { Vector(json: $0) }
+  private static let files = Conformance.paths(asserting: "jws.general.verify").compactMap { try? Fixtures.json($0) }
+  private static let keys = files.flatMap { $0["keys"]?.object?.members ?? [] }
+  static let vectors = Conformance.cases(asserting: "jws.general.verify").map { Vector(json: $0) }
 
   private static var resolver: StubResolver {
     var resolver = StubResolver()
-    for (_, key) in file["keys"]?.object?.members ?? [] {
+    for (_, key) in keys {
       if let kid = key["kid"]?.string, let jwk = key["publicJwk"] { resolver.add(kid: kid, jwk: jwk) }
     }
     return resolver
@@ -59,7 +60,7 @@ struct JWSVectorTests {
     let payload = Array(try #require(vector.json["payload"]?["value"]?.string).utf8)
     var signatures: [JSONValue] = []
     for name in vector.signers {
-      let key = try #require(Self.file["keys"]?[name])
+      let key = try #require(Self.keys.first { $0.name == name }?.value)
       let seed = try #require(key["privateJwk"]?["d"]?.string.flatMap { Base64.decode($0) })
       let kid = try #require(key["kid"]?.string)
       let header: JSONValue = ["kid": .string(kid), "alg": "EdDSA"]
@@ -86,9 +87,9 @@ struct JWSTests {
 
   @Test(
     "the signature of RFC 8037 verifies, and the altered one does not",
-    .enabled(if: Fixtures.have("dwn/spec/crypto/jws-ed25519-rfc8037.json"), "\(Fixtures.skipped)"))
+    .enabled(if: Conformance.isHere, "\(Fixtures.skipped)"))
   func rfc8037() throws {
-    for vector in try Fixtures.json("dwn/spec/crypto/jws-ed25519-rfc8037.json")["cases"]?.array ?? [] {
+    for vector in Conformance.cases(asserting: "spec.jws.verify") {
       let jws = try #require(vector["jws"])
       func text(_ name: String) throws -> String { try #require(jws[name]?.string) }
       guard case .ed25519(let key)? = PublicJWK(try #require(vector["publicJwk"])) else {
