@@ -10,6 +10,8 @@ struct MessagesEventAccess: EventAccess {
   let time: WallTime
 
   var filter: FeedFilter { .messages(filters) }
+  /// Nobody but the tenant follows messages without one.
+  var claimsRight: Bool { true }
   var subscriber: DID? { access.signed.author }
 
   func sight(in round: EventRound) throws -> any EventSight {

@@ -8,6 +8,8 @@ protocol EventAccess: Sendable {
   var filter: FeedFilter { get }
   /// Who asked; `nil` when nobody signed.
   var subscriber: DID? { get }
+  /// Whether a role or a grant is claimed. Whether rightly, is judged before anything is told.
+  var claimsRight: Bool { get }
 
   /// The right as it is now. Throwing a `DWNError` ends the subscription.
   func sight(in round: EventRound) throws -> any EventSight
@@ -25,6 +27,7 @@ struct RecordsEventAccess: EventAccess {
 
   var filter: FeedFilter { .records(request.filter) }
   var subscriber: DID? { request.requester }
+  var claimsRight: Bool { request.role != nil || request.grantID != nil }
 
   func sight(in round: EventRound) throws -> any EventSight {
     let querying = RecordsQuerying(

@@ -23,7 +23,7 @@ final class SubscriptionHub: Sendable {
     var index = SubscriptionIndex<Int>()
     var listeners: [Int: Listener] = [:]
     /// Those of others than the tenant.
-    var others: Set<Int> = []
+    var others = SubscriptionShares()
     var news: [News] = []
 
     func listeners(of group: Int) -> [NodeSubscription] {
@@ -78,13 +78,10 @@ final class SubscriptionHub: Sendable {
     let isOther = access.subscriber != tenant
     try state.withLock { state in
       guard !state.isClosed else { throw NodeError.databaseFailed(path: "", reason: "the node is closing") }
-      if isOther, state.tenants[tenant]?.others.count ?? 0 >= limits.subscriptionsByOthers {
-        throw DWNError(
-          429, "SubscriptionQuotaExceeded", "\(limits.subscriptionsByOthers) others follow this tenant's feed already")
-      }
+      if isOther { try state.tenants[tenant]?.others.checkRoom(for: access, limits) }
       state.tenants[tenant, default: Tenant()].index.insert(id, access.filter)
       state.tenants[tenant]?.listeners[id] = Listener(subscription: subscription)
-      if isOther { state.tenants[tenant]?.others.insert(id) }
+      if isOther { state.tenants[tenant]?.others.insert(id, access) }
     }
     return subscription
   }

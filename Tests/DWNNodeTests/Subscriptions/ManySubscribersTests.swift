@@ -93,6 +93,37 @@ struct ManySubscribersTests {
     #expect(tenancy.node.subscriptions(of: tenancy.alice.did) == 0)
   }
 
+  @Test("strangers, whoever they are, leave room to those who claim a right, and no author takes all of it")
+  func rights() async throws {
+    var limits = NodeLimits()
+    limits.subscriptionsWithoutRight = 3
+    limits.subscriptionsByAuthor = 2
+    let tenancy = try TestTenancy(limits: limits)
+    let reply = try await tenancy.install(
+      #"{"box": {"member": {"$role": true}, "note": {"$actions": [{"role": "box/member", "can": ["read"]}]}}}"#)
+    #expect(reply.status.code == 202)
+    let box = try await tenancy.write(tenancy.alice, "box")
+    _ = try await tenancy.write(tenancy.alice, "box/member", below: box, to: tenancy.carol)
+    let everything = RecordsFilter(protocolURI: TestTenancy.protocolURI)
+    func status(_ reader: Person) async throws -> Int {
+      try await tenancy.attemptSubscribe(reader, everything).reply.status.code
+    }
+    var held = [try await tenancy.subscribe(tenancy.bob), try await tenancy.subscribe(tenancy.bob)]
+    #expect(try await status(tenancy.bob) == 429)
+    held.append(try await tenancy.subscribe(tenancy.carol))
+    #expect(try await status(tenancy.carol) == 429)
+    let notes = RecordsFilter(protocolURI: TestTenancy.protocolURI, path: "box/note", contextID: box.contextID)
+    held.append(try await tenancy.subscribe(tenancy.carol, notes, role: "box/member"))
+    #expect(try await tenancy.attemptSubscribe(tenancy.carol, notes, role: "box/member").reply.status.code == 429)
+    for follower in held { follower.source.close() }
+    #expect(try await status(tenancy.bob) == 200)
+
+    var fat = everything
+    for number in 0..<10 { fat.tags["t\(number)"] = .equals(.string(String(repeating: "x", count: 2_000))) }
+    #expect(try await tenancy.attemptSubscribe(tenancy.bob, fat).reply.status.code == 400)
+    #expect(try await tenancy.attemptSubscribe(tenancy.alice, fat).reply.status.code == 200)
+  }
+
   @Test("the records that a subscription begins with end, with a cursor, where they become many")
   func snapshot() async throws {
     var limits = NodeLimits()
