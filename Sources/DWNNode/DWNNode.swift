@@ -138,7 +138,8 @@ public final class DWNNode: DWNEndpoint {
       let definition = try ProtocolDefinition(.object(configure.definition), isStrict: limits.isStrict)
       let signed = try await authenticated(try signable(claimed))
       return NodeReply(
-        try await change(tenant, by: signed, within: quota(of: tenant)) { [definitions] transaction in
+        try await change(tenant, by: signed, within: quota(of: tenant, for: signed.author)) {
+          [definitions] transaction in
           try ProtocolsConfiguring(tenant: tenant, transaction: transaction, definitions: definitions)
             .reply(to: signed, definition: definition, json: String(decoding: encoded, as: UTF8.self))
         })
@@ -190,6 +191,7 @@ public final class DWNNode: DWNEndpoint {
     case .recordsSubscribe(let body):
       var request = try RecordsQueryRequest(checked.message, checked.claimed)
       request.signed = try await authenticated(checked.claimed)
+      try checkSize(of: checked, by: request.requester, tenant)
       return try await opening.open(tenant: tenant, access: RecordsEventAccess(request: request), cursor: body.cursor) {
         [definitions, limits, request] reader in
         try RecordsQuerying(tenant: tenant, transaction: reader, definitions: definitions, limits: limits.ofSnapshot)
@@ -197,6 +199,7 @@ public final class DWNNode: DWNEndpoint {
       }
     case .messagesSubscribe(let body):
       let signed = try await authenticated(try signable(checked.claimed))
+      try checkSize(of: checked, by: signed.author, tenant)
       let access = MessagesEventAccess(
         access: MessagesAccess(tenant: tenant, signed: signed), filters: body.filters, time: checked.message.timestamp)
       return try await opening.open(tenant: tenant, access: access, cursor: body.cursor) { _ in
@@ -205,6 +208,13 @@ public final class DWNNode: DWNEndpoint {
     default:
       throw DWNError(400, "SchemaValidatorFailure", "\(checked.message.kind.rawValue) opens no subscription")
     }
+  }
+
+  /// What others ask to follow is kept for as long as they do.
+  private func checkSize(of checked: Checked, by subscriber: DID?, _ tenant: DID) throws(DWNError) {
+    guard subscriber != tenant, checked.encoded.count > limits.largestSubscription else { return }
+    throw DWNError(
+      400, "SchemaValidatorFailure", "a request to follow a feed has at most \(limits.largestSubscription) bytes")
   }
 
   private func write(
@@ -222,14 +232,18 @@ public final class DWNNode: DWNEndpoint {
         try RecordStanding.refusal(of: arrival, unauthenticated: error, tenant, reader, definitions, limits)
       }
     }
-    return try await change(tenant, by: signed, within: quota(of: tenant)) {
+    return try await change(tenant, by: signed, within: quota(of: tenant, for: signed.author)) {
       [definitions, limits, arrival] transaction in
       try RecordsWriting(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
         .reply(to: arrival)
     }
   }
 
-  private func quota(of tenant: DID) -> TenantQuota? { tenants.names(tenant) ? nil : limits.quota }
+  /// `nil` where nothing is bounded: for what a tenant who is named writes.
+  private func quota(of tenant: DID, for author: DID) -> TenantQuota? {
+    guard tenants.names(tenant) else { return limits.quota }
+    return author == tenant ? nil : limits.guestsOfNamed.map { .ofGuests($0) }
+  }
 
   private func change(
     _ tenant: DID, by signed: SignedMessage, within quota: TenantQuota? = nil,

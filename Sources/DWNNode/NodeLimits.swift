@@ -13,6 +13,12 @@ public struct NodeLimits: Hashable, Sendable {
   public var largestSnapshot = 256 << 10
   /// Subscriptions that others than the tenant may have to its feed at a time.
   public var subscriptionsByOthers = 4096
+  /// Those of them that claim neither a role nor a grant, so that who has a right finds room.
+  public var subscriptionsWithoutRight = 1024
+  /// Those of one author; all that nobody signed count as one author's.
+  public var subscriptionsByAuthor = 256
+  /// A request of others to follow a feed, in bytes: it is kept for as long as they follow.
+  public var largestSubscription = 16 << 10
   /// How long a subscriber may leave a full window of events unacknowledged while more of them wait.
   public var acknowledgementPatience: Duration = .seconds(300)
   /// A reply to a query ends, with a cursor, before the entry that would make it larger than this.
@@ -27,6 +33,8 @@ public struct NodeLimits: Hashable, Sendable {
   /// How much one author may write to one tenant, other than the author's own: none of those who may write there slows the others
   /// down. `nil` is no limit.
   public var writesOfOthers: RateLimit? = RateLimit(perSecond: 10, burst: 300)
+  /// What others may have stored at a tenant who is named; what the tenant itself may have is not bounded.
+  public var guestsOfNamed: TenantQuota? = TenantQuota(messages: 200_000, bytes: 2 << 30)
   /// For tenants that are not named one by one.
   public var quota: TenantQuota?
 

@@ -1,6 +1,7 @@
 import DWN
 import Foundation
 import Identity
+import Synchronization
 import TestSupport
 import Testing
 import Wire
@@ -80,6 +81,46 @@ struct AuthorizationTests {
     let handled = tenancy.alice.signer.recordsDelete(first.recordID, prune: false, at: tenancy.tick())
     #expect(try await tenancy.status(handled) == "202")
     #expect(try await tenancy.attempt(tenancy.carol, tenancy.draft("box")) == "202")
+  }
+
+  @Test("what strangers take back themselves, and what they announce without data, holds no place for ever")
+  func hiddenRoom() async throws {
+    let clock = Mutex(WallTime(microseconds: 1_800_000_000_000_000))
+    let tenancy = try TestTenancy(
+      limits: NodeLimits(recordsByAnyone: 2), nodeTime: { clock.withLock { $0 } })
+    let installed = try await tenancy.install(
+      """
+      {"box": {"$actions": [{"who": "anyone", "can": ["create"]}, {"who": "author", "of": "box", "can": ["create", "delete"]}]}}
+      """)
+    #expect(installed.status.code == 202)
+    let empty = tenancy.bob.signer.recordsWrite(tenancy.draft("box"), at: tenancy.tick())
+    #expect(try await tenancy.status(empty.signed) == "400 RecordsWriteMissingDataInPrevious")
+    let own = tenancy.alice.signer.recordsWrite(tenancy.draft("box"), at: tenancy.tick())
+    #expect(try await tenancy.status(own.signed) == "204", "the tenant's own may wait for its data")
+    for _ in 0..<2 {
+      let letter = try await tenancy.write(tenancy.bob, "box")
+      let end = tenancy.bob.signer.recordsDelete(letter.recordID, prune: false, at: tenancy.tick())
+      #expect(try await tenancy.status(end) == "202")
+    }
+    #expect(try await tenancy.attempt(tenancy.carol, tenancy.draft("box")) == "429 RecordsWriteQuotaExceeded")
+    clock.withLock { $0 = $0 + .seconds(31 * 86_400) }
+    #expect(try await tenancy.attempt(tenancy.carol, tenancy.draft("box")) == "202")
+  }
+
+  @Test("who holds a role is told to those alone who may give it")
+  func holders() async throws {
+    let tenancy = try TestTenancy()
+    let installed = try await tenancy.install(
+      #"{"room": {"member": {"$role": true, "$actions": [{"who": "author", "of": "room", "can": ["create"]}]}}}"#)
+    #expect(installed.status.code == 202)
+    let room = try await tenancy.write(tenancy.alice, "room")
+    _ = try await tenancy.write(tenancy.alice, "room/member", below: room, to: tenancy.carol)
+    for person in [tenancy.bob, tenancy.carol] {
+      let draft = tenancy.draft("room/member", below: room, to: person)
+      #expect(try await tenancy.attempt(tenancy.bob, draft) == Self.refused)
+    }
+    let again = tenancy.draft("room/member", below: room, to: tenancy.carol)
+    #expect(try await tenancy.attempt(tenancy.alice, again) == "400 ProtocolAuthorizationDuplicateRoleRecipient")
   }
 
   @Test("one author has a share of the room that anyone has: beyond it is refused, and others still have theirs")

@@ -61,14 +61,15 @@ extension PlannedQuestion {
     PlannedQuestion("records of others", "message_siblings", "message_record") {
       _ = try $0.count(at: place, byOthersThan: SampleMessages.alice)
     },
-    PlannedQuestion("a stranger's records", "message_anyone") {
-      _ = try $0.countByAnyone(at: place, author: SampleMessages.bob)
+    PlannedQuestion("a stranger's records", "message_anyone", "message_record") {
+      _ = try $0.countByAnyone(at: place, author: SampleMessages.bob, notEndedBy: SampleMessages.alice)
     },
     PlannedQuestion("records of a path in clear", "message_path") {
       _ = try $0.hasWrite(at: place.path, of: place.protocolURI, isEncrypted: false)
     },
-    PlannedQuestion("strangers' oldest records", "message_arrived") {
-      _ = try $0.recordsByAnyone(arrivedBefore: SampleMessages.time(0), limit: 1)
+    PlannedQuestion("strangers' oldest record", "message_arrived", "message_record") {
+      _ = try $0.oldestByAnyone(
+        at: place, arrivedBefore: SampleMessages.time(0), notEndedBy: SampleMessages.alice)
     },
     PlannedQuestion("data", "message_cid", "tenant_rowid") { _ = try $0.content(of: message.holdingData) },
     PlannedQuestion("sums and head", "tenant_rowid") {

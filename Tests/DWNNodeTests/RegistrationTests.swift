@@ -222,6 +222,10 @@ struct RegistrationTests {
     #expect(more.status.detail.hasPrefix("TenantMessageQuotaExceeded"), "\(more.status)")
     _ = try #require(last)
     let usage = StoredUsage(messages: 9, bytes: 90_000, guestMessages: 5, guestBytes: 50_000)
+    #expect(throws: Never.self) {
+      try TenantQuota.ofGuests(TenantQuota(messages: 5, bytes: 60_000))
+        .check(StoredUsage(messages: 0, bytes: 0), usage)
+    }
     let quota = TenantQuota(messages: 4, bytes: 60_000)
     var after = usage
     after.messages += 1

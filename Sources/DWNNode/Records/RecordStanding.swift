@@ -56,10 +56,10 @@ struct RecordStanding {
     return Reply(unauthenticated)
   }
 
-  /// A first write that came without its data waits for it.
+  /// A first write that came without its data waits for it; and so does what stands for its record and lost its data to the disk.
   private static func completes(_ arrival: ArrivingWrite, _ twin: StoredMessage, among stored: [StoredMessage]) -> Bool
   {
-    arrival.hasData && !twin.hasData && arrival.write.isInitial && twin.author == arrival.write.author
-      && stored.count == 1 && stored[0].cid == twin.cid
+    guard arrival.hasData, !twin.hasData, twin.kind == .write, twin.author == arrival.write.author else { return false }
+    return twin.isLatest || (arrival.write.isInitial && stored.count == 1 && stored[0].cid == twin.cid)
   }
 }

@@ -27,6 +27,7 @@ struct RecordsWriting {
         .admission(of: write, initial: initial)
     }
     let place = SiblingPlace(protocolURI: write.protocolURI, path: write.path, parent: write.contextID.parent)
+    if standing.rules?.isRole == true { try checkHolder(of: write, at: place) }
     if !write.isInitial, let initial { try checkImmutable(write, initial) }
 
     if standing.rules?.allowsSquash == true, standing.twin == nil,
@@ -46,18 +47,34 @@ struct RecordsWriting {
       admission = try ControlAdmission(tenant: tenant, reader: transaction, definitions: definitions)
         .check(write, data: arrival.readableData())
     }
-    if initial == nil, !write.squash, admission?.share == .anyone {
-      try makeRoom(at: place, for: write.author, now: arrival.arrived)
+    if initial == nil, admission?.share == .anyone {
+      // What nobody is shown would take room, and nobody would know.
+      guard arrival.hasData else {
+        throw DWNError(400, "RecordsWriteMissingDataInPrevious", "what anyone may write comes with its data")
+      }
+      if !write.squash { try makeRoom(at: place, for: write.author, now: arrival.arrived) }
     }
     if let fault = arrival.fault { throw fault }
     if let admission { message.note(admission) }
     return try commit(message, arrival, standing, place)
   }
 
+  /// A role is held once. Who holds it is told to nobody who may not give it, so the author's right is asked before.
+  private func checkHolder(of write: RecordsWrite, at place: SiblingPlace) throws {
+    guard write.isInitial, let recipient = write.recipient else { return }
+    if let other = try transaction.roleRecord(place, recipient: recipient), other.place?.recordID != write.recordID {
+      throw DWNError(
+        400, "ProtocolAuthorizationDuplicateRoleRecipient",
+        "\(recipient) already holds the role \(write.path) there")
+    }
+  }
+
   /// Strangers cost nothing, so what they write must end somewhere (dwn-server 13, fair shares).
   /// When there is no room, what has been waiting for very long makes some.
   private func makeRoom(at place: SiblingPlace, for author: DID, now: WallTime?) throws {
-    guard try transaction.countByAnyone(at: place, author: author) < limits.recordsByStranger else {
+    guard
+      try transaction.countByAnyone(at: place, author: author, notEndedBy: tenant) < limits.recordsByStranger
+    else {
       throw DWNError(
         429, "RecordsWriteQuotaExceeded",
         "\(limits.recordsByStranger) records of this author wait at \(place.path): the tenant has to deal with them first"
@@ -65,8 +82,11 @@ struct RecordsWriting {
     }
     guard try transaction.count(at: place, byOthersThan: tenant) >= limits.recordsByAnyone else { return }
     let longAgo = now.map { $0 + (.zero - limits.strangersStay) }
-    let old = try longAgo.map { try transaction.recordsByAnyone(arrivedBefore: $0, limit: 1000) } ?? []
-    guard let oldest = old.first(where: { $0.siblingPlace == place }) else {
+    guard
+      let oldest = try longAgo.flatMap({
+        try transaction.oldestByAnyone(at: place, arrivedBefore: $0, notEndedBy: tenant)
+      })
+    else {
       throw DWNError(
         429, "RecordsWriteQuotaExceeded",
         "\(limits.recordsByAnyone) records of others wait at \(place.path): the tenant has to deal with them first")

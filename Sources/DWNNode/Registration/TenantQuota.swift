@@ -5,10 +5,19 @@ public struct TenantQuota: Hashable, Sendable {
   public var messages: Int
   /// Of messages and their data.
   public var bytes: Int
+  /// Whether it holds for the tenant's own messages, too.
+  private var boundsTenant = true
 
   public init(messages: Int, bytes: Int) {
     self.messages = messages
     self.bytes = bytes
+  }
+
+  /// For others than the tenant alone.
+  static func ofGuests(_ quota: TenantQuota) -> TenantQuota {
+    var quota = quota
+    quota.boundsTenant = false
+    return quota
   }
 
   /// Throws if a change added something for which there was no room. A change that frees room is always welcome.
@@ -17,7 +26,9 @@ public struct TenantQuota: Hashable, Sendable {
       try check(after.guestMessages, after.guestBytes, of: "others than the tenant")
     }
     let own = after.bytes - after.guestBytes
-    if own > before.bytes - before.guestBytes { try check(after.messages - after.guestMessages, own, of: "the tenant") }
+    if boundsTenant, own > before.bytes - before.guestBytes {
+      try check(after.messages - after.guestMessages, own, of: "the tenant")
+    }
   }
 
   private func check(_ messages: Int, _ bytes: Int, of whose: String) throws(DWNError) {

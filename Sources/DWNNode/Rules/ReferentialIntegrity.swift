@@ -81,14 +81,8 @@ struct ReferentialIntegrity {
   }
 
   private func checkRole(_ write: RecordsWrite, _ rules: RuleSet) throws {
-    guard rules.isRole else { return }
-    guard let recipient = write.recipient else {
+    if rules.isRole, write.recipient == nil {
       throw refused("RoleMissingRecipient", "a role record names its holder as recipient")
-    }
-    guard write.isInitial else { return }
-    let place = SiblingPlace(protocolURI: write.protocolURI, path: write.path, parent: write.contextID.parent)
-    if let other = try reader.roleRecord(place, recipient: recipient), other.place?.recordID != write.recordID {
-      throw refused("DuplicateRoleRecipient", "\(recipient) already holds the role \(write.path) there")
     }
   }
 

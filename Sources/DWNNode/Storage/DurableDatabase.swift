@@ -116,7 +116,11 @@ public enum DurableDatabase {
     for part in directory.split(separator: "/", omittingEmptySubsequences: false) {
       made += made.isEmpty && part.isEmpty ? "/" : (made.isEmpty || made == "/" ? "" : "/") + part
       if made == "/" { continue }
-      if mkdir(made, 0o700) != 0, errno != EEXIST { throw failure(path) }
+      if mkdir(made, 0o700) == 0 {
+        syncDirectory(FileCopy.parent(of: made))
+      } else if errno != EEXIST {
+        throw failure(path)
+      }
     }
   }
 

@@ -81,11 +81,12 @@ protocol MessageReader {
   /// Records at a place whose first author is not the tenant, without those that the tenant deleted.
   func count(at place: SiblingPlace, byOthersThan tenant: DID) throws -> Int
 
-  /// The live records of an author at a place that were let in because anyone may write there.
-  func countByAnyone(at place: SiblingPlace, author: DID) throws -> Int
+  /// The records of an author at a place that were let in because anyone may write there, without those that the tenant deleted.
+  func countByAnyone(at place: SiblingPlace, author: DID, notEndedBy tenant: DID) throws -> Int
 
-  /// Live records that were let in because anyone may, and came before a time, the oldest first.
-  func recordsByAnyone(arrivedBefore time: WallTime, limit: Int) throws -> [StoredMessage]
+  /// Of such records of all authors the one that came first, if that was before a time: its first write.
+  func oldestByAnyone(at place: SiblingPlace, arrivedBefore time: WallTime, notEndedBy tenant: DID) throws
+    -> StoredMessage?
 
   /// The messages that stand for their records, in order, and no more than asked for.
   func find(_ selection: Selection) throws -> [StoredMessage]

@@ -16,7 +16,7 @@
 ///
 /// `size` is what a message counts for its tenant: its text, and its data if that is here. Triggers keep the sums.
 enum NodeSchema {
-  static let steps: [DurableDatabase.SchemaStep] = [.init(sql: first), .init(sql: feed), .init(sql: guests)]
+  static let steps: [DurableDatabase.SchemaStep] = [first, feed, guests, strangers].map { .init(sql: $0) }
 
   private static let first = """
     CREATE TABLE tenant (
@@ -174,6 +174,16 @@ enum NodeSchema {
     CREATE INDEX message_anyone ON message(tenant, protocol, path, parent_context, author)
       WHERE is_latest AND share = 2;
     CREATE INDEX message_arrived ON message(tenant, arrived) WHERE is_latest AND share = 2;
+    """
+
+  /// What was let in because anyone may write there is found by its first write, whatever became of the record.
+  private static let strangers = """
+    DROP INDEX message_anyone;
+    DROP INDEX message_arrived;
+    CREATE INDEX message_anyone ON message(tenant, protocol, path, parent_context, author)
+      WHERE is_initial AND share = 2;
+    CREATE INDEX message_arrived ON message(tenant, protocol, path, parent_context, arrived)
+      WHERE is_initial AND share = 2;
     """
 
   /// What others than the tenant have stored is summed up beside the whole.

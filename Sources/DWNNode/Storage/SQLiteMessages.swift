@@ -87,25 +87,25 @@ struct SQLiteMessages: MessageReader {
 
   func count(at place: SiblingPlace, byOthersThan owner: DID) throws -> Int {
     try number(
-      """
-      SELECT count(*) FROM message WHERE tenant = ? AND \(Self.atPlace) AND is_initial AND author <> ? AND NOT EXISTS (
-        SELECT 1 FROM message AS other WHERE other.tenant = message.tenant AND other.record_id = message.record_id
-          AND other.kind = 'delete' AND other.author = ?)
-      """, [tenant] + Self.values(place) + [owner.text, owner.text])
+      "SELECT count(*) FROM message WHERE tenant = ? AND \(Self.atPlace) AND is_initial AND author <> ? AND \(Self.notEnded)",
+      [tenant] + Self.values(place) + [owner.text, owner.text])
   }
 
-  func countByAnyone(at place: SiblingPlace, author: DID) throws -> Int {
+  func countByAnyone(at place: SiblingPlace, author: DID, notEndedBy owner: DID) throws -> Int {
     try number(
       """
       SELECT count(*) FROM message INDEXED BY message_anyone
-      WHERE tenant = ? AND \(Self.atPlace) AND author = ? AND \(Self.byAnyone) AND kind = 'write'
-      """, [tenant] + Self.values(place) + [author.text])
+      WHERE tenant = ? AND \(Self.atPlace) AND author = ? AND \(Self.byAnyone) AND \(Self.notEnded)
+      """, [tenant] + Self.values(place) + [author.text, owner.text])
   }
 
-  func recordsByAnyone(arrivedBefore time: WallTime, limit: Int) throws -> [StoredMessage] {
+  func oldestByAnyone(
+    at place: SiblingPlace, arrivedBefore time: WallTime, notEndedBy owner: DID
+  ) throws -> StoredMessage? {
     try fetch(
-      "\(Self.byAnyone) AND kind = 'write' AND arrived < ? ORDER BY arrived LIMIT ?", [time.timestamp, limit],
-      index: "message_arrived")
+      "\(Self.atPlace) AND \(Self.byAnyone) AND arrived < ? AND \(Self.notEnded) ORDER BY arrived LIMIT 1",
+      Self.values(place) + [time.timestamp, owner.text], index: "message_arrived"
+    ).first
   }
 
   func find(_ selection: Selection) throws -> [StoredMessage] {
@@ -188,7 +188,12 @@ struct SQLiteMessages: MessageReader {
 
   static let atPlace = "protocol = ? AND path = ? AND parent_context = ?"
   private static let definitions = "kind = 'configure' AND protocol = ? "
-  private static let byAnyone = "is_latest AND share = 2"
+  private static let byAnyone = "is_initial AND share = 2"
+  /// No delete of one author stands for the record.
+  private static let notEnded = """
+    NOT EXISTS (SELECT 1 FROM message AS other WHERE other.tenant = message.tenant
+      AND other.record_id = message.record_id AND other.kind = 'delete' AND other.author = ?)
+    """
 
   static func values(_ place: SiblingPlace) -> [any DatabaseValueConvertible] {
     [place.protocolURI, place.path.text, place.parent?.text ?? ""]

@@ -160,11 +160,13 @@ extension SQLiteTransaction {
   func count(at place: SiblingPlace, byOthersThan owner: DID) throws -> Int {
     try reader.count(at: place, byOthersThan: owner)
   }
-  func countByAnyone(at place: SiblingPlace, author: DID) throws -> Int {
-    try reader.countByAnyone(at: place, author: author)
+  func countByAnyone(at place: SiblingPlace, author: DID, notEndedBy owner: DID) throws -> Int {
+    try reader.countByAnyone(at: place, author: author, notEndedBy: owner)
   }
-  func recordsByAnyone(arrivedBefore time: WallTime, limit: Int) throws -> [StoredMessage] {
-    try reader.recordsByAnyone(arrivedBefore: time, limit: limit)
+  func oldestByAnyone(
+    at place: SiblingPlace, arrivedBefore time: WallTime, notEndedBy owner: DID
+  ) throws -> StoredMessage? {
+    try reader.oldestByAnyone(at: place, arrivedBefore: time, notEndedBy: owner)
   }
   func find(_ selection: Selection) throws -> [StoredMessage] { try reader.find(selection) }
   func count(_ selection: Selection) throws -> Int { try reader.count(selection) }

@@ -65,22 +65,27 @@ struct ModelMessages: MessageReader, Sendable {
   }
 
   func count(at place: SiblingPlace, byOthersThan owner: DID) -> Int {
-    all(at: place).count { first in
-      first.content?.isInitial == true && first.author != owner
+    firstWrites(at: place, notEndedBy: owner).count { $0.author != owner }
+  }
+
+  func countByAnyone(at place: SiblingPlace, author: DID, notEndedBy owner: DID) -> Int {
+    firstWrites(at: place, notEndedBy: owner).count { $0.author == author && $0.share == .anyone }
+  }
+
+  func oldestByAnyone(
+    at place: SiblingPlace, arrivedBefore time: WallTime, notEndedBy owner: DID
+  ) -> StoredMessage? {
+    firstWrites(at: place, notEndedBy: owner).filter { $0.share == .anyone && $0.arrived.map { $0 < time } ?? false }
+      .min { $0.arrived! < $1.arrived! }
+  }
+
+  private func firstWrites(at place: SiblingPlace, notEndedBy owner: DID) -> [StoredMessage] {
+    all(at: place).filter { first in
+      first.content?.isInitial == true
         && !messages.contains {
           $0.kind == .delete && $0.author == owner && $0.place?.recordID == first.place?.recordID
         }
     }
-  }
-
-  func countByAnyone(at place: SiblingPlace, author: DID) -> Int {
-    live(at: place).count { $0.author == author && $0.share == .anyone }
-  }
-
-  func recordsByAnyone(arrivedBefore time: WallTime, limit: Int) -> [StoredMessage] {
-    Array(
-      messages.filter { isLive($0) && $0.share == .anyone && $0.arrived.map { $0 < time } ?? false }
-        .sorted { $0.arrived! < $1.arrived! }.prefix(limit))
   }
 
   func content(of message: StoredMessage) -> MessageData? { rows.first { $0.message.cid == message.cid }?.data }
@@ -197,11 +202,13 @@ extension ModelTransaction {
   }
   func newestSquash(at place: SiblingPlace) -> WallTime? { messages.newestSquash(at: place) }
   func count(at place: SiblingPlace, byOthersThan owner: DID) -> Int { messages.count(at: place, byOthersThan: owner) }
-  func countByAnyone(at place: SiblingPlace, author: DID) -> Int {
-    messages.countByAnyone(at: place, author: author)
+  func countByAnyone(at place: SiblingPlace, author: DID, notEndedBy owner: DID) -> Int {
+    messages.countByAnyone(at: place, author: author, notEndedBy: owner)
   }
-  func recordsByAnyone(arrivedBefore time: WallTime, limit: Int) -> [StoredMessage] {
-    messages.recordsByAnyone(arrivedBefore: time, limit: limit)
+  func oldestByAnyone(
+    at place: SiblingPlace, arrivedBefore time: WallTime, notEndedBy owner: DID
+  ) -> StoredMessage? {
+    messages.oldestByAnyone(at: place, arrivedBefore: time, notEndedBy: owner)
   }
   func find(_ selection: Selection) -> [StoredMessage] { messages.find(selection) }
   func count(_ selection: Selection) -> Int { messages.count(selection) }

@@ -141,10 +141,11 @@ struct RandomMessages {
     case 6: return ofDefinitions()
     case 7...8: return atPlace()
     case 9:
-      let (time, limit) = (time(), Int(random.uniform(below: 4)))
-      // Which of those that came at one time are first is left open, and there are as many in any case.
-      return Question(name: "by anyone before \(time), at most \(limit)") { reader in
-        try reader.recordsByAnyone(arrivedBefore: time, limit: limit).map { "\($0.arrived?.timestamp ?? "")" }
+      let (place, time, person) = (siblingPlace(), time(), person())
+      // Which of those that came at one time is first is left open.
+      return Question(name: "by anyone at \(place) before \(time)") { reader in
+        let oldest = try reader.oldestByAnyone(at: place, arrivedBefore: time, notEndedBy: person)
+        return ["\(oldest?.arrived?.timestamp ?? "none")"]
       }
     default:
       return Question(name: "sums") { ["\(try $0.usage()) \(try $0.head())"] }
@@ -188,7 +189,7 @@ struct RandomMessages {
   }
 
   private func atPlace() -> Question {
-    let (place, person, time) = (siblingPlace(), person(), time())
+    let (place, person, other, time) = (siblingPlace(), person(), person(), time())
     let isEncrypted = chance(2)
     return Question(name: "at \(place)") { reader in
       [
@@ -196,7 +197,7 @@ struct RandomMessages {
         "\(try reader.count(at: place, byOthersThan: person))",
         // If several hold it, which of them is shown is left open.
         "\(try reader.roleRecord(place, recipient: person) != nil)",
-        "\(try reader.countByAnyone(at: place, author: person))",
+        "\(try reader.countByAnyone(at: place, author: person, notEndedBy: other))",
         "\(try reader.hasWrite(at: place.path, of: place.protocolURI, isEncrypted: isEncrypted))",
         "\((try (reader as? any MessageTransaction)?.siblings(at: place, olderThan: time).map(\.cid) ?? []).sorted())",
       ]

@@ -143,6 +143,31 @@ struct StoreRepairTests {
     await again.close()
   }
 
+  @Test(
+    "whoever has the data of a message that lost it sends the same message again, be it the first of its record or a later one"
+  )
+  func healed() async throws {
+    let tenancy = try TestTenancy()
+    #expect(try await tenancy.install(#"{"box": {}}"#).status.code == 202)
+    let first = try await tenancy.write(tenancy.alice, "box", data: "1")
+    let draft = RecordDraft(updating: first, data: Array("2".utf8))
+    let later = tenancy.alice.signer.recordsWrite(draft, at: tenancy.tick())
+    #expect(try await tenancy.status(later.signed, data: draft.data) == "202")
+    let queue = try DatabaseQueue(path: tenancy.databasePath)
+    try await queue.write { database in
+      try database.execute(
+        sql: "UPDATE message SET has_data = 0, data = NULL, size = length(CAST(json AS BLOB)) WHERE cid = ?",
+        arguments: [later.cid.text])
+    }
+    try queue.close()
+    #expect(try await tenancy.status(later.signed) == "409")
+    #expect(try await tenancy.status(later.signed, data: Array("3".utf8)) == "400 RecordsWriteDataCidMismatch")
+    #expect(try await tenancy.status(later.signed, data: draft.data) == "202")
+    #expect(try await tenancy.query(tenancy.alice, RecordsFilter(protocolURI: TestTenancy.protocolURI)) == ["2"])
+    #expect(try await tenancy.status(later.signed, data: draft.data) == "409")
+    #expect(try await tenancy.status(first.signed, data: Array("1".utf8)) == "409")
+  }
+
   @Test("of a log that is torn at any place, whole commits are left, the first ones, and their indexes agree")
   func tornLog() async throws {
     defer { try? FileManager.default.removeItem(at: folder) }
