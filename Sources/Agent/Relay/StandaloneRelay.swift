@@ -66,7 +66,11 @@ public enum StandaloneRelay {
     }
   }
 
-  static func start(_ options: Options, limits: RelayLimits = RelayLimits(), logger: Logger) async throws -> Serving {
+  /// - Parameter looked: is told whenever the members have been looked at, whatever came of it.
+  static func start(
+    _ options: Options, limits: RelayLimits = RelayLimits(), logger: Logger,
+    looked: @escaping @Sendable () -> Void = {}
+  ) async throws -> Serving {
     let isOpen = if case .everybody = options.members { true } else { false }
     let relay = try MeshRelay(
       in: try StateDirectory(opening: options.data), isOpen: isOpen, limits: limits, logger: logger)
@@ -74,10 +78,12 @@ public enum StandaloneRelay {
     var source = try MemberSource(options.members)
     if let members = try await source.next() { relay.admit(members) }
     try await relay.listen(on: options.listen)
-    return Serving(relay: relay, following: Task { [source] in await follow(source, relay, logger) })
+    return Serving(relay: relay, following: Task { [source] in await follow(source, relay, logger, looked) })
   }
 
-  private static func follow(_ source: MemberSource, _ relay: MeshRelay, _ logger: Logger) async {
+  private static func follow(
+    _ source: MemberSource, _ relay: MeshRelay, _ logger: Logger, _ looked: @Sendable () -> Void
+  ) async {
     var source = source
     var told: String?
     while (try? await Task.sleep(for: interval)) != nil {
@@ -93,6 +99,7 @@ public enum StandaloneRelay {
         }
         told = "\(error)"
       }
+      looked()
     }
   }
 }

@@ -15,13 +15,14 @@ import Wire
 struct StandaloneRelayTests {
   private let folder = TemporaryFolder()
   private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+  private let looks = Looks()
 
   private func start(_ members: StandaloneRelay.Members) async throws -> StandaloneRelay.Serving {
     var limits = RelayLimits()
     limits.handshake = .seconds(60)
     return try await StandaloneRelay.start(
       .init(listen: [SocketAddress("127.0.0.1:0")!], data: folder.path + "/relay", members: members), limits: limits,
-      logger: logger)
+      logger: logger, looked: looks.note)
   }
 
   private func record(of serving: StandaloneRelay.Serving) -> Relay {
@@ -64,7 +65,7 @@ struct StandaloneRelayTests {
     let (two, endOfTwo) = try await connect(second, serving)
     await #expect(throws: DERPError.self) { _ = try await connect(third, serving) }
     try directory.write("members", Array("nonsense\n".utf8))
-    try await Task.sleep(for: StandaloneRelay.interval * 3)
+    try await looks.waitForAnother()
     let (again, _) = try await connect(first, serving)
     try directory.write("members", Array((line(second) + line(third)).utf8))
     for await _ in endOfOne {}
@@ -88,10 +89,23 @@ struct StandaloneRelayTests {
     for _ in 0..<60 where link == nil { link = try? await connect(friend, serving).0 }
     #expect(link != nil)
     await socket.shutdown()
-    try await Task.sleep(for: StandaloneRelay.interval * 3)
+    try await looks.waitForAnother()
     let (again, _) = try await connect(friend, serving)
     await #expect(throws: DERPError.self) { _ = try await connect(stranger, serving) }
     _ = again
     await serving.stop()
+  }
+}
+
+/// Counts how often a relay has looked who may use it.
+private final class Looks: Sendable {
+  private let count = Mutex(0)
+
+  var note: @Sendable () -> Void { { self.count.withLock { $0 += 1 } } }
+
+  /// Until a look that began after this call has ended: the first that ends may have begun before.
+  func waitForAnother() async throws {
+    let before = count.withLock { $0 }
+    while count.withLock({ $0 }) < before + 2 { try await Task.sleep(for: .milliseconds(10)) }
   }
 }
