@@ -1,8 +1,10 @@
+import NIOCore
+import NIOPosix
 import Testing
-import Traversal
 import Wire
 
 @testable import Engine
+@testable import Traversal
 
 @Suite("HTTP as routers speak it")
 struct GatewayHTTPTests {
@@ -30,5 +32,71 @@ struct GatewayHTTPTests {
     ])
   func nonsense(_ text: String) {
     #expect(body(text) == nil)
+  }
+
+  /// What a request to a router that sends these bytes, again and again or once, ends with.
+  private func exchange(sending text: String, isEndless: Bool = false, closes: Bool = true) async throws -> [UInt8]? {
+    let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .childChannelInitializer {
+        $0.pipeline.addHandler(Sender(ByteBuffer(string: text), isEndless: isEndless, closes: closes))
+      }
+      .bind(host: "127.0.0.1", port: 0).get()
+    let port = UInt16(listener.localAddress?.port ?? 0)
+    let gateway = try #require(IPAddress("127.0.0.1"))
+    let request = PortMapper.HTTPRequest(id: 1, port: port, path: "/", soapAction: nil, body: [])
+    let answer = await withCheckedContinuation { done in
+      let didStart = onDetachedThread { done.resume(returning: GatewayHTTP.exchange(request, with: gateway)) }
+      if !didStart { done.resume(returning: nil) }
+    }
+    try await listener.close()
+    return answer
+  }
+
+  @Test("a router that answers is heard, and one that hangs up, stalls, trickles or pours is given up")
+  func misbehaves() async throws {
+    let good = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
+    #expect(try await exchange(sending: good) == Array("abc".utf8))
+    #expect(try await exchange(sending: good, closes: false) == Array("abc".utf8), "it need not hang up")
+    #expect(try await exchange(sending: "") == nil)
+    #expect(try await exchange(sending: "", closes: false) == nil)
+    #expect(try await exchange(sending: String(good.prefix(30)), closes: false) == nil)
+    let page = String(repeating: "x", count: 10_000)
+    #expect(try await exchange(sending: page, isEndless: true) == nil)
+    #expect(try await exchange(sending: "HTTP/1.1 200 OK\r\n\r\n" + page, isEndless: true) == nil)
+  }
+}
+
+/// Sends bytes to whoever asked.
+private final class Sender: ChannelInboundHandler, Sendable {
+  typealias InboundIn = ByteBuffer
+  typealias OutboundOut = ByteBuffer
+
+  private let bytes: ByteBuffer
+  private let isEndless: Bool
+  private let closes: Bool
+
+  init(_ bytes: ByteBuffer, isEndless: Bool, closes: Bool) {
+    self.bytes = bytes
+    self.isEndless = isEndless
+    self.closes = closes
+  }
+
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    let (channel, sent) = (context.channel, context.eventLoop.makePromise(of: Void.self))
+    if closes, !isEndless { sent.futureResult.whenComplete { _ in channel.close(promise: nil) } }
+    context.writeAndFlush(wrapOutboundOut(bytes), promise: sent)
+    if isEndless { pour(context) }
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) {
+    if isEndless { pour(context) }
+  }
+
+  func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+  private func pour(_ context: ChannelHandlerContext) {
+    while context.channel.isActive, context.channel.isWritable {
+      context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+    }
   }
 }
