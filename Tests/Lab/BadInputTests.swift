@@ -61,6 +61,13 @@ extension MeshdLab {
         "up --endpoint http://198.51.100.2:8787 --anchor \(someDID) --network nonsense", 2, "network", "nonsense"),
       Refusal("up --endpoint http://198.51.100.2:8787", 2, "--anchor", "--network"),
       Refusal("network join --endpoint http://198.51.100.2:8787 --anchor \(someDID)", 2, "--network"),
+      Refusal("relay serve", 2, "exactly one of", "--open", "--members", "--state-dir"),
+      Refusal("relay serve --open --members m --data d", 2, "exactly one of"),
+      Refusal("relay serve --open", 2, "--data"),
+      Refusal("up --create x --stun nowhere", 2, "nowhere"),
+      Refusal("ping x -c 0", 2, "-c"),
+      Refusal("ping x --timeout 2h", 2, "--timeout"),
+      Refusal("ping x", 1, "meshd up"),
       Refusal("up", 1, "--create"),
       Refusal("peer list", 1, "network"),
       Refusal("acl show", 1, "network"),
@@ -119,11 +126,7 @@ extension MeshdLab {
     func takenNodePort() async throws {
       try await RoutedHosts.run(1) { routed in
         let host = routed.first
-        let squatter = try await routed.lab.start(["iperf3", "-s", "-p", "8787"], in: host.namespace)
-        let listening = try await eventually(.seconds(5)) {
-          try await !host.namespace.run("ss", "-Hltn", "sport = :8787").isEmpty
-        }
-        try #require(listening)
+        let squatter = try await routed.lab.serve(["iperf3", "-s", "-p", "8787"], in: host.namespace, onTCP: 8787)
         let outcome = try await host.attempt(["up", "--create", "lab"])
         #expect(
           outcome.complaint(status: 1, naming: ["8787"]) == nil,

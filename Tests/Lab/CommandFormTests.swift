@@ -100,7 +100,7 @@ extension MeshdLab {
           #expect(after[member] != nil && after[member] == before[member], "\(member)")
         }
         #expect(try await host.namespace.run("ip", "link", "show", "wire7").contains("mtu 1400"))
-        #expect(try await !host.namespace.run("ss", "-Hltn", "sport = :9000").isEmpty)
+        #expect(try await host.namespace.listens(onTCP: 9000))
       }
     }
 

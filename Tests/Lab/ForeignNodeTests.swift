@@ -7,15 +7,10 @@ extension MeshdLab {
   @Suite struct ForeignNodeTests {
     /// A node on a host, from when it listens.
     private func serve(_ routed: RoutedHosts, _ host: MeshdHost, _ flags: String...) async throws -> LabProcess {
-      let node = try await routed.lab.start(
+      try await routed.lab.serve(
         host.typed(
           ["meshd", "dwn", "serve", "--listen", "0.0.0.0:8787", "--data", host.home.path + "/records"] + flags),
-        in: host.namespace)
-      let listening = try await eventually(.seconds(20)) {
-        try await !host.namespace.run("ss", "-Hltn", "sport = :8787").isEmpty
-      }
-      try #require(listening, "\(node.output)")
-      return node
+        in: host.namespace, onTCP: 8787)
     }
 
     @Test("the records can live on a node that somebody else runs, which may restart")
@@ -27,8 +22,7 @@ extension MeshdLab {
         let endpoint = "http://\(RoutedHosts.addressV4(2)):8787"
         let created = try await first.attempt(["up", "--create", "lab", "--endpoint", endpoint])
         #expect(created.succeeded)
-        #expect(
-          try await first.namespace.run("ss", "-Hltn", "sport = :8787").isEmpty, "a node runs on the first machine")
+        #expect(try await !first.namespace.listens(onTCP: 8787), "a node runs on the first machine")
         let did = try QuickStart.identity(in: try await second.meshd("init"))
         let added = try await first.attempt(["peer", "add", did])
         let line = try QuickStart.joinLine(in: added.output)

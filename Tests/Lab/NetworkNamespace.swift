@@ -60,6 +60,9 @@ struct NetworkNamespace: Hashable, Sendable {
     try await run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
   }
 
+  /// Whether something listens on the TCP port.
+  func listens(onTCP port: Int) async throws -> Bool { try await !run("ss", "-Hltn", "sport = :\(port)").isEmpty }
+
   /// Runs a command of the machine itself to its end.
   static func command(_ command: [String], limit: Duration = .seconds(30)) async throws -> Outcome {
     let seconds = max(1, Int(limit.components.seconds))

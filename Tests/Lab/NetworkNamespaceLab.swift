@@ -126,6 +126,14 @@ final class NetworkLab: Sendable {
     return process
   }
 
+  /// Starts a command that serves on a TCP port, and returns once it listens.
+  func serve(_ command: [String], in namespace: NetworkNamespace, onTCP port: Int) async throws -> LabProcess {
+    let server = try await start(command, in: namespace)
+    let isListening = try await eventually(.seconds(20)) { try await namespace.listens(onTCP: port) }
+    guard isListening else { throw Missing(what: "a listener on TCP port \(port)", in: "\(server.output)") }
+    return server
+  }
+
   private func tearDown() async {
     let (processes, namespaces) = inventory.withLock { ($0.processes, $0.namespaces) }
     for process in processes.reversed() { await process.stop() }

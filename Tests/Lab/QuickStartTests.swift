@@ -72,11 +72,8 @@ extension MeshdLab {
     private func requireTCP(from client: MeshdHost, to server: MeshdHost, at address: String, lab: NetworkLab)
       async throws
     {
-      let listener = try await lab.start(["iperf3", "-s", "-1", "-B", address], in: server.namespace)
-      let listening = try await eventually(.seconds(5)) {
-        try await !server.namespace.run("ss", "-Hltn", "sport = :5201").isEmpty
-      }
-      try #require(listening, "\(listener.output)")
+      let listener = try await lab.serve(
+        ["iperf3", "-s", "-1", "-B", address], in: server.namespace, onTCP: 5201)
       try await client.namespace.run(["iperf3", "-c", address, "-n", "2M"])
       await listener.stop()
     }

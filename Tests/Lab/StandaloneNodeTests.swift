@@ -25,16 +25,11 @@ extension MeshdLab {
     }
 
     private func start(_ routed: RoutedHosts, _ host: MeshdHost) async throws -> LabProcess {
-      let node = try await routed.lab.start(
+      try await routed.lab.serve(
         host.typed([
           "meshd", "dwn", "serve", "--listen", "0.0.0.0:\(Self.port)", "--data", host.home.path + "/records", "--open",
           "--tls-cert", host.home.path + "/cert.pem", "--tls-key", host.home.path + "/key.pem",
-        ]), in: host.namespace)
-      let listening = try await eventually(.seconds(20)) {
-        try await !host.namespace.run("ss", "-Hltn", "sport = :\(Self.port)").isEmpty
-      }
-      try #require(listening, "\(node.output)")
-      return node
+        ]), in: host.namespace, onTCP: Self.port)
     }
 
     @Test("a node speaks TLS and plain HTTP on one port, and takes up a renewed certificate when it is told")
