@@ -54,6 +54,25 @@ struct V1LifeTests {
     #expect(await world.anchor.netmap?.peers.first?.endpoints.count == 1)
   }
 
+  @Test("what is told is in force at once: another policy, an address, a machine that goes")
+  func told() async throws {
+    let world = try await World.settled(members: 2, envelope: .v1, isLive: true)
+    try await world.run(.seconds(90))
+    #expect(await world.member.status.snapshot.isFollowing)
+    let denying = try ACLPolicy(
+      parsing: Array(#"{"version":2,"rules":[{"action":"drop","src":["*"],"dst":["*"]}]}"#.utf8))
+    try await world.anchor.setPolicy(denying, of: world.network)
+    try await world.run(.seconds(1))
+    for device in world.devices { #expect(await device.netmap?.filter == .denyAll) }
+
+    let goes = world.members[1]
+    try await world.anchor.remove(goes.did, from: world.network)
+    try await world.run(.seconds(2))
+    for device in world.devices.dropLast() {
+      #expect(await device.netmap?.peers.contains { $0.key == goes.key } == false)
+    }
+  }
+
   @Test("another policy takes effect everywhere")
   func policy() async throws {
     let world = try await World.settled(envelope: .v1)

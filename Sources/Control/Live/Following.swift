@@ -102,6 +102,11 @@ extension DWNControlPlane {
         wake(.fetch(index))
       }
     }
+    if !isAnchor, topic.isAnchors, !network.envelope.hasHeads {
+      // No head says what belongs together: what one record means shows with all of them.
+      plans[index].hinted(.complete, at: clock.now())
+      wake(.fetch(index))
+    }
     if !isAnchor, reader.mismatch != nil {
       plans[index].headDiffers(at: clock.now())
       wake(.fetch(index))
@@ -124,16 +129,17 @@ extension DWNControlPlane {
     noteFollowing(index)
   }
 
-  /// Whether an endpoint tells everything decides how often it is asked.
+  /// Whether an endpoint tells everything decides how often it is asked; without heads nothing would show that something was missed,
+  /// so it is asked as ever.
   private func noteFollowing(_ index: Int) {
     let now = clock.now()
     if live[index].isLive {
-      if !plans[index].isFollowed { plans[index].followed(at: now) }
+      if !plans[index].isFollowed, network.envelope.hasHeads { plans[index].followed(at: now) }
       if live[index].takeGap() { plans[index].hinted(.complete, at: now) }
     } else {
       plans[index].unfollowed(at: now)
     }
-    snapshot.isFollowing = plans.contains { $0.isFollowed }
+    snapshot.isFollowing = live.contains { $0.isLive }
     wake(.fetch(index))
   }
 

@@ -12,14 +12,20 @@ enum LiveTopic: Hashable, Sendable {
   /// The one that is opened first: where it is refused, the others are not asked for.
   static func first(isAnchor: Bool) -> LiveTopic { isAnchor ? .path(MeshProtocol.nodeInfo) : .deliveries }
 
-  /// A member is told everything that makes up its view; the anchor, what the others write of themselves. Without heads nothing
-  /// would show that something was missed, so networks without them are asked.
+  /// A member is told everything that makes up its view; the anchor, what the others write of themselves.
   static func all(isAnchor: Bool, envelope: Envelope = .jwe) -> [LiveTopic] {
-    guard envelope == .jwe else { return [] }
     let own = FetchPlan.ownRecords(withMembers: true).map { LiveTopic.path($0) }
     if isAnchor { return own }
-    return [.deliveries, .path(MeshProtocol.head), .path(MeshProtocol.network)] + FetchPlan.covered.map { .path($0) }
-      + own
+    let signed = (envelope.hasHeads ? [MeshProtocol.head] : []) + [MeshProtocol.network] + FetchPlan.covered
+    return [.deliveries] + signed.map { .path($0) } + own
+  }
+
+  /// Whether it is the anchor's to write.
+  var isAnchors: Bool {
+    switch self {
+    case .path(let path): !FetchPlan.ownRecords(withMembers: true).contains(path)
+    case .deliveries: true
+    }
   }
 
   /// Under which a cursor is kept.
