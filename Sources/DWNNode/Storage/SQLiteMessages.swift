@@ -160,8 +160,7 @@ struct SQLiteMessages: MessageReader {
   func forEachCID(in span: FeedSpan, _ body: (String) -> Void) throws {
     let (condition, values) = Self.feedCondition(span)
     let cursor = try String.fetchCursor(
-      database.cachedStatement(
-        sql: "SELECT cid FROM message INDEXED BY message_feed WHERE tenant = ? AND " + condition),
+      database.asked("SELECT cid FROM message INDEXED BY message_feed WHERE tenant = ? AND " + condition),
       arguments: StatementArguments([tenant as any DatabaseValueConvertible] + values))
     while let cid = try cursor.next() { body(cid) }
   }
@@ -210,14 +209,14 @@ struct SQLiteMessages: MessageReader {
   }
 
   private func rows(_ sql: String, _ values: [any DatabaseValueConvertible]) throws -> [StoredMessage] {
-    let cursor = try Row.fetchCursor(database.cachedStatement(sql: sql), arguments: StatementArguments(values))
+    let cursor = try Row.fetchCursor(database.asked(sql), arguments: StatementArguments(values))
     var messages: [StoredMessage] = []
     while let row = try cursor.next() { messages.append(try MessageColumns.message(row)) }
     return messages
   }
 
   private func number(_ sql: String, _ values: [any DatabaseValueConvertible]) throws -> Int {
-    try Int.fetchOne(database.cachedStatement(sql: sql), arguments: StatementArguments(values)) ?? 0
+    try Int.fetchOne(database.asked(sql), arguments: StatementArguments(values)) ?? 0
   }
 
   /// What several arms found, each in order, as one answer.
