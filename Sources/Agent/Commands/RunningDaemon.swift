@@ -127,16 +127,23 @@ public struct RunningDaemon: Sendable {
     return true
   }
 
-  /// A process that nobody collects, as in a container without an init, has ended too.
+  /// A process that nobody collects, as in a container without an init, has ended too, once its last thread has: until then it keeps
+  /// its files, and with them the lock and the device.
   static func hasEnded(_ process: Int32) -> Bool {
     if kill(process, 0) != 0, errno == ESRCH { return true }
     guard let file = fopen("/proc/\(process)/stat", "re") else { return false }
     defer { fclose(file) }
     var line = [CChar](repeating: 0, count: 512)
     let count = fread(&line, 1, line.count, file)
-    // `pid (name) state …`, where the name may hold anything.
-    let text = String(decoding: line[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    guard let end = text.lastIndex(of: ")") else { return false }
-    return text[end...].dropFirst(2).first.map { $0 == "Z" || $0 == "X" } ?? false
+    return hasEnded(stat: String(decoding: line[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self))
+  }
+
+  /// - Parameter stat: `pid (name) state …`, where the name may hold anything, and the number of threads stands 17 places behind the
+  ///   state (proc_pid_stat(5)).
+  static func hasEnded(stat: String) -> Bool {
+    guard let end = stat.lastIndex(of: ")") else { return false }
+    let fields = stat[end...].dropFirst().split(separator: " ")
+    guard fields.count > 17, fields[0] == "Z" || fields[0] == "X" else { return false }
+    return Int(fields[17]).map { $0 <= 1 } ?? false
   }
 }
