@@ -63,7 +63,7 @@ extension Engine {
     let waiting = pathfinding.pings.values
     pathfinding.pings = [:]
     pathfinding.discoKey = key
-    pathfinding.finder = newFinder(key, now)
+    pathfinding.finder = newFinder(key)
     for id in peers.keys where peers[id]?.hasRoute == true {
       peers[id]?.setRoute(.none, wireMTU: 0)
       stalePeers.insert(id)

@@ -39,7 +39,7 @@ extension PathSimulation {
     let former = hosts[index]
     hosts[index] = SimulatedHost(
       key: former.key, disco: former.disco,
-      finder: PathFinder(nodeKey: former.key.publicKey, discoKey: former.disco, random: random, now: now),
+      finder: PathFinder(nodeKey: former.key.publicKey, discoKey: former.disco, random: random),
       hasRelay: former.hasRelay, published: former.published,
       links: [SimulatedHost.Link](repeating: SimulatedHost.Link(), count: former.links.count))
     tellOfNAT(index)

@@ -66,7 +66,7 @@ final class PathSimulation {
       hosts.append(
         SimulatedHost(
           key: key, disco: disco,
-          finder: PathFinder(nodeKey: key.publicKey, discoKey: disco, random: random, now: now),
+          finder: PathFinder(nodeKey: key.publicKey, discoKey: disco, random: random),
           hasRelay: hasRelay, links: [SimulatedHost.Link](repeating: SimulatedHost.Link(), count: places.count)))
     }
     for index in hosts.indices {

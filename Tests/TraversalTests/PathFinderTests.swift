@@ -272,8 +272,7 @@ struct PathFinderTests: FinderSuite {
       let random = SeededRandom(3)
       let now = start
       let finder = PathFinder(
-        nodeKey: X25519PrivateKey(random: random).publicKey, discoKey: X25519PrivateKey(random: random), random: random,
-        now: now)
+        nodeKey: X25519PrivateKey(random: random).publicKey, discoKey: X25519PrivateKey(random: random), random: random)
       let peers = (0..<30).map { number in
         Peer(
           key: X25519PrivateKey(random: random).publicKey, name: "\(number)", addresses: [], allowedIPs: [],

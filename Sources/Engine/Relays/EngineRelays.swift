@@ -17,7 +17,7 @@ extension Engine {
     let (orders, order) = AsyncStream<Pathfinding.RelayOrder>.makeStream()
     let now = Instant.now()
     let pathfinding = Pathfinding(
-      discoKey: discoKey, finder: newFinder(discoKey, now), relays: relays, inbox: inbox, relayOrders: order, now: now)
+      discoKey: discoKey, finder: newFinder(discoKey), relays: relays, inbox: inbox, relayOrders: order, now: now)
     pathfinding.tasks = [
       Task {
         for await order in orders {
@@ -46,9 +46,8 @@ extension Engine {
     await pathfinding.relays.close()
   }
 
-  func newFinder(_ discoKey: X25519PrivateKey, _ now: Instant) -> PathFinder {
-    let finder = PathFinder(
-      nodeKey: configuration.privateKey.publicKey, discoKey: discoKey, random: random, now: now)
+  func newFinder(_ discoKey: X25519PrivateKey) -> PathFinder {
+    let finder = PathFinder(nodeKey: configuration.privateKey.publicKey, discoKey: discoKey, random: random)
     finder.probesPorts = configuration.probesPorts
     return finder
   }

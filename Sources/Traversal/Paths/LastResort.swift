@@ -15,7 +15,7 @@ extension PathFinder {
     else { return [] }
     return Array(
       path.candidates.due(at: now, isForced: true).prefix { _ in
-        path.pingBudget.take(at: now) && pingBudget.take(at: now)
+        takePing(path, isInUse: false, now)
       })
   }
 

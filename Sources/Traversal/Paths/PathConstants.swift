@@ -47,8 +47,12 @@ public enum PathConstants {
   static let learntCandidates = 16
   static let pingsPerSecondAndPeer = 40
   static let pingsPerSecond = 400
+  /// So many of a peer's pings, and of all, are left to the ways in use by whoever looks for others.
+  static let pingsKeptForWay = 10
+  static let pingsKeptForWays = 100
   static let pongsPerSecondAndPeer = 40
   static let outstandingPings = 128
+  static let outstandingKeptForWay = 16
 
   /// What every path carries: less is no path.
   static let smallestMTU = 1280

@@ -31,18 +31,16 @@ public final class PathFinder {
   var ownMapping: NATMapping?
   var ownPortIsMapped = false
   var actions: [PathAction] = []
-  var pingBudget: TokenBucket
+  var pingBudget = RateWindow(limit: PathConstants.pingsPerSecond)
   /// Without a relay: when all who were not asked are pinged again.
   var unaskedAt: Instant?
   private var deadlines = DeadlineQueue<X25519PublicKey>()
   private var lastToken: UInt64 = 0
 
-  public init(nodeKey: X25519PublicKey, discoKey: X25519PrivateKey, random: any RandomSource, now: Instant) {
+  public init(nodeKey: X25519PublicKey, discoKey: X25519PrivateKey, random: any RandomSource) {
     self.nodeKey = nodeKey
     self.discoKey = discoKey
     self.random = random
-    pingBudget = TokenBucket(
-      capacity: PathConstants.pingsPerSecond, interval: .seconds(1) / PathConstants.pingsPerSecond, now: now)
   }
 
   // MARK: What is known from elsewhere
@@ -55,7 +53,7 @@ public final class PathFinder {
     for peer in netmap.peers {
       guard let discoKey = peer.discoKey, let box = box(for: peer, discoKey) else { continue }
       wanted.insert(peer.key)
-      let path = peers[peer.key] ?? PeerPath(key: peer.key, discoKey: discoKey, box: box, now: now)
+      let path = peers[peer.key] ?? PeerPath(key: peer.key, discoKey: discoKey, box: box)
       path.discoKey = discoKey
       path.box = box
       path.natMapping = peer.natMapping

@@ -76,25 +76,32 @@ extension PathFinder {
   /// `false` if a rate forbids it.
   @discardableResult
   func ping(_ path: PeerPath, _ address: SocketAddress, _ purpose: SentPing.Purpose, _ now: Instant) -> Bool {
-    guard path.pings.values.count(where: { $0.purpose != .guess }) < PathConstants.outstandingPings,
-      path.pingBudget.available(at: now) <= now,
-      pingBudget.available(at: now) <= now
-    else {
-      statistics.limited += 1
-      return false
-    }
-    _ = path.pingBudget.take(at: now)
-    _ = pingBudget.take(at: now)
+    guard takePing(path, isInUse: address == path.best?.address, now) else { return false }
     path.candidates.notePing(address, at: now)
     actions.append(.send(sealedPing(path, address, purpose, now), to: address))
     return true
   }
 
-  func pingThroughRelay(_ path: PeerPath, _ purpose: SentPing.Purpose, _ now: Instant) {
-    guard path.pingBudget.take(at: now) else {
+  /// Takes one from what may be sent to the peer, and to all. Looking for ways leaves some for those in use.
+  func takePing(_ path: PeerPath, isInUse: Bool, _ now: Instant) -> Bool {
+    guard hasRoom(for: 1, path, isInUse: isInUse, now) else {
       statistics.limited += 1
-      return
+      return false
     }
+    path.pingBudget.note(at: now)
+    pingBudget.note(at: now)
+    return true
+  }
+
+  func hasRoom(for count: Int, _ path: PeerPath, isInUse: Bool, _ now: Instant) -> Bool {
+    let outstanding = path.pings.values.count { $0.purpose != .guess }
+    return outstanding + count + (isInUse ? 0 : PathConstants.outstandingKeptForWay) <= PathConstants.outstandingPings
+      && path.pingBudget.hasRoom(for: count, leaving: isInUse ? 0 : PathConstants.pingsKeptForWay, at: now)
+      && pingBudget.hasRoom(for: count, leaving: isInUse ? 0 : PathConstants.pingsKeptForWays, at: now)
+  }
+
+  func pingThroughRelay(_ path: PeerPath, _ purpose: SentPing.Purpose, _ now: Instant) {
+    guard takePing(path, isInUse: false, now) else { return }
     actions.append(.sendRelayed(sealedPing(path, nil, purpose, now), to: path.key))
   }
 

@@ -105,6 +105,12 @@ extension PathFinder {
       path.candidates.noteWidth(probing.address, wireMTU: widest)
     }
     if probing.triesLeft > 0, !probing.open.isEmpty {
+      // A try of which a part stayed here would say that the path is narrow.
+      guard hasRoom(for: probing.open.count + 1, path, isInUse: true, now) else {
+        statistics.limited += 1
+        path.probing?.nextAt = now + PathConstants.probeInterval
+        return
+      }
       probing.triesLeft -= 1
       probing.nextAt = now + PathConstants.probeInterval
       probing.carriesShort = false

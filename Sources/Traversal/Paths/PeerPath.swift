@@ -63,24 +63,18 @@ final class PeerPath {
   var portProbingAt: Instant?
   var portProbing: PortProbing?
   var portsProbedAt: Instant?
-  var pingBudget: TokenBucket
-  var pongBudget: TokenBucket
+  var pingBudget = RateWindow(limit: PathConstants.pingsPerSecondAndPeer)
+  var pongBudget = RateWindow(limit: PathConstants.pongsPerSecondAndPeer)
   /// As it was last told.
   var route = Route.none
   var routeMTU = PathConstants.smallestMTU
   /// The deadline that is in the queue.
   var queuedDeadline: Instant?
 
-  init(key: X25519PublicKey, discoKey: X25519PublicKey, box: NaClBox, now: Instant) {
+  init(key: X25519PublicKey, discoKey: X25519PublicKey, box: NaClBox) {
     self.key = key
     self.discoKey = discoKey
     self.box = box
-    pingBudget = TokenBucket(
-      capacity: PathConstants.pingsPerSecondAndPeer,
-      interval: .seconds(1) / PathConstants.pingsPerSecondAndPeer, now: now)
-    pongBudget = TokenBucket(
-      capacity: PathConstants.pongsPerSecondAndPeer,
-      interval: .seconds(1) / PathConstants.pongsPerSecondAndPeer, now: now)
   }
 
   func isTrusted(at now: Instant) -> Bool {

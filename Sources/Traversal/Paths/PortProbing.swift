@@ -53,7 +53,8 @@ extension PathFinder {
       path.portProbing = nil
       return
     }
-    for _ in 0..<min(PathConstants.guessesAtOnce, PathConstants.guesses - probing.sent) where pingBudget.take(at: now) {
+    for _ in 0..<min(PathConstants.guessesAtOnce, PathConstants.guesses - probing.sent)
+    where pingBudget.take(leaving: PathConstants.pingsKeptForWays, at: now) {
       let port = UInt16(1024 + random.uniform(below: 65536 - 1024))
       let address = SocketAddress(probing.target.ip, port: port)
       actions.append(.send(sealedPing(path, address, .guess, now), to: address))

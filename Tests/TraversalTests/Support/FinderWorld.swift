@@ -25,7 +25,7 @@ struct FinderWorld {
     peer = X25519PrivateKey(random: random)
     peerDisco = X25519PrivateKey(random: random)
     box = try #require(NaClBox(peerDisco, disco.publicKey))
-    finder = PathFinder(nodeKey: own.publicKey, discoKey: disco, random: random, now: start)
+    finder = PathFinder(nodeKey: own.publicKey, discoKey: disco, random: random)
     _ = finder.setHasRelay(true, now: start)
     _ = finder.setOwnEndpoints([SocketAddress("192.0.2.5:41641")!], now: start)
   }
