@@ -22,7 +22,6 @@ extension PathSimulation {
     _ messages: [[UInt8]], from index: Int, to address: SocketAddress, for key: X25519PublicKey
   ) {
     guard let peer = hosts.firstIndex(where: { $0.key.publicKey == key }) else { return }
-    closeProbeSockets(of: index) { !$0.isProven && $0.peer == peer }
     var port = Self.firstProbePort
     for message in messages {
       while hosts[index].probeSockets[port] != nil { port += 1 }

@@ -69,11 +69,13 @@ struct PortProbingTests: FinderSuite {
     #expect(self.guesses(run(from: .seconds(61), to: .seconds(90))).isEmpty)
   }
 
-  @Test("the other side opens 256 ports, and lets go of them after a while")
+  @Test("the other side opens 256 ports within a second, and lets go of them after a while")
   func opening() {
     begin(.endpointIndependent, own: .endpointDependent)
     let steps = run(to: .seconds(30))
-    #expect(opened(steps).map(\.count) == [256])
+    let opened = opened(steps)
+    #expect(opened.reduce(0) { $0 + $1.count } == 256 && opened.allSatisfy { $0.count <= 32 })
+    #expect(opened.allSatisfy { $0.at >= .seconds(2) && $0.at < .seconds(3) })
     #expect(guesses(steps).isEmpty)
     #expect(steps.contains { $0.actions.contains(.closeProbeSockets(for: peer.publicKey)) && $0.at >= .seconds(15) })
   }
@@ -104,6 +106,60 @@ struct PortProbingTests: FinderSuite {
     begin(theirs, own: ours, isMapped: isMapped, hasMappedPort: hasMappedPort)
     let steps = run(to: .seconds(20))
     #expect(guesses(steps).isEmpty && opened(steps).isEmpty)
+  }
+
+  @Test(
+    "a peer that hides its disco key and shows it again, and a new network of this machine, begin no ten minutes anew",
+    arguments: [NATMapping.endpointDependent, .endpointIndependent])
+  func onceInTenMinutes(theirs: NATMapping) {
+    let own: NATMapping = theirs == .endpointDependent ? .endpointIndependent : .endpointDependent
+    begin(theirs, own: own)
+    #expect(!steered(run(to: .seconds(4))).isEmpty)
+    for second in stride(from: 4, to: 600, by: 20) {
+      let now = start + .seconds(second)
+      var hidden = netmap([home], theirs)
+      hidden.peers[0].discoKey = nil
+      let end = finder.apply(hidden, now: now)
+      #expect(second > 4 || theirs == .endpointDependent || end.contains(.closeProbeSockets(for: peer.publicKey)))
+      _ = finder.apply(netmap([home], theirs), now: now)
+      _ = finder.networkChanged(now: now)
+      _ = finder.wantsToSend(to: peer.publicKey, now: now)
+      #expect(tellsWhereItIs(now))
+      #expect(steered(run(from: .seconds(second), to: .seconds(second + 6))).isEmpty, "after \(second) s")
+    }
+    let later = start + .seconds(610)
+    _ = finder.apply(netmap([home], theirs), now: later)
+    _ = finder.networkChanged(now: later)
+    _ = finder.wantsToSend(to: peer.publicKey, now: later)
+    #expect(tellsWhereItIs(later))
+    #expect(!steered(run(from: .seconds(610), to: .seconds(614))).isEmpty)
+  }
+
+  @Test("guesses and ports that are opened count among the four hundred of all pings", arguments: [true, false])
+  func common(isGuessing: Bool) {
+    let (hard, easy) = (NATMapping.endpointDependent, NATMapping.endpointIndependent)
+    begin(isGuessing ? hard : easy, own: isGuessing ? easy : hard)
+    // Somebody else has used them up.
+    let (from, end) = (Duration.milliseconds(1950), Duration.milliseconds(3500))
+    var time = from
+    while time < end {
+      let now = start + time
+      while finder.pingBudget.take(leaving: PathConstants.pingsKeptForWays, at: now) {}
+      #expect(steered([(time, finder.advance(now: now) { _ in (now, now) })]).isEmpty)
+      time += .milliseconds(50)
+    }
+    #expect(!steered(run(from: end, to: .seconds(6))).isEmpty)
+  }
+
+  /// The peer is called, which begins the guessing.
+  private func tellsWhereItIs(_ now: Instant) -> Bool {
+    finder.setOwnEndpoints([SocketAddress("192.0.2.5:41641")!], now: now)
+      .contains { if case .sendRelayed = $0 { true } else { false } }
+  }
+
+  /// What goes to ports that nobody named, or from ports opened for it.
+  private func steered(_ steps: [(at: Duration, actions: [PathAction])]) -> [Duration] {
+    guesses(steps).map(\.at) + opened(steps).map(\.at)
   }
 
   @Test("nothing is guessed when that is switched off")

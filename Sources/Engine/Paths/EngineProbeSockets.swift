@@ -24,7 +24,6 @@ extension Engine {
 
   func openProbeSockets(_ messages: [[UInt8]], to address: SocketAddress, for key: X25519PublicKey) {
     guard let pathfinding else { return }
-    closeProbeSockets(for: key)
     for message in messages {
       guard let socket = ProbeSocket(peer: key, address: address) else { break }
       pathfinding.probeSockets.append(socket)

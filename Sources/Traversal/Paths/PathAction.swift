@@ -15,7 +15,7 @@ public enum PathAction: Hashable, Sendable {
   case observed(SocketAddress, by: X25519PublicKey)
   /// Each of these datagrams from a socket of its own, which then is listened on. What comes there is received like anything else, and
   /// what is sent to its source goes out there. The first socket over which the peer proves itself stands for that address from then
-  /// on, and the others are closed.
+  /// on, and the others are closed. There may be more of them for the same peer, until they are closed.
   case openProbeSockets([[UInt8]], to: SocketAddress, for: X25519PublicKey)
   /// Those of which none has proved itself are closed.
   case closeProbeSockets(for: X25519PublicKey)

@@ -34,10 +34,14 @@ public enum PathConstants {
   static let portProbingPause: Duration = .seconds(600)
   static let guesses = 1024
   static let guessesAtOnce = 10
+  /// Between two lots of guesses, or of ports that are opened.
   static let guessInterval: Duration = .milliseconds(100)
   static let openPorts = 256
+  static let openPortsAtOnce = 32
   /// As long as guesses may come: all of them, and a little more.
   static let openPortsLifetime: Duration = .seconds(15)
+  /// What a peer that left the netmap has used up is known for so long.
+  static let limitsMemory: Duration = .seconds(600)
 
   /// So often a peer is called again before the next heartbeat.
   static let callsInARow = 2

@@ -31,6 +31,8 @@ public final class PathFinder {
   var ownMapping: NATMapping?
   var ownPortIsMapped = false
   var actions: [PathAction] = []
+  /// Of everybody in the netmap, with a disco key or without, and of who was there a while ago.
+  private var limits: [X25519PublicKey: PeerLimits] = [:]
   var pingBudget = RateWindow(limit: PathConstants.pingsPerSecond)
   /// Without a relay: when all who were not asked are pinged again.
   var unaskedAt: Instant?
@@ -50,10 +52,13 @@ public final class PathFinder {
     hygiene = EndpointHygiene(meshPrefixes: netmap.node.meshPrefixes)
     var wanted: Set<X25519PublicKey> = []
     var unasked = 0
+    updateLimits(netmap, now)
     for peer in netmap.peers {
-      guard let discoKey = peer.discoKey, let box = box(for: peer, discoKey) else { continue }
+      guard let discoKey = peer.discoKey, let box = box(for: peer, discoKey), let limits = limits[peer.key] else {
+        continue
+      }
       wanted.insert(peer.key)
-      let path = peers[peer.key] ?? PeerPath(key: peer.key, discoKey: discoKey, box: box)
+      let path = peers[peer.key] ?? PeerPath(key: peer.key, discoKey: discoKey, box: box, limits: limits)
       path.discoKey = discoKey
       path.box = box
       path.natMapping = peer.natMapping
@@ -73,7 +78,10 @@ public final class PathFinder {
       if isNew || hasNews { tell(path, now) }
       schedule(path)
     }
-    for key in peers.keys where !wanted.contains(key) { peers[key] = nil }
+    for path in sortedPeers where !wanted.contains(path.key) {
+      endPortProbing(path)
+      peers[path.key] = nil
+    }
     peersByDiscoKey = Dictionary(grouping: peers.keys.sorted()) { [peers] in peers[$0]?.discoKey ?? $0 }
     planUnasked(now)
     return takeActions()
@@ -120,7 +128,7 @@ public final class PathFinder {
       path.candidates.forgetResults()
       path.pings = [:]
       path.portProbingAt = nil
-      path.portsProbedAt = nil
+      endPortProbing(path)
       if isInUse {
         path.calledAt = nil
         path.callsLeft = PathConstants.callsInARow
@@ -247,6 +255,20 @@ public final class PathFinder {
   func takeActions() -> [PathAction] {
     defer { actions = [] }
     return actions
+  }
+
+  private func updateLimits(_ netmap: Netmap, _ now: Instant) {
+    let present = Set(netmap.peers.map(\.key))
+    for key in present {
+      let limits = limits[key] ?? PeerLimits()
+      limits.leftAt = nil
+      self.limits[key] = limits
+    }
+    for (key, limits) in limits where !present.contains(key) {
+      let leftAt = limits.leftAt ?? now
+      limits.leftAt = leftAt
+      if now - leftAt >= PathConstants.limitsMemory { self.limits[key] = nil }
+    }
   }
 
   private func box(for peer: Peer, _ discoKey: X25519PublicKey) -> NaClBox? {

@@ -23,7 +23,7 @@ extension PathFinder {
       schedule(path)
     case (.ping(let id, _, _), .relayed(let key)):
       guard keys.contains(key), let path = peers[key] else { return refuse() }
-      guard path.pongBudget.take(at: now) else { return limit() }
+      guard path.limits.pongs.take(at: now) else { return limit() }
       actions.append(.sendRelayed(seal(.pong(id, source: PathFinder.relayAddress), path), to: key))
     case (.pong(let id, let observed), .datagram(let source)):
       guard let path = keys.lazy.compactMap({ self.peers[$0] }).first(where: { $0.pings[id] != nil }) else {
@@ -54,7 +54,7 @@ extension PathFinder {
 
   private func receivePing(_ id: TransactionID, _ path: PeerPath, from source: SocketAddress, _ now: Instant) {
     path.candidates.learn(source, at: now)
-    guard path.pongBudget.take(at: now) else {
+    guard path.limits.pongs.take(at: now) else {
       statistics.limited += 1
       return
     }
@@ -118,11 +118,11 @@ extension PathFinder {
   }
 
   private func receiveCall(_ endpoints: [SocketAddress], _ path: PeerPath, _ now: Instant) {
-    guard path.heededCallAt.map({ now - $0 >= PathConstants.callInterval }) ?? true else {
+    guard path.limits.heededCallAt.map({ now - $0 >= PathConstants.callInterval }) ?? true else {
       statistics.limited += 1
       return
     }
-    path.heededCallAt = now
+    path.limits.heededCallAt = now
     let usable = hygiene.filter(endpoints, limit: PathConstants.calledCandidates)
     path.candidates.setCalled(usable)
     dropVanishedBest(path)

@@ -88,7 +88,7 @@ extension PathFinder {
       statistics.limited += 1
       return false
     }
-    path.pingBudget.note(at: now)
+    path.limits.pings.note(at: now)
     pingBudget.note(at: now)
     return true
   }
@@ -96,7 +96,7 @@ extension PathFinder {
   func hasRoom(for count: Int, _ path: PeerPath, isInUse: Bool, _ now: Instant) -> Bool {
     let outstanding = path.pings.values.count { $0.purpose != .guess }
     return outstanding + count + (isInUse ? 0 : PathConstants.outstandingKeptForWay) <= PathConstants.outstandingPings
-      && path.pingBudget.hasRoom(for: count, leaving: isInUse ? 0 : PathConstants.pingsKeptForWay, at: now)
+      && path.limits.pings.hasRoom(for: count, leaving: isInUse ? 0 : PathConstants.pingsKeptForWay, at: now)
       && pingBudget.hasRoom(for: count, leaving: isInUse ? 0 : PathConstants.pingsKeptForWays, at: now)
   }
 

@@ -27,6 +27,7 @@ struct SentPing: Sendable {
 /// All that is known of the ways to one peer.
 final class PeerPath {
   let key: X25519PublicKey
+  let limits: PeerLimits
   var discoKey: X25519PublicKey
   var box: NaClBox
   var candidates = CandidateTable()
@@ -55,24 +56,21 @@ final class PeerPath {
   /// A call waits for own addresses.
   var owesCall = false
   var calledAt: Instant?
-  var heededCallAt: Instant?
   var probing: MTUProbing?
   var natMapping: NATMapping?
   var hasMappedPort = false
   /// When ports are guessed, unless a way is found before.
   var portProbingAt: Instant?
   var portProbing: PortProbing?
-  var portsProbedAt: Instant?
-  var pingBudget = RateWindow(limit: PathConstants.pingsPerSecondAndPeer)
-  var pongBudget = RateWindow(limit: PathConstants.pongsPerSecondAndPeer)
   /// As it was last told.
   var route = Route.none
   var routeMTU = PathConstants.smallestMTU
   /// The deadline that is in the queue.
   var queuedDeadline: Instant?
 
-  init(key: X25519PublicKey, discoKey: X25519PublicKey, box: NaClBox) {
+  init(key: X25519PublicKey, discoKey: X25519PublicKey, box: NaClBox, limits: PeerLimits) {
     self.key = key
+    self.limits = limits
     self.discoKey = discoKey
     self.box = box
   }

@@ -16,6 +16,7 @@ struct PortProbing: Sendable {
   let target: SocketAddress
   var sent = 0
   var nextAt: Instant
+  let endsAt: Instant
 }
 
 extension PathFinder {
@@ -28,7 +29,7 @@ extension PathFinder {
   /// Both sides have been told to ping each other: if that leads nowhere, and guessing could help, it begins in a moment.
   func planPortProbing(_ path: PeerPath, _ now: Instant) {
     guard side(path) != nil, path.best == nil, path.portProbing == nil, path.portProbingAt == nil,
-      path.portsProbedAt.map({ now - $0 >= PathConstants.portProbingPause }) ?? true
+      path.limits.portsProbedAt.map({ now - $0 >= PathConstants.portProbingPause }) ?? true
     else { return }
     path.portProbingAt = now + PathConstants.plainPings
   }
@@ -46,22 +47,37 @@ extension PathFinder {
   func runPortProbing(_ path: PeerPath, _ now: Instant) {
     if let due = path.portProbingAt, due <= now { beginPortProbing(path, now) }
     guard var probing = path.portProbing, probing.nextAt <= now else { return }
-    let isOver =
-      path.best != nil || probing.side == .open || probing.sent >= PathConstants.guesses
-    guard !isOver else {
-      if probing.side == .open { actions.append(.closeProbeSockets(for: path.key)) }
-      path.portProbing = nil
-      return
+    guard path.best == nil, now < probing.endsAt, probing.side == .open || probing.sent < PathConstants.guesses else {
+      return endPortProbing(path)
     }
-    for _ in 0..<min(PathConstants.guessesAtOnce, PathConstants.guesses - probing.sent)
-    where pingBudget.take(leaving: PathConstants.pingsKeptForWays, at: now) {
-      let port = UInt16(1024 + random.uniform(below: 65536 - 1024))
-      let address = SocketAddress(probing.target.ip, port: port)
-      actions.append(.send(sealedPing(path, address, .guess, now), to: address))
-      probing.sent += 1
+    probing.nextAt = min(now + PathConstants.guessInterval, probing.endsAt)
+    switch probing.side {
+    case .guessing:
+      for _ in 0..<takeGuesses(min(PathConstants.guessesAtOnce, PathConstants.guesses - probing.sent), now) {
+        let port = UInt16(1024 + random.uniform(below: 65536 - 1024))
+        let address = SocketAddress(probing.target.ip, port: port)
+        actions.append(.send(sealedPing(path, address, .guess, now), to: address))
+        probing.sent += 1
+      }
+    case .open:
+      let count = takeGuesses(min(PathConstants.openPortsAtOnce, PathConstants.openPorts - probing.sent), now)
+      let pings = (0..<count).map { _ in sealedPing(path, probing.target, .guess, now) }
+      if !pings.isEmpty { actions.append(.openProbeSockets(pings, to: probing.target, for: path.key)) }
+      probing.sent += count
+      if probing.sent == PathConstants.openPorts { probing.nextAt = probing.endsAt }
     }
-    probing.nextAt = now + PathConstants.guessInterval
     path.portProbing = probing
+  }
+
+  /// Ports that were opened for the peer, and lead nowhere, are closed.
+  func endPortProbing(_ path: PeerPath) {
+    if path.portProbing?.side == .open { actions.append(.closeProbeSockets(for: path.key)) }
+    path.portProbing = nil
+  }
+
+  /// Of all pings that may be sent in a second guesses take their part; those to one peer have a bound of their own.
+  private func takeGuesses(_ count: Int, _ now: Instant) -> Int {
+    (0..<count).count { _ in pingBudget.take(leaving: PathConstants.pingsKeptForWays, at: now) }
   }
 
   private func beginPortProbing(_ path: PeerPath, _ now: Instant) {
@@ -72,13 +88,8 @@ extension PathFinder {
       path.portProbingAt = now + .seconds(1)
       return
     }
-    path.portsProbedAt = now
-    switch side {
-    case .guessing: path.portProbing = PortProbing(side: side, target: target, nextAt: now)
-    case .open:
-      path.portProbing = PortProbing(side: side, target: target, nextAt: now + PathConstants.openPortsLifetime)
-      let pings = (0..<PathConstants.openPorts).map { _ in sealedPing(path, target, .guess, now) }
-      actions.append(.openProbeSockets(pings, to: target, for: path.key))
-    }
+    path.limits.portsProbedAt = now
+    path.portProbing = PortProbing(
+      side: side, target: target, nextAt: now, endsAt: now + PathConstants.openPortsLifetime)
   }
 }
