@@ -93,6 +93,7 @@ struct RelayLoginTests {
 
 private struct NamingOnly: RelayAdmission {
   func admits(_ key: X25519PublicKey, namesRelay: Bool) async -> Bool { namesRelay }
+  func stillAdmits(_ key: X25519PublicKey, namesRelay: Bool) -> Bool { namesRelay }
 }
 
 /// A relay with a certificate of its own that says that it has the key of another one. It only listens.

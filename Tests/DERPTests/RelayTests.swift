@@ -90,6 +90,16 @@ struct RelayTests {
     await relay.stop()
   }
 
+  @Test("who is removed between the look-up and its place at the relay does not keep the place")
+  func removedMeanwhile() async throws {
+    let relay = try await TestRelay(admission: JustRemoved())
+    await #expect(throws: DERPError.self) {
+      _ = try await RelayLink.connect(to: relay.relay, as: key(), onEvent: { _ in })
+    }
+    #expect(relay.server.table.statistics.clients == 0)
+    await relay.stop()
+  }
+
   @Test("another certificate than the records name is not believed, and the error says which it is")
   func wrongPin() async throws {
     let relay = try await TestRelay(pin: Bytes32(repeatElement(7, count: 32)))
@@ -208,6 +218,13 @@ private struct OnlyThese: RelayAdmission {
   let keys: Set<X25519PublicKey>
   init(_ keys: Set<X25519PublicKey>) { self.keys = keys }
   func admits(_ key: X25519PublicKey, namesRelay: Bool) async -> Bool { keys.contains(key) }
+  func stillAdmits(_ key: X25519PublicKey, namesRelay: Bool) -> Bool { keys.contains(key) }
+}
+
+/// Whoever comes was a member a moment ago.
+private struct JustRemoved: RelayAdmission {
+  func admits(_ key: X25519PublicKey, namesRelay: Bool) async -> Bool { true }
+  func stillAdmits(_ key: X25519PublicKey, namesRelay: Bool) -> Bool { false }
 }
 
 /// The first bytes that come, or nothing when the connection ends before.

@@ -23,6 +23,7 @@ struct StrangerTests {
       while !state.withLock(\.isOpen) { try? await Task.sleep(for: .milliseconds(10)) }
       return true
     }
+    func stillAdmits(_ key: X25519PublicKey, namesRelay: Bool) -> Bool { true }
   }
 
   @Test("what somebody pours in while it is looked up stays in the network, and is taken once it is admitted")

@@ -58,6 +58,10 @@ final class AcceptedMembers: RelayAdmission {
     for (_, continuation, answer) in answered { continuation.resume(returning: answer) }
   }
 
+  func stillAdmits(_ key: X25519PublicKey, namesRelay: Bool) -> Bool {
+    state.withLock { $0.answer(key, namesRelay) } ?? false
+  }
+
   func admits(_ key: X25519PublicKey, namesRelay: Bool) async -> Bool {
     if let answer = state.withLock({ $0.answer(key, namesRelay) }) { return answer }
     let now = now()

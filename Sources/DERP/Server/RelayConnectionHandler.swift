@@ -168,7 +168,7 @@ final class RelayConnectionHandler: ChannelInboundHandler {
     answer.futureResult.assumeIsolated().whenComplete { [self] result in
       guard case .asking(var session) = phase else { return }
       guard case .success(true) = result else { return end(context, "\(key) is not admitted") }
-      enter(key, &session, context)
+      enter(key, namesRelay, &session, context)
       do throws(DERPError) {
         try readAll(context)
       } catch {
@@ -178,7 +178,9 @@ final class RelayConnectionHandler: ChannelInboundHandler {
     }
   }
 
-  private func enter(_ key: X25519PublicKey, _ session: inout RelayServerSession, _ context: ChannelHandlerContext) {
+  private func enter(
+    _ key: X25519PublicKey, _ namesRelay: Bool, _ session: inout RelayServerSession, _ context: ChannelHandlerContext
+  ) {
     // The handler belongs to its event loop; whoever wakes it does not.
     let loop = context.eventLoop
     let bound = NIOLoopBound((handler: self, context: context), eventLoop: loop)
@@ -186,6 +188,10 @@ final class RelayConnectionHandler: ChannelInboundHandler {
       key, wake: { loop.execute { bound.value.handler.write(bound.value.context) } },
       close: { loop.execute { bound.value.handler.end(bound.value.context, "not admitted any more, or too often") } })
     guard let client else { return end(context, "the relay is full") }
+    guard relay.admission.stillAdmits(key, namesRelay: namesRelay) else {
+      relay.table.leave(client)
+      return end(context, "\(key) is not admitted any more")
+    }
     deadline?.cancel()
     leaveStrangers()
     var output = context.channel.allocator.buffer(capacity: 128)

@@ -17,7 +17,9 @@ struct AcceptedMembersTests {
     members.replace(with: RelayMembers([friend], nameRelay: true))
     #expect(await members.admits(friend, namesRelay: true))
     #expect(await !members.admits(stranger, namesRelay: true))
+    #expect(members.stillAdmits(friend, namesRelay: true) && !members.stillAdmits(friend, namesRelay: false))
     members.replace(with: RelayMembers([], nameRelay: true))
+    #expect(!members.stillAdmits(friend, namesRelay: true))
     #expect(await !members.admits(friend, namesRelay: true))
   }
 
