@@ -36,6 +36,8 @@ public actor Engine {
   var routes: Set<IPPrefix> = []
   var addresses: Set<IPPrefix> = []
   var localEndpoints: [SocketAddress] = []
+  /// What other tunnels of this host, and its networks, rule out.
+  var hostBounds = HostBounds()
   /// `nil` without a disco key, and once stopped.
   var pathfinding: Pathfinding?
   /// Peers whose disco key came with the netmap that is being adopted.
@@ -260,6 +262,7 @@ public actor Engine {
       if isUp, isInterfaceDown { restoreInterface(io) }
       isInterfaceDown = !isUp
       limitToRoutes()
+      heed(host.bounds(besides: Int(io.tunnel.index)))
       let found = LocalEndpoints.list(
         host, meshPrefixes: netmap?.node.meshPrefixes ?? [], port: port,
         hasIPv4: io.sockets.ipv4 != nil, hasIPv6: io.sockets.ipv6 != nil)

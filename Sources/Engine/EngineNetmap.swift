@@ -44,7 +44,7 @@ extension Engine {
       return PeerConfiguration(
         publicKey: peer.key, allowedIPs: peer.allowedIPs, candidates: [PseudoAddress.of(id)])
     }
-    let usable = EndpointHygiene(meshPrefixes: netmap?.node.meshPrefixes ?? []).filter(peer.endpoints, limit: .max)
+    let usable = hygiene.filter(peer.endpoints, limit: .max)
     let reachable = usable.filter { io?.sockets.has($0.ip.family) ?? false }
     return PeerConfiguration(
       publicKey: peer.key, allowedIPs: peer.allowedIPs, candidates: Array(reachable.prefix(Engine.maximumCandidates)))

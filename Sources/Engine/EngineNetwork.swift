@@ -5,6 +5,19 @@ import Wire
 
 /// What becomes of ways when the network changes under the machine.
 extension Engine {
+  /// What may be an endpoint of anybody, as far as this host and its mesh know.
+  var hygiene: EndpointHygiene { EndpointHygiene(meshPrefixes: netmap?.node.meshPrefixes ?? [], host: hostBounds) }
+
+  /// Tunnels came or went, or this host is in another network: the finder sends nothing into tunnels from now on.
+  func heed(_ bounds: HostBounds) {
+    guard bounds != hostBounds else { return }
+    hostBounds = bounds
+    guard let pathfinding else { return }
+    let now = Instant.now()
+    perform(pathfinding.finder.setHostBounds(bounds, now: now))
+    if let netmap { perform(pathfinding.finder.apply(netmap, now: now)) }
+  }
+
   /// Addresses or routes are others now, or the machine slept: whatever was found out before counts no more.
   func networkChanged(_ reason: String) {
     guard let pathfinding else { return }

@@ -10,12 +10,14 @@ enum LocalEndpoints {
   /// Every address of the host, with the UDP port, but loopback, link-local and what lies inside a mesh or on a TUN.
   ///
   /// Public IPv4 first, then public IPv6, stable before temporary, then private addresses of links with a default route, then
-  /// the rest; within these, by number.
+  /// the rest, bridges of this host's guests last; within these, by number.
   static func list(
     _ host: HostNetwork, meshPrefixes: [IPPrefix], port: UInt16, hasIPv4: Bool = true, hasIPv6: Bool = true
   ) -> [SocketAddress] {
     func rank(_ address: HostNetwork.Address) -> Int {
-      if address.ip.isPrivate { return host.defaultRoutes.contains(address.link) ? 3 : 4 }
+      if address.ip.isPrivate {
+        return host.defaultRoutes.contains(address.link) ? 3 : host.isForGuests(address.link) ? 5 : 4
+      }
       if address.ip.family == .v4 { return 0 }
       return address.isTemporary ? 2 : 1
     }

@@ -5,9 +5,8 @@ import Wire
 /// host's own addresses; each address once, and no more than a record has room for.
 enum OwnEndpoints {
   static func list(
-    mapped: [Reach.Endpoint], seen: [SocketAddress], host: [SocketAddress], meshPrefixes: [IPPrefix]
+    mapped: [Reach.Endpoint], seen: [SocketAddress], host: [SocketAddress], hygiene: EndpointHygiene
   ) -> [Reach.Endpoint] {
-    let hygiene = EndpointHygiene(meshPrefixes: meshPrefixes)
     var known: Set<SocketAddress> = []
     var room = (public: LocalEndpoints.maximumPublic, private: LocalEndpoints.maximumPrivate)
     let all = mapped + seen.map { Reach.Endpoint($0, .stun) } + host.map { Reach.Endpoint($0, .host) }

@@ -6,8 +6,12 @@ public struct EndpointHygiene: Hashable, Sendable {
   /// The blocks of the mesh: an endpoint inside them would carry the tunnel through itself.
   public var meshPrefixes: [IPPrefix]
 
-  public init(meshPrefixes: [IPPrefix]) {
+  /// What this host's own network adds.
+  public var host: HostBounds
+
+  public init(meshPrefixes: [IPPrefix], host: HostBounds = HostBounds()) {
     self.meshPrefixes = meshPrefixes
+    self.host = host
   }
 
   /// The address with an IPv4-mapped one unmapped; `nil` if nothing may be sent there.
@@ -15,7 +19,7 @@ public struct EndpointHygiene: Hashable, Sendable {
     let ip = address.ip.unmapped
     guard address.port != 0, !ip.isUnspecified, !ip.isLoopback, !ip.isLinkLocal, !ip.isMulticast,
       ip != IPAddress(v4: .max), !(ip.family == .v4 && ip.value >> 24 == 0),
-      !meshPrefixes.contains(where: { $0.contains(ip) })
+      !meshPrefixes.contains(where: { $0.contains(ip) }), !host.rulesOut(ip)
     else { return nil }
     return SocketAddress(ip, port: address.port)
   }
@@ -29,5 +33,23 @@ public struct EndpointHygiene: Hashable, Sendable {
       result.append(address)
     }
     return result
+  }
+}
+
+/// What a host's links and routes say of addresses: which of them its tunnels lead to, other VPNs' or another mesh's, and which are
+/// broadcast. A way there would be a tunnel in a tunnel, or none.
+public struct HostBounds: Hashable, Sendable {
+  public var ruledOut: [IPPrefix]
+  /// Networks on ordinary links within those: the longer prefix counts, as it does for the kernel.
+  public var spared: [IPPrefix]
+
+  public init(ruledOut: [IPPrefix] = [], spared: [IPPrefix] = []) {
+    self.ruledOut = ruledOut
+    self.spared = spared
+  }
+
+  public func rulesOut(_ ip: IPAddress) -> Bool {
+    guard let longest = ruledOut.lazy.filter({ $0.contains(ip) }).map(\.length).max() else { return false }
+    return !spared.contains { $0.length > longest && $0.contains(ip) }
   }
 }

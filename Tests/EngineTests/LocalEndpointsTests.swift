@@ -66,6 +66,67 @@ struct LocalEndpointsTests {
     #expect(EndpointHygiene(meshPrefixes: mesh).checked(try #require(SocketAddress(text))) == nil)
   }
 
+  /// The host of the suite with bridges: one for containers, and one that the LAN is a port of.
+  private func bridged() -> HostNetwork {
+    var network = host([("172.17.0.1", 3), ("192.168.1.2", 6), ("2001:db8::8", 6), ("2001:db8::7", 6), ("10.9.0.1", 4)])
+    network.links[2]?.master = 6
+    network.links[3]?.kind = "bridge"
+    network.links[6] = .init(name: "br0", kind: "bridge")
+    network.links[7] = .init(name: "veth1", kind: "veth", master: 3)
+    network.links[8] = .init(name: "vnet0", kind: "tun", master: 6)
+    network.addresses[2].isTemporary = true
+    network.defaultRoutes = []
+    return network
+  }
+
+  @Test("a bridge is for guests if nothing else is a port of it and no default route goes over it")
+  func guests() {
+    var network = bridged()
+    #expect(network.isForGuests(3) && !network.isForGuests(6) && !network.isForGuests(2))
+    network.defaultRoutes = [3]
+    #expect(!network.isForGuests(3))
+  }
+
+  @Test(
+    "what others are told of a listener: neither tunnels nor bridges of guests nor addresses that change, the default route's first"
+  )
+  func listeners() {
+    func reachable(_ network: HostNetwork) -> [String] { network.reachable(excluding: mesh).map(\.description) }
+    var network = bridged()
+    #expect(reachable(network) == ["192.168.1.2", "2001:db8::7"])
+    network.links[9] = .init(name: "eth2")
+    network.addresses.append(.init(ip: IPAddress("198.51.100.7")!, link: 9))
+    network.addresses.append(.init(ip: IPAddress("10.200.0.1")!, link: 9))
+    network.defaultRoutes = [9]
+    #expect(reachable(network) == ["198.51.100.7", "192.168.1.2", "2001:db8::7"])
+    network.links[9]?.isUp = false
+    network.links[6]?.isUp = false
+    #expect(reachable(network) == ["172.17.0.1"], "there is nobody else to tell anything")
+  }
+
+  @Test(
+    "nothing is sent into tunnels of others nor to broadcast addresses, but into networks of this host's own that lie within those"
+  )
+  func bounds() {
+    var network = host([("192.168.1.2", 2), ("10.9.0.1", 4), ("10.8.0.5", 7)])
+    network.links[7] = .init(name: "vpn0", isTunnel: true)
+    network.addresses[0].prefixLength = 24
+    network.addresses[1].prefixLength = 32
+    network.addresses[2].prefixLength = 16
+    network.routes = [
+      4: [IPPrefix("10.200.0.0/16")!], 2: [IPPrefix("172.16.5.0/24")!],
+      7: [IPPrefix("172.16.0.0/12")!, IPPrefix("128.0.0.0/1")!, IPPrefix("2000::/3")!, IPPrefix("fd00:1::/64")!],
+    ]
+    let hygiene = EndpointHygiene(meshPrefixes: [], host: network.bounds(besides: 4))
+    func isUsed(_ text: String) -> Bool { hygiene.checked(SocketAddress(IPAddress(text)!, port: 1)) != nil }
+    for text in ["10.8.77.1", "172.16.1.1", "fd00:1::9", "192.168.1.255", "::ffff:10.8.0.5"] {
+      #expect(!isUsed(text), "\(text)")
+    }
+    for text in ["192.168.1.7", "172.16.5.9", "203.0.113.9", "2001:db8::1", "10.9.0.7", "10.200.0.5", "192.168.2.255"] {
+      #expect(isUsed(text), "\(text)")
+    }
+  }
+
   @Test("a peer's candidates keep their order, each once, and are bounded")
   func candidates() {
     let endpoints = ["192.0.2.1:1", "127.0.0.1:1", "[2001:db8::1]:1", "[::ffff:192.0.2.1]:1", "192.0.2.2:1"]

@@ -103,6 +103,7 @@ struct NetlinkTests {
         _ = NetlinkSocket.read(bytes, 0) { _, _ in }
       }
       _ = LocalEndpoints.list(host, meshPrefixes: [], port: 1)
+      _ = (host.bounds(besides: 1), host.reachable(excluding: []))
     }
   }
 

@@ -16,7 +16,7 @@ struct OwnEndpointsTests {
     let mapped = Reach.Endpoint(address("203.0.113.1:5000"), .pcp)
     let list = OwnEndpoints.list(
       mapped: [mapped], seen: [address("203.0.113.1:41000"), address("198.51.100.1:41641")],
-      host: [address("198.51.100.1:41641"), address("192.168.1.2:41641")], meshPrefixes: [])
+      host: [address("198.51.100.1:41641"), address("192.168.1.2:41641")], hygiene: EndpointHygiene(meshPrefixes: []))
     #expect(
       list == [
         mapped, .init(address("203.0.113.1:41000"), .stun), .init(address("198.51.100.1:41641"), .stun),
@@ -29,7 +29,8 @@ struct OwnEndpointsTests {
     let seen = (1...40).map { address("203.0.113.\($0):41641") } + [address("127.0.0.1:5"), address("10.200.0.9:5")]
     let host = (1...40).map { address("192.168.1.\($0):41641") }
     let list = OwnEndpoints.list(
-      mapped: [], seen: seen.reversed(), host: host, meshPrefixes: [IPPrefix("10.200.0.0/16")!])
+      mapped: [], seen: seen.reversed(), host: host,
+      hygiene: EndpointHygiene(meshPrefixes: [IPPrefix("10.200.0.0/16")!]))
     #expect(list.count == 8 + 12)
     #expect(!list.map(\.address).contains(address("10.200.0.9:5")))
   }

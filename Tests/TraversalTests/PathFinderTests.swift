@@ -46,6 +46,21 @@ struct PathFinderTests: FinderSuite {
     #expect(calls == [.callMeMaybe([SocketAddress("192.0.2.5:41641")!])])
   }
 
+  @Test(
+    "a way that turns out to lead into another tunnel is left at once, and nothing is sent there until it leads elsewhere"
+  )
+  func tunnelled() throws {
+    try makeDirect()
+    let tunnel = HostBounds(ruledOut: [IPPrefix(host: home.ip)])
+    let now = start + .seconds(10)
+    #expect(pings(finder.setHostBounds(tunnel, now: now)).isEmpty)
+    #expect(finder.route(to: peer.publicKey) == .relayed)
+    #expect(pings(finder.apply(netmap([home, stranger]), now: now)).map(\.to) == [stranger])
+    #expect(finder.heard(peer.publicKey, from: home, now: now).isEmpty)
+    _ = finder.setHostBounds(HostBounds(), now: now + .seconds(10))
+    #expect(pings(finder.apply(netmap([home, stranger]), now: now + .seconds(10))).map(\.to).contains(home))
+  }
+
   @Test("a call that may have gone into a relay that was dead already is repeated over the next one")
   func calledAgain() {
     func calls(_ actions: [PathAction]) -> Int {

@@ -1,3 +1,4 @@
+import Engine
 import Mesh
 import Traversal
 import Wire

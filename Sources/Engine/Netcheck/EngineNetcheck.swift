@@ -295,7 +295,7 @@ extension Engine {
     guard let check = pathfinding?.check else { return Reach(hostAddresses: localEndpoints) }
     let endpoints = OwnEndpoints.list(
       mapped: mappedEndpoints, seen: check.addresses(at: now), host: localEndpoints,
-      meshPrefixes: netmap?.node.meshPrefixes ?? [])
+      hygiene: hygiene)
     // Whoever reads that this machine waits at a relay shall find it there.
     let places = [check.homeRelay, check.standbyRelay].compactMap { $0 }.filter {
       pathfinding?.standing.holds($0) == true

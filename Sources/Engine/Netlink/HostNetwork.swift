@@ -10,11 +10,17 @@ struct HostNetwork: Equatable {
     var isLoopback = false
     /// A TUN of whatever program, or WireGuard's own: what lies on it is reached through somebody's tunnel.
     var isTunnel = false
+    /// What the kernel calls its sort, as `bridge` or `veth`; empty for hardware.
+    var kind = ""
+    /// The bridge or the like that it is a port of.
+    var master: Int?
   }
 
   struct Address: Equatable {
     var ip: IPAddress
     var link: Int
+    /// Of the network that it is in.
+    var prefixLength: Int?
     /// IPv6 privacy address, which changes.
     var isTemporary = false
     /// Not usable yet, no longer, or never: duplicate detection runs or failed, or the address is deprecated.
@@ -27,6 +33,8 @@ struct HostNetwork: Equatable {
   var defaultRoutes: Set<Int> = []
   /// The default routes of IPv4 that lead to a gateway.
   var gateways: [Gateway] = []
+  /// The other routes, by link.
+  var routes: [Int: Set<IPPrefix>] = [:]
 
   /// A default route: the less its metric, the more it is preferred.
   struct Gateway: Hashable {
@@ -68,6 +76,16 @@ struct HostNetwork: Equatable {
     return (chosen.ip, host.ip)
   }
 
+  /// Whether a link is a bridge that leads to nobody but guests of this host, containers and virtual machines (`docker0`, `virbr0`):
+  /// no default route goes over it, and nothing that could lead outside is a port of it.
+  func isForGuests(_ index: Int) -> Bool {
+    guard links[index]?.kind == "bridge", !defaultRoutes.contains(index) else { return false }
+    return links.values.allSatisfy { $0.master != index || Self.guestPorts.contains($0.kind) }
+  }
+
+  /// Kinds of ports by which guests are joined to a bridge, or hosts of guests to each other.
+  private static let guestPorts: Set<String> = ["veth", "tun", "vxlan", "dummy"]
+
   /// Asks the kernel.
   init(_ socket: NetlinkSocket) throws(EngineError) {
     var found = HostNetwork()
@@ -100,7 +118,8 @@ struct HostNetwork: Equatable {
       isUp: flags & UInt32(IFF_UP) != 0,
       isLoopback: flags & UInt32(IFF_LOOPBACK) != 0,
       // A TAP is of kind "tun" too, but has Ethernet's type, and may well lead to a neighbour.
-      isTunnel: (kind == "tun" || kind == "wireguard") && type == HostNetwork.typeWithoutLinkLayer)
+      isTunnel: (kind == "tun" || kind == "wireguard") && type == HostNetwork.typeWithoutLinkLayer, kind: kind ?? "",
+      master: attributes.uint32(IFLA_MASTER).map(Int.init))
   }
 
   /// `ifaddrmsg`, 8 bytes: family 1, prefix length 1, flags 1, scope 1, index 4.
@@ -112,7 +131,7 @@ struct HostNetwork: Equatable {
     let flags = attributes.uint32(IFA_FLAGS) ?? UInt32(content[2])
     addresses.append(
       Address(
-        ip: ip, link: Int(content.loadUnaligned(fromByteOffset: 4, as: UInt32.self)),
+        ip: ip, link: Int(content.loadUnaligned(fromByteOffset: 4, as: UInt32.self)), prefixLength: Int(content[1]),
         isTemporary: ip.family == .v6 && flags & UInt32(IFA_F_TEMPORARY) != 0,
         isUnsettled: flags & UInt32(IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED) != 0
           && flags & UInt32(IFA_F_OPTIMISTIC) == 0))
@@ -121,11 +140,20 @@ struct HostNetwork: Equatable {
   /// `rtmsg`, 12 bytes: family 1, destination length 1, source length 1, service 1, table 1, protocol 1, scope 1, type 1,
   /// flags 4.
   mutating func addRoute(_ content: UnsafeRawBufferPointer) {
-    guard content.count >= 12, content[1] == 0, content[4] == UInt8(RT_TABLE_MAIN.rawValue),
-      content[7] == UInt8(RTN_UNICAST)
-    else { return }
+    guard content.count >= 12, content[4] == UInt8(RT_TABLE_MAIN.rawValue), content[7] == UInt8(RTN_UNICAST) else {
+      return
+    }
     let attributes = NetlinkAttributes(UnsafeRawBufferPointer(rebasing: content[12...]))
     guard let link = attributes.uint32(Int(RTA_OIF.rawValue)) else { return }
+    guard content[1] == 0 else {
+      if let destination = attributes.address(Int(RTA_DST.rawValue)),
+        let prefix = IPPrefix(destination, length: Int(content[1])),
+        routes[Int(link)]?.count ?? 0 < HostNetwork.mostRoutes
+      {
+        routes[Int(link), default: []].insert(prefix)
+      }
+      return
+    }
     defaultRoutes.insert(Int(link))
     if let gateway = attributes.address(Int(RTA_GATEWAY.rawValue)), gateway.family == .v4 {
       gateways.append(
@@ -133,6 +161,8 @@ struct HostNetwork: Equatable {
     }
   }
 
+  /// Of one link. A router of the Internet has a million of them.
+  private static let mostRoutes = 1024
   /// ARPHRD_NONE.
   private static let typeWithoutLinkLayer: UInt16 = 0xfffe
 }

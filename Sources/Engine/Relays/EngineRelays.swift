@@ -49,6 +49,7 @@ extension Engine {
   func newFinder(_ discoKey: X25519PrivateKey) -> PathFinder {
     let finder = PathFinder(nodeKey: configuration.privateKey.publicKey, discoKey: discoKey, random: random)
     finder.probesPorts = configuration.probesPorts
+    _ = finder.setHostBounds(hostBounds, now: .now())
     return finder
   }
 

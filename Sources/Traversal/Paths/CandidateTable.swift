@@ -123,6 +123,10 @@ struct CandidateTable: Sendable {
     }
   }
 
+  mutating func removeUnless(_ isUsable: (SocketAddress) -> Bool) {
+    entries = entries.filter { isUsable($0.key) }
+  }
+
   private mutating func removeUnwanted() {
     entries = entries.filter(\.value.isWanted)
   }

@@ -49,7 +49,7 @@ public final class PathFinder {
 
   /// Peers and their addresses. Ways that are known stay, unless what they rest on is gone.
   public func apply(_ netmap: Netmap, now: Instant) -> [PathAction] {
-    hygiene = EndpointHygiene(meshPrefixes: netmap.node.meshPrefixes)
+    hygiene.meshPrefixes = netmap.node.meshPrefixes
     var wanted: Set<X25519PublicKey> = []
     var unasked = 0
     updateLimits(netmap, now)
@@ -84,6 +84,23 @@ public final class PathFinder {
     }
     peersByDiscoKey = Dictionary(grouping: peers.keys.sorted()) { [peers] in peers[$0]?.discoKey ?? $0 }
     planUnasked(now)
+    return takeActions()
+  }
+
+  /// From now on nothing is sent there, whoever names it: what lies behind this host's tunnels, and broadcast addresses. What had been
+  /// ruled out before and is no more comes back with the next netmap.
+  public func setHostBounds(_ bounds: HostBounds, now: Instant) -> [PathAction] {
+    guard bounds != hygiene.host else { return [] }
+    hygiene.host = bounds
+    ownEndpoints = hygiene.filter(ownEndpoints, limit: PathConstants.calledCandidates)
+    for path in sortedPeers {
+      path.candidates.removeUnless { hygiene.checked($0) != nil }
+      guard let best = path.best, hygiene.checked(best.address) == nil else { continue }
+      path.clearBest()
+      search(path, isForced: false, asksBack: true, now)
+      tell(path, now)
+      schedule(path)
+    }
     return takeActions()
   }
 
