@@ -45,7 +45,7 @@ struct UpCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "URL under which others reach the embedded node; may be repeated. 'none': what is found out, again.",
+      "URL under which others reach the embedded node, named before what is found out; may be repeated. 'none': no more.",
       valueName: "url"))
   var advertise: [String] = []
 

@@ -7,8 +7,9 @@ import NIOPosix
 import Synchronization
 import Wire
 
-/// Stands between a daemon and a node, inside a host of the lab: it hands requests on as they are, and changes what comes back as
-/// it is told.
+/// Stands between a daemon and a node, on the daemon's host in the lab: it hands requests on as they are, and changes what comes back as
+/// it is told. It asks the node from the node's own host, so that a node that listens on loopback is reached through it and in no
+/// other way.
 final class LyingProxy: Sendable {
   /// What a reply to a message becomes. `shown` is everything that the node has shown so far.
   typealias Lie = @Sendable (_ request: JSONValue, _ reply: JSONValue, _ shown: [JSONValue]) -> JSONValue
@@ -19,24 +20,25 @@ final class LyingProxy: Sendable {
     var shown: [JSONValue] = []
   }
 
-  private let namespace: NetworkNamespace
-  private let upstream: (host: String, port: UInt16)
+  private let nodeHost: NetworkNamespace
+  private let nodePort: UInt16
   private let state = Mutex(State())
 
   /// Most entries that are remembered for showing them again.
   private static let memory = 500
 
-  private init(_ namespace: NetworkNamespace, _ upstream: (host: String, port: UInt16)) {
-    self.namespace = namespace
-    self.upstream = upstream
+  private init(_ nodeHost: NetworkNamespace, _ nodePort: UInt16) {
+    self.nodeHost = nodeHost
+    self.nodePort = nodePort
   }
 
-  /// Serves on a free port of the host's 127.0.0.1, which `body` is given, until `body` ends.
+  /// Serves on a free port of the daemon's host's 127.0.0.1, which `body` is given, until `body` ends. The node listens on that port of
+  /// its own host's 127.0.0.1.
   static func run<Result: Sendable>(
-    in namespace: NetworkNamespace, to host: String, _ port: UInt16,
+    in namespace: NetworkNamespace, to nodeHost: NetworkNamespace, _ nodePort: UInt16,
     _ body: (LyingProxy, UInt16) async throws -> Result
   ) async throws -> Result {
-    let proxy = LyingProxy(namespace, (host, port))
+    let proxy = LyingProxy(nodeHost, nodePort)
     let (socket, ownPort) = try await namespace.inside { try Self.listeningSocket() }
     let server = try await ServerBootstrap(group: .singletonMultiThreadedEventLoopGroup)
       .bind(socket) { channel in
@@ -97,8 +99,7 @@ final class LyingProxy: Sendable {
 
   /// The node's own answer.
   private func ask(_ request: HTTPRequestHead, _ body: ByteBuffer) async throws -> (HTTPResponseHead, ByteBuffer) {
-    let (host, port) = upstream
-    let socket = try await namespace.inside { try Self.connectedSocket(host, port) }
+    let socket = try await nodeHost.inside { [nodePort] in try Self.connectedSocket("127.0.0.1", nodePort) }
     let channel = try await ClientBootstrap(group: .singletonMultiThreadedEventLoopGroup)
       .withConnectedSocket(socket) { channel in
         channel.eventLoop.makeCompletedFuture {

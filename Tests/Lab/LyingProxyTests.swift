@@ -11,11 +11,14 @@ extension MeshdLab {
       try await RoutedHosts.run { routed in
         let (first, second) = (routed.first, routed.second)
         let did = try QuickStart.identity(in: try await second.meshd("init"))
-        try await LyingProxy.run(in: second.namespace, to: RoutedHosts.addressV4(0), 8787) { proxy, port in
-          // A member takes up the endpoints that the record names: it is to know no other.
-          try await first.meshd("up", "--create", "lab", "--advertise", "http://127.0.0.1:\(port)")
+        try await LyingProxy.run(in: second.namespace, to: first.namespace, 8787) { proxy, port in
+          // A member takes up the endpoints that the record names, and knocks at the anchor's mesh address too: the node listens where
+          // the proxy alone gets, so that there is no way around it.
+          try await first.meshd(
+            "up", "--create", "lab", "--listen", "127.0.0.1:8787", "--advertise", "http://127.0.0.1:\(port)")
           try await second.run(try QuickStart.joinLine(in: try await first.meshd("peer", "add", did)))
           try await QuickStart.requireTunnel(first, second)
+          #expect(try await second.status()["anchorEndpoints"] == [.string("http://127.0.0.1:\(port)")])
           let truth = try await Self.picture(of: second)
           #expect(try await second.status()["refused"] == [])
 

@@ -30,7 +30,9 @@ struct Advertising: Sendable {
   }
 
   /// URLs of the node. Empty as long as this machine has no address that others could use.
-  func nodeURLs(excluding blocks: [IPPrefix]) -> [String] { urls(settings.advertise, of: node, excluding: blocks) }
+  func nodeURLs(excluding blocks: [IPPrefix]) -> [String] {
+    NodeURLs.advertised(settings.advertise, found: found(of: node, excluding: blocks))
+  }
 
   /// The anchor's record of the relay. `nil`: there is none, or nobody could reach it.
   func relayPlan(excluding blocks: [IPPrefix]) -> RelayPlan? {
@@ -43,18 +45,26 @@ struct Advertising: Sendable {
   }
 
   private func relayURLs(excluding blocks: [IPPrefix]) -> [String] {
-    guard node.isEmpty else { return nodeURLs(excluding: blocks) }
-    let wanted = settings.relay.advertise.compactMap {
-      RelayPlace.url($0, defaultPort: relay?.listeners.first?.port ?? RelaySettings.defaultPort)
-    }
-    return urls(wanted, of: relay?.listeners ?? [], excluding: blocks)
+    let wanted =
+      node.isEmpty
+      ? settings.relay.advertise.compactMap {
+        RelayPlace.url($0, defaultPort: relay?.listeners.first?.port ?? RelaySettings.defaultPort)
+      } : settings.advertise
+    return Self.relayURLs(
+      wanted, found: found(of: node.isEmpty ? relay?.listeners ?? [] : node, excluding: blocks))
   }
 
-  private func urls(
-    _ wanted: [String], of listeners: [SocketAddress], excluding blocks: [IPPrefix]
-  ) -> [String] {
-    NodeURLs.advertised(
-      wanted, listeners: listeners, mapped: listeners.compactMap { mapped[PortMapping.Port(.tcp, $0.port)] },
+  /// A relay is in one place: the one that was asked for, unless another server stands there. A name stands for both families; beside
+  /// an address, what was found gives the other one, if it is an address for everybody.
+  static func relayURLs(_ wanted: [String], found: [String]) -> [String] {
+    guard let place = RelayPlace(urls: wanted) else { return found }
+    guard case .address = place.host else { return wanted }
+    return wanted + found.filter { !NodeURLs.areAllPrivate([$0]) }
+  }
+
+  private func found(of listeners: [SocketAddress], excluding blocks: [IPPrefix]) -> [String] {
+    NodeURLs.found(
+      listeners: listeners, mapped: listeners.compactMap { mapped[PortMapping.Port(.tcp, $0.port)] },
       hostAddresses: HostAddresses.reachable(excluding: blocks))
   }
 }

@@ -2,12 +2,21 @@ public import Wire
 
 /// Under which URLs others reach what listens on this machine.
 public enum NodeURLs {
-  /// What was asked for with `--advertise`, else one URL for each address of which somebody outside may know: those that gateways
-  /// map here, then the host's own that a listener covers, global IPv6 first, then global IPv4, then those of its own network.
-  public static func advertised(
-    _ wanted: [String], listeners: [SocketAddress], mapped: [SocketAddress] = [], hostAddresses: [IPAddress]
+  /// So many a network's record may name.
+  public static let limit = 16
+
+  /// What was asked for with `--advertise`, then what was found out, each once: the one for machines elsewhere, the other for those
+  /// beside this one, whose router may not turn packets around (`reach.md` 1).
+  public static func advertised(_ wanted: [String], found: [String]) -> [String] {
+    var seen: Set<String> = []
+    return Array((wanted + found).filter { seen.insert($0).inserted }.prefix(limit))
+  }
+
+  /// One URL for each address of which somebody outside may know: those that gateways map here, then the host's own that a listener
+  /// covers, global IPv6 first, then global IPv4, then those of its own network.
+  public static func found(
+    listeners: [SocketAddress], mapped: [SocketAddress] = [], hostAddresses: [IPAddress]
   ) -> [String] {
-    guard wanted.isEmpty else { return wanted }
     let isGlobal = { (address: IPAddress) in !address.isPrivate }
     let ordered =
       hostAddresses.filter { isGlobal($0) && $0.family == .v6 }
