@@ -71,7 +71,7 @@ struct PathFinderTests: FinderSuite {
     #expect(calls(finder.setHasRelay(true, now: start + .milliseconds(200))) == 1)
   }
 
-  @Test("what comes from an address is pinged back there, also after a ping that may be lost, but not all the time")
+  @Test("what comes from an address is pinged back there, also after a ping that may be lost, once in five seconds")
   func pingBack() {
     #expect(pings(finder.wantsToSend(to: peer.publicKey, now: start)).map(\.to) == [home])
     func knock(_ time: Duration) -> [SocketAddress] {
@@ -79,8 +79,8 @@ struct PathFinderTests: FinderSuite {
       return pings(finder.receive(ping, .datagram(from: home), now: start + time)).map(\.to)
     }
     #expect(knock(.milliseconds(50)) == [home])
-    #expect(knock(.milliseconds(60)).isEmpty)
-    #expect(knock(.milliseconds(300)) == [home])
+    for time in [60, 300, 1000, 4999] as [Int64] { #expect(knock(.milliseconds(time)).isEmpty) }
+    #expect(knock(.milliseconds(5050)) == [home])
   }
 
   @Test("own addresses that are old are found out again before the peer is told them")
@@ -156,23 +156,65 @@ struct PathFinderTests: FinderSuite {
     #expect(finder.receive(call, .relayed(from: own.publicKey), now: start).isEmpty)
     #expect(Set(pings(finder.receive(call, .relayed(from: peer.publicKey), now: start)).map(\.to)) == [home, there])
     #expect(finder.receive(call, .relayed(from: peer.publicKey), now: start + .milliseconds(900)).isEmpty)
-    #expect(pings(finder.receive(call, .relayed(from: peer.publicKey), now: start + .seconds(1))).count == 2)
+    #expect(finder.statistics.limited == 1)
+    let second = sealed(.callMeMaybe([there, SocketAddress("198.51.100.99:8")!]))
+    let named = finder.receive(second, .relayed(from: peer.publicKey), now: start + .seconds(1))
+    #expect(pings(named).map(\.to) == [SocketAddress("198.51.100.99:8")!], "the others were pinged a moment ago")
     #expect(finder.statistics.limited == 1)
   }
 
-  @Test("a member that names many addresses, again and again, makes few pings of it")
-  func amplification() {
-    var count = 0
-    for second in 0..<60 {
-      let many = (0..<200).map { SocketAddress(IPAddress(v4: 0xcb00_7100 + UInt32(second * 251 + $0)), port: 53) }
+  /// What a member makes this machine send, that does each second what `body` says.
+  private func provoked(_ body: (_ second: Int, _ now: Instant) -> [PathAction]) -> [(at: Int, to: SocketAddress)] {
+    (0..<60).flatMap { second in
       let now = start + .seconds(second)
-      count += pings(finder.receive(sealed(.callMeMaybe(many)), .relayed(from: peer.publicKey), now: now)).count
-      for source in many {
+      let actions = body(second, now) + finder.advance(now: now) { _ in (now, now) }
+      return pings(actions).map { (second, $0.to) }
+    }
+  }
+
+  private func expectBounds(_ sent: [(at: Int, to: SocketAddress)]) {
+    for second in 0..<60 {
+      let recent = sent.filter { $0.at >= second && $0.at < second + 5 }
+      // One in five seconds, and one more for a reason.
+      let most = Dictionary(grouping: recent, by: \.to).values.map(\.count).max() ?? 0
+      #expect(most <= 2 && recent.count <= 2 * PathConstants.candidates, "after \(second) s")
+      #expect(recent.count { $0.at == second } <= PathConstants.pingsPerSecondAndPeer)
+    }
+  }
+
+  @Test("a member that calls every second with the same addresses has each pinged once in five seconds")
+  func sameAddresses() {
+    let victims = (0..<20).map { SocketAddress(IPAddress(v4: 0xcb00_7101), port: 5000 + $0) }
+    let sent = provoked { _, now in
+      finder.receive(sealed(.callMeMaybe(victims)), .relayed(from: peer.publicKey), now: now)
+    }
+    for victim in victims { #expect(sent.count { $0.to == victim } == 12) }
+  }
+
+  @Test("naming addresses by turns, hiding the disco key between, or doing so in records as well, makes no more of it")
+  func byTurns() {
+    let victims = (0..<40).map { SocketAddress(IPAddress(v4: 0xcb00_7101), port: 5000 + $0) }
+    var hidden = netmap([])
+    hidden.peers[0].discoKey = nil
+    let sent = provoked { second, now in
+      let named = Array(second % 2 == 0 ? victims[..<20] : victims[20...])
+      return finder.apply(hidden, now: now) + finder.apply(netmap(named), now: now)
+        + finder.receive(sealed(.callMeMaybe(named)), .relayed(from: peer.publicKey), now: now)
+        + finder.wantsToSend(to: peer.publicKey, now: now)
+    }
+    expectBounds(sent)
+  }
+
+  @Test("a member that names many addresses, again and again, and sends from all of them, makes few pings of it")
+  func amplification() {
+    let sent = provoked { second, now in
+      let many = (0..<200).map { SocketAddress(IPAddress(v4: 0xcb00_7100 + UInt32(second * 251 + $0)), port: 53) }
+      return many.reduce(finder.receive(sealed(.callMeMaybe(many)), .relayed(from: peer.publicKey), now: now)) {
         let ping = sealed(.ping(TransactionID(random: random), nodeKey: peer.publicKey, padding: 0))
-        count += pings(finder.receive(ping, .datagram(from: source), now: now)).count
+        return $0 + finder.receive(ping, .datagram(from: $1), now: now)
       }
     }
-    #expect(count <= 60 * PathConstants.pingsPerSecondAndPeer + PathConstants.pingsPerSecondAndPeer)
+    expectBounds(sent)
     #expect(finder.peers[peer.publicKey]?.candidates.entries.count ?? 0 <= 57)
     #expect(finder.peers[peer.publicKey]?.pings.count ?? 0 <= PathConstants.outstandingPings)
   }
@@ -239,7 +281,13 @@ struct PathFinderTests: FinderSuite {
     let actions = finder.heard(peer.publicKey, from: stranger, now: now)
     #expect(pings(actions).map(\.to) == [stranger])
     #expect(finder.route(to: peer.publicKey) == .direct(home))
-    #expect(pings(finder.heard(peer.publicKey, from: stranger, now: now + .milliseconds(10))).isEmpty, "not per packet")
+    func again(_ time: Duration) -> [SocketAddress] {
+      pings(finder.heard(peer.publicKey, from: stranger, now: now + time)).map(\.to)
+    }
+    #expect(again(.milliseconds(10)).isEmpty, "not per packet")
+    #expect(again(.milliseconds(250)) == [stranger], "the first may have been lost")
+    for time in [500, 1000, 4900] as [Int64] { #expect(again(.milliseconds(time)).isEmpty) }
+    #expect(again(.milliseconds(5300)) == [stranger])
   }
 
   @Test("a ping that a person asks for is waited for as long as they said")

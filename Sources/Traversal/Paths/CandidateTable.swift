@@ -8,9 +8,6 @@ struct Candidate: Sendable {
   var wasCalled = false
   /// When the peer last pinged from it.
   var learntAt: Instant?
-  var lastPing: Instant?
-  /// When it was last pinged because something came from it.
-  var lastPingBack: Instant?
   var latency: Duration?
   /// The longest packet that was answered.
   var wireMTU = 0
@@ -81,20 +78,12 @@ struct CandidateTable: Sendable {
     removeUnwanted()
   }
 
-  /// Those to be pinged now: the record's in its order, then the rest. What was pinged lately and what is too narrow is left out.
-  func due(at now: Instant, isForced: Bool) -> [SocketAddress] {
-    entries.filter { _, candidate in
-      if let until = candidate.tooNarrowUntil, now < until { return false }
-      guard !isForced, let last = candidate.lastPing else { return true }
-      return now - last >= PathConstants.pingInterval
-    }
-    .sorted { ($0.value.recordIndex ?? .max, $0.key) < ($1.value.recordIndex ?? .max, $1.key) }
-    .map(\.key)
+  /// Those that may be ways: the record's in its order, then the rest. What is too narrow is left out.
+  func usable(at now: Instant) -> [SocketAddress] {
+    entries.filter { $0.value.tooNarrowUntil.map { now >= $0 } ?? true }
+      .sorted { ($0.value.recordIndex ?? .max, $0.key) < ($1.value.recordIndex ?? .max, $1.key) }
+      .map(\.key)
   }
-
-  mutating func notePing(_ address: SocketAddress, at now: Instant) { entries[address]?.lastPing = now }
-
-  mutating func notePingBack(_ address: SocketAddress, at now: Instant) { entries[address]?.lastPingBack = now }
 
   mutating func notePong(_ address: SocketAddress, latency: Duration, wireMTU: Int) {
     guard var candidate = entries[address] else { return }
@@ -115,8 +104,6 @@ struct CandidateTable: Sendable {
   /// After a change of the network: what was found out before says nothing any more.
   mutating func forgetResults() {
     for address in entries.keys {
-      entries[address]?.lastPing = nil
-      entries[address]?.lastPingBack = nil
       entries[address]?.latency = nil
       entries[address]?.wireMTU = 0
       entries[address]?.tooNarrowUntil = nil

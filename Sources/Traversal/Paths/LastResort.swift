@@ -14,7 +14,7 @@ extension PathFinder {
       !hasRelay || path.activeSince.map({ now - $0 >= PathConstants.plainPings }) ?? false
     else { return [] }
     return Array(
-      path.candidates.due(at: now, isForced: true).prefix { _ in
+      path.candidates.usable(at: now).prefix { _ in
         takePing(path, isInUse: false, now)
       })
   }

@@ -9,9 +9,10 @@ public enum PathConstants {
   public static let pingTimeout: Duration = .seconds(5)
   /// A path that was silent for so long is none; until then packets go there too, beside the relay.
   static let givingUp: Duration = .seconds(15)
-  /// A candidate that has not answered is not pinged again before.
+  /// A candidate is not pinged again before, except once in this time for a reason: something of the peer came from there, a call names it
+  /// that did not before, or the way in use fell silent.
   static let pingInterval: Duration = .seconds(5)
-  /// What comes from an address that is not trusted is not answered with pings more often.
+  /// What comes from an address that is not trusted is not answered with pings more often, be it the way in use.
   static let pingBackInterval: Duration = .milliseconds(250)
   /// Better ways than a slow one are looked for this often.
   static let upgradeInterval: Duration = .seconds(60)
@@ -49,6 +50,7 @@ public enum PathConstants {
   static let recordCandidates = 20
   static let calledCandidates = 20
   static let learntCandidates = 16
+  static let candidates = recordCandidates + calledCandidates + learntCandidates
   static let pingsPerSecondAndPeer = 40
   static let pingsPerSecond = 400
   /// So many of a peer's pings, and of all, are left to the ways in use by whoever looks for others.

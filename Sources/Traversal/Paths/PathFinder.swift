@@ -69,11 +69,11 @@ public final class PathFinder {
       path.candidates.setRecord(endpoints)
       dropVanishedBest(path)
       if hasNews, path.heartbeatAt != nil, !path.isTrusted(at: now) {
-        search(path, isForced: false, asksBack: true, now)
+        search(path, asksBack: true, now)
       } else if hasNews, !hasRelay, unasked < PathConstants.peersPingedUnasked {
         // Nobody carries a call, so that new addresses are one.
         unasked += 1
-        search(path, isForced: false, asksBack: false, now)
+        search(path, asksBack: false, now)
       }
       if isNew || hasNews { tell(path, now) }
       schedule(path)
@@ -117,7 +117,7 @@ public final class PathFinder {
         path.callsLeft = PathConstants.callsInARow
       }
       if hasRelay, path.heartbeatAt != nil, !path.isTrusted(at: now) {
-        search(path, isForced: false, asksBack: true, now)
+        search(path, asksBack: true, now)
       }
       schedule(path)
     }
@@ -143,13 +143,14 @@ public final class PathFinder {
       let isInUse = path.heartbeatAt != nil || path.best != nil
       path.clearBest()
       path.candidates.forgetResults()
+      path.limits.forgetPings()
       path.pings = [:]
       path.portProbingAt = nil
       endPortProbing(path)
       if isInUse {
         path.calledAt = nil
         path.callsLeft = PathConstants.callsInARow
-        search(path, isForced: true, asksBack: true, now)
+        search(path, asksBack: true, now)
       }
       tell(path, now)
       schedule(path)
@@ -192,7 +193,7 @@ public final class PathFinder {
   public func sendingFailed(to key: X25519PublicKey, at address: SocketAddress, now: Instant) -> [PathAction] {
     guard let path = peers[key], path.best?.address == address else { return [] }
     path.clearBest()
-    search(path, isForced: false, asksBack: true, now)
+    search(path, asksBack: true, now)
     tell(path, now)
     schedule(path)
     return takeActions()
@@ -201,7 +202,7 @@ public final class PathFinder {
   // MARK: For people
 
   /// Pings the peer over the best path, and over all others and the relay while there is no trusted one. The first answer within
-  /// the limit is told.
+  /// the limit is told, also one to a ping that is on its way already.
   public func ping(
     _ key: X25519PublicKey, within limit: Duration = PathConstants.pingTimeout, now: Instant
   ) -> (PingToken, [PathAction])? {
@@ -209,14 +210,15 @@ public final class PathFinder {
     lastToken += 1
     let token = PingToken(number: lastToken)
     let purpose = SentPing.Purpose.asked(token, within: limit)
-    activate(path, now)
     if let best = path.best { ping(path, best.address, purpose, now) }
     if !path.isTrusted(at: now) {
-      for address in path.candidates.due(at: now, isForced: true) where address != path.best?.address {
+      path.ask(purpose)
+      for address in path.candidates.usable(at: now) where path.limits.mayPing(address, isUrgent: false, at: now) {
         ping(path, address, purpose, now)
       }
       if hasRelay { pingThroughRelay(path, purpose, now) }
     }
+    activate(path, now)
     schedule(path)
     return (token, takeActions())
   }

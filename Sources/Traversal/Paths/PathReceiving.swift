@@ -65,9 +65,10 @@ extension PathFinder {
   /// The peer's packets come through from there, so this machine's may get through to there: also if one of before did not, since that
   /// may have been too early for the peer's NAT.
   func pingBack(_ path: PeerPath, _ source: SocketAddress, _ now: Instant) {
-    if let last = path.candidates[source]?.lastPingBack, now - last < PathConstants.pingBackInterval { return }
-    path.candidates.notePingBack(source, at: now)
-    ping(path, source, .discovery, now)
+    guard path.limits.mayPingBack(source, at: now),
+      source == path.best?.address || path.limits.mayPing(source, isUrgent: true, at: now)
+    else { return }
+    if ping(path, source, .discovery, now) { path.limits.notePingBack(source, at: now) }
   }
 
   private func receivePong(
@@ -124,11 +125,13 @@ extension PathFinder {
     }
     path.limits.heededCallAt = now
     let usable = hygiene.filter(endpoints, limit: PathConstants.calledCandidates)
+    let news = Set(usable.filter { path.candidates[$0]?.wasCalled != true })
     path.candidates.setCalled(usable)
     dropVanishedBest(path)
     // Its old address is not one of its new ones: whether it still gets there has to show.
     if let best = path.best, !usable.isEmpty, !usable.contains(best.address) { suspect(path, now) }
-    search(path, isForced: true, asksBack: false, now)
+    if let best = path.best, !path.isTrusted(at: now) { pingBack(path, best.address, now) }
+    search(path, asksBack: false, now, isUrgent: news.contains)
     callBack(path, now)
     planPortProbing(path, now)
     tell(path, now)

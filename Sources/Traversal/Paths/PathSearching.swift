@@ -11,7 +11,7 @@ extension PathFinder {
       path.activeSince = now
       path.callsLeft = PathConstants.callsInARow
       if path.wantsSearch(at: now) {
-        search(path, isForced: false, asksBack: true, now)
+        search(path, asksBack: true, now)
       } else if let best = path.best {
         ping(path, best.address, .discovery, now)
       }
@@ -22,8 +22,10 @@ extension PathFinder {
 
   /// Pings every candidate, and asks the peer to do the same.
   ///
-  /// - Parameter isForced: also those that were pinged a moment ago.
-  func search(_ path: PeerPath, isForced: Bool, asksBack: Bool, _ now: Instant) {
+  /// - Parameter isUrgent: whether there is a reason to ping the address though it was pinged a moment ago.
+  func search(
+    _ path: PeerPath, asksBack: Bool, _ now: Instant, isUrgent: (SocketAddress) -> Bool = { _ in false }
+  ) {
     path.lastSearch = now
     path.searchAgainAt = nil
     // The way that works is not forgotten because the peer has no reason to ping.
@@ -32,7 +34,8 @@ extension PathFinder {
     }
     path.candidates.forgetLearnt(before: now - PathConstants.learntLifetime)
     dropVanishedBest(path)
-    for address in path.candidates.due(at: now, isForced: isForced) {
+    for address in path.candidates.usable(at: now)
+    where path.limits.mayPing(address, isUrgent: isUrgent(address), at: now) {
       guard ping(path, address, .discovery, now) else {
         path.searchAgainAt = now + .seconds(1)
         break
@@ -76,8 +79,9 @@ extension PathFinder {
   /// `false` if a rate forbids it.
   @discardableResult
   func ping(_ path: PeerPath, _ address: SocketAddress, _ purpose: SentPing.Purpose, _ now: Instant) -> Bool {
-    guard takePing(path, isInUse: address == path.best?.address, now) else { return false }
-    path.candidates.notePing(address, at: now)
+    let isInUse = address == path.best?.address
+    guard takePing(path, isInUse: isInUse, now) else { return false }
+    path.limits.notePing(address, isInUse: isInUse, at: now)
     actions.append(.send(sealedPing(path, address, purpose, now), to: address))
     return true
   }
@@ -160,7 +164,7 @@ extension PathFinder {
   func pingUnasked(_ now: Instant) {
     unaskedAt = nil
     for path in sortedPeers.prefix(PathConstants.peersPingedUnasked) where !path.isTrusted(at: now) {
-      search(path, isForced: false, asksBack: false, now)
+      search(path, asksBack: false, now)
       schedule(path)
     }
     planUnasked(now)

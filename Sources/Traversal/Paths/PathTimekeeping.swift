@@ -11,7 +11,7 @@ extension PathFinder {
     if let due = path.watchAt, due <= now { watch(path, now, traffic(path.key)) }
     if let due = path.searchAgainAt, due <= now {
       path.searchAgainAt = nil
-      if !path.isTrusted(at: now) { search(path, isForced: false, asksBack: path.best == nil, now) }
+      if !path.isTrusted(at: now) { search(path, asksBack: path.best == nil, now) }
     }
     if let due = path.probing?.nextAt, due <= now { probe(path, now) }
     runPortProbing(path, now)
@@ -30,7 +30,7 @@ extension PathFinder {
         suspect(path, now)
         // If a router forgot this machine, the peer has to be told the new address and not the old one.
         ownEndpointsAt = nil
-        search(path, isForced: true, asksBack: true, now)
+        search(path, asksBack: true, now) { _ in true }
       case .probe(let size) where hasAnsweredSince && size <= best.wireMTU: probeAgain(path, now)
       case .discovery where now - (path.lastPong ?? ping.sentAt) >= PathConstants.givingUp:
         path.clearBest()
@@ -47,7 +47,7 @@ extension PathFinder {
     }
     path.heartbeatAt = now + PathConstants.heartbeat
     dropUnheard(path, lastReceived: traffic.lastReceived, now)
-    if path.wantsSearch(at: now) { search(path, isForced: false, asksBack: true, now) }
+    if path.wantsSearch(at: now) { search(path, asksBack: true, now) }
     let wasPinged = path.pings.values.contains { $0.address == path.best?.address && $0.sentAt == now }
     guard let best = path.best else { return }
     if !wasPinged { ping(path, best.address, .discovery, now) }

@@ -94,6 +94,13 @@ final class PeerPath {
     lastPong = nil
   }
 
+  /// Pings that are on their way to candidates become those that somebody asked for.
+  func ask(_ purpose: SentPing.Purpose) {
+    for (id, ping) in pings where ping.purpose == .discovery && ping.address != best?.address {
+      pings[id] = SentPing(address: ping.address, sentAt: ping.sentAt, deadline: ping.deadline, purpose: purpose)
+    }
+  }
+
   /// Whether to ping every candidate.
   func wantsSearch(at now: Instant) -> Bool {
     guard let best, isTrusted(at: now), let lastSearch else { return true }
