@@ -97,7 +97,7 @@ public final class PathFinder {
       path.candidates.removeUnless { hygiene.checked($0) != nil }
       guard let best = path.best, hygiene.checked(best.address) == nil else { continue }
       path.clearBest()
-      search(path, isForced: false, asksBack: true, now)
+      search(path, asksBack: true, now)
       tell(path, now)
       schedule(path)
     }
