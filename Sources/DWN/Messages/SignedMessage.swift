@@ -7,19 +7,44 @@ import Wire
 /// That is all it says: whether the author may write this, and where it belongs, is for those who use it. Node and mesh both
 /// start from here (`docs/architecture.md`, "One record").
 public struct SignedMessage: Hashable, Sendable {
-  public let message: Message
+  /// In one place, however many hold it: a mesh has the same message in several tables, of which many places are empty.
+  private final class Contents: Sendable {
+    let message: Message
+    let author: DID
+    let signer: DID
+    let payload: SignaturePayload
+    let authorGrant: DelegatedGrant?
+    let owner: ClaimedMessage.Owner?
+    let attester: DID?
+    let element: String
+
+    init(_ claimed: ClaimedMessage) {
+      message = claimed.message
+      author = claimed.author
+      signer = claimed.signer
+      payload = claimed.payload
+      authorGrant = claimed.authorGrant
+      owner = claimed.owner
+      attester = claimed.attester
+      element = claimed.element
+    }
+  }
+
+  private let contents: Contents
+
+  public var message: Message { contents.message }
   /// In whose name it was signed: the signer, or with a grant that the message carries, who gave that grant.
-  public let author: DID
-  public let signer: DID
-  public let payload: SignaturePayload
+  public var author: DID { contents.author }
+  public var signer: DID { contents.signer }
+  public var payload: SignaturePayload { contents.payload }
   /// By which the signer acts for the author. Whether it covers this message has not been asked.
-  public let authorGrant: DelegatedGrant?
-  public let owner: ClaimedMessage.Owner?
+  public var authorGrant: DelegatedGrant? { contents.authorGrant }
+  public var owner: ClaimedMessage.Owner? { contents.owner }
   /// A third party that vouches for a write.
-  public let attester: DID?
+  public var attester: DID? { contents.attester }
   /// base64url of SHA-256 over the ASCII of the signed payload: names the message in a mesh's live set, and is the same for two
   /// messages that differ in a malleable byte.
-  public let element: String
+  public var element: String { contents.element }
 
   /// Checks everything that a message proves by itself, and takes the author's own signature alone.
   ///
@@ -40,14 +65,12 @@ public struct SignedMessage: Hashable, Sendable {
   }
 
   /// For what is being looked at before its signatures are.
-  init(believing claimed: ClaimedMessage) {
-    message = claimed.message
-    author = claimed.author
-    signer = claimed.signer
-    payload = claimed.payload
-    authorGrant = claimed.authorGrant
-    owner = claimed.owner
-    attester = claimed.attester
-    element = claimed.element
+  init(believing claimed: ClaimedMessage) { contents = Contents(claimed) }
+
+  /// Everything else follows from the message.
+  public static func == (a: SignedMessage, b: SignedMessage) -> Bool {
+    a.contents === b.contents || a.message == b.message
   }
+
+  public func hash(into hasher: inout Hasher) { hasher.combine(contents.message) }
 }

@@ -3,12 +3,34 @@ public import Wire
 
 /// A signed RecordsWrite with its members as types, and its place in its tree checked against itself.
 public struct RecordsWrite: Hashable, Sendable {
-  public let signed: SignedMessage
-  public let descriptor: RecordsWriteDescriptor
-  public let recordID: RecordID
-  public let contextID: ContextID
+  /// In one place, as a `SignedMessage`'s are.
+  private final class Contents: Sendable {
+    let signed: SignedMessage
+    let descriptor: RecordsWriteDescriptor
+    let recordID: RecordID
+    let contextID: ContextID
+    let isInitial: Bool
+
+    init(
+      _ signed: SignedMessage, _ descriptor: RecordsWriteDescriptor, _ recordID: RecordID, _ contextID: ContextID,
+      isInitial: Bool
+    ) {
+      self.signed = signed
+      self.descriptor = descriptor
+      self.recordID = recordID
+      self.contextID = contextID
+      self.isInitial = isInitial
+    }
+  }
+
+  private let contents: Contents
+
+  public var signed: SignedMessage { contents.signed }
+  public var descriptor: RecordsWriteDescriptor { contents.descriptor }
+  public var recordID: RecordID { contents.recordID }
+  public var contextID: ContextID { contents.contextID }
   /// Whether the record id is computed from this very message.
-  public let isInitial: Bool
+  public var isInitial: Bool { contents.isInitial }
 
   public var message: Message { signed.message }
   public var author: DID { signed.author }
@@ -46,12 +68,15 @@ public struct RecordsWrite: Hashable, Sendable {
         "an initial write has one time: messageTimestamp must equal dateCreated")
     }
     try Self.check(contextID, of: recordID, descriptor)
-    self.signed = signed
-    self.descriptor = descriptor
-    self.recordID = recordID
-    self.contextID = contextID
-    self.isInitial = isInitial
+    contents = Contents(signed, descriptor, recordID, contextID, isInitial: isInitial)
   }
+
+  /// Everything else follows from the message.
+  public static func == (a: RecordsWrite, b: RecordsWrite) -> Bool {
+    a.contents === b.contents || a.signed == b.signed
+  }
+
+  public func hash(into hasher: inout Hasher) { hasher.combine(contents.signed) }
 
   /// What a write says before its signatures have been verified. For a node alone, which first compares it with what it holds.
   package init(unverified claimed: ClaimedMessage) throws(DWNError) {
