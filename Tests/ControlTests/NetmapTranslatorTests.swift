@@ -76,16 +76,21 @@ struct NetmapTranslatorTests {
     #expect(endpoints.count == 20)
   }
 
-  @Test("announced routes count, except those that would take everything or addresses of the mesh")
-  func routes() throws {
+  @Test("networks behind a machine are not routed, and status says whose")
+  func networksBehind() throws {
     let machines = identities(2)
     var peer = node(machines[1], "10.200.0.3", name: "peer")
-    peer.record.allowedIPs = ["0.0.0.0/0", "::/0", "10.200.0.2/32", "10.200.4.0/24", "172.16.0.0/12"].map {
-      IPPrefix($0)!
+    func translated() throws -> (peer: Peer, notes: [String]) {
+      let view = view(machines[0], [node(machines[0], "10.200.0.2", name: "me"), peer])
+      return (try #require(NetmapTranslator.netmap(of: view)?.peers.first), NetmapTranslator.notes(on: view))
     }
-    let netmap = try #require(
-      NetmapTranslator.netmap(of: view(machines[0], [node(machines[0], "10.200.0.2", name: "me"), peer])))
-    #expect(netmap.peers[0].allowedIPs == netmap.peers[0].addresses + [IPPrefix("172.16.0.0/12")!])
+    let addresses = try translated().peer.addresses
+    peer.record.allowedIPs = addresses
+    #expect(try translated().notes.isEmpty)
+    peer.record.allowedIPs += ["172.16.0.0/12", "10.200.0.2/32", "0.0.0.0/0"].map { IPPrefix($0)! }
+    #expect(try translated().peer.allowedIPs == addresses)
+    let notes = try translated().notes
+    #expect(notes.count == 1 && notes[0].contains("peer") && notes[0].contains("172.16.0.0/12 and 2 more"), "\(notes)")
   }
 
   @Test("what a peer says of its NAT, its key and its relays reaches the engine")

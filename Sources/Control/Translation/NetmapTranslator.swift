@@ -42,7 +42,17 @@ public enum NetmapTranslator {
     for unused in view.unused {
       notes.append("the \(unused.path) record \(unused.recordID) is not used: \(unused.reason)")
     }
-    return notes
+    return notes + view.nodes.compactMap(networksBehind).prefix(10)
+  }
+
+  /// A machine hands on nothing that is not for itself (`ReceivePath`), so traffic for networks behind it would end there. It goes where
+  /// it went without the mesh.
+  private static func networksBehind(_ node: MeshView.Node) -> String? {
+    let addresses = addresses(of: node)
+    let networks = node.record.allowedIPs.filter { !addresses.contains($0) }
+    guard let first = networks.first else { return nil }
+    let more = networks.count > 1 ? " and \(networks.count - 1) more" : ""
+    return "\(node.name) is recorded with networks behind it (\(first)\(more)), which are not routed: only machines are reached"
   }
 
   /// The blocks of addresses that a network gives to its machines.
@@ -54,15 +64,10 @@ public enum NetmapTranslator {
 
   private static func peer(_ node: MeshView.Node, meshPrefixes: [IPPrefix]) -> Peer {
     let addresses = addresses(of: node)
-    // A route may neither claim addresses of the mesh, which belong to their nodes, nor everything: whoever wants all traffic of
-    // this machine needs its consent.
-    let routes = node.record.allowedIPs.filter { route in
-      route.length > 0 && !addresses.contains(route) && !meshPrefixes.contains { $0.contains(route) }
-    }
     let endpoint = node.endpoint
     let candidates = (endpoint?.publicEndpoints.map(\.address) ?? []) + (endpoint?.localEndpoints ?? [])
     return Peer(
-      key: node.key, name: node.name, addresses: addresses, allowedIPs: addresses + routes,
+      key: node.key, name: node.name, addresses: addresses, allowedIPs: addresses,
       endpoints: EndpointHygiene(meshPrefixes: meshPrefixes).filter(candidates, limit: endpointLimit),
       discoKey: endpoint?.discoKey,
       relayIDs: endpoint.map(relayIDs) ?? [], natMapping: endpoint.flatMap(natMapping),
