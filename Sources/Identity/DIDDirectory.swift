@@ -33,6 +33,12 @@ extension DIDDirectory {
   }
 }
 
+/// For whom documents are asked for, so that a directory lets nobody have all that it fetches side by side.
+public enum DocumentAsker {
+  /// The network that somebody's message came from; `nil` for what is asked for on this machine.
+  @TaskLocal public static var network: UInt128?
+}
+
 /// Documents that have been fetched, or the reasons why they were not. A DID that is not among them is resolved offline.
 public struct DIDDocuments: DIDResolver {
   private var results: [DID: Result<DIDDocument, DIDError>] = [:]

@@ -122,6 +122,8 @@ public enum DIDError: Error, Hashable, CustomStringConvertible {
   case deactivated(DID)
   /// The DID's host or gateway gave no document, or one that cannot be believed.
   case unreachable(DID, reason: String)
+  /// Too many are being asked for here; nobody asked for this one.
+  case busy(DID)
 
   public var description: String {
     switch self {
@@ -130,6 +132,7 @@ public enum DIDError: Error, Hashable, CustomStringConvertible {
     case .malformed(let did, let reason): "\(did) is not a valid DID: \(reason)"
     case .deactivated(let did): "\(did) has been deactivated"
     case .unreachable(let did, let reason): "\(did) could not be resolved: \(reason)"
+    case .busy(let did): "\(did) is not resolved now: too many DIDs are being asked for at this moment"
     }
   }
 }

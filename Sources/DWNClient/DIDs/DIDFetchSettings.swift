@@ -8,11 +8,13 @@ public struct DIDFetchSettings: Hashable, Sendable {
   public var timeout: Duration = .seconds(5)
   /// How long a document is believed before it is asked for again.
   public var lifetime: Duration = .seconds(300)
+  /// How long after that it still serves while it is fetched anew.
+  public var staleLifetime: Duration = .seconds(300)
   /// How long a DID that gave no document is not asked for again.
   public var failureLifetime: Duration = .seconds(30)
-  /// Documents that are fetched side by side; more wait.
+  /// Documents that are fetched side by side, a quarter of them from one site at most, half of them for one who asks; more wait.
   public var concurrency = 16
-  /// Documents that wait to be fetched; more are refused.
+  /// Documents that wait to be fetched, with the same shares; more are refused.
   public var waiting = 256
 
   public init(gateway: EndpointURL? = nil, allowsPrivateHosts: Bool = false) {

@@ -23,19 +23,23 @@ struct DocumentCache {
   private struct Entry<Value> {
     var value: Value
     var expiry: Instant
+    /// A later attempt gave nothing.
+    var isSilenced = false
     /// Counts what was asked for: the entry with the least goes first.
     var lastUse: UInt64
   }
 
   private let lifetime: Duration
   private let failureLifetime: Duration
+  private let staleLifetime: Duration
   private var documents: [DID: Entry<Found>] = [:]
   private var failures: [DID: Entry<DIDError>] = [:]
   private var size = 0
   private var uses: UInt64 = 0
 
-  init(lifetime: Duration, failureLifetime: Duration) {
+  init(lifetime: Duration, failureLifetime: Duration, staleLifetime: Duration = .zero) {
     self.lifetime = lifetime
+    self.staleLifetime = staleLifetime
     self.failureLifetime = failureLifetime
   }
 
@@ -55,6 +59,13 @@ struct DocumentCache {
     }
     failures[did]?.lastUse = uses
     return .failure(entry.value)
+  }
+
+  /// What is used while the DID is asked for anew: what it gave last, if that expired no longer ago than `staleLifetime`, and was not
+  /// followed by a failure.
+  func stale(for did: DID, now: Instant) -> Result<DIDDocument, DIDError>? {
+    guard let entry = documents[did], !entry.isSilenced, now < entry.expiry + staleLifetime else { return nil }
+    return entry.value.result
   }
 
   /// Takes what came, and returns what counts now: of two packets the newer one, whichever came first, so that nobody can bring back
@@ -77,6 +88,7 @@ struct DocumentCache {
   /// Remembers that the DID gave nothing. What it gave before is no longer believed once it has expired.
   mutating func fail(_ error: DIDError, for did: DID, now: Instant) {
     uses += 1
+    documents[did]?.isSilenced = true
     failures[did] = Entry(value: error, expiry: now + failureLifetime, lastUse: uses)
     while failures.count > Self.maximumFailures, let least = Self.least(failures) { failures[least] = nil }
   }

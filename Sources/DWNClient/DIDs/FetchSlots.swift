@@ -1,50 +1,95 @@
 import Synchronization
 
-/// Bounds how much is fetched side by side, and how much waits for that, in the order of asking.
+/// Bounds how much is fetched side by side, and how much waits for that, in the order of asking. Neither one site, which may be slow on
+/// purpose, nor one who asks can have all of it.
 final class FetchSlots: Sendable {
-  private struct State {
-    var free: Int
-    var waiting: [CheckedContinuation<Bool, Never>] = []
+  /// What is fetched, as far as it counts: where, and for whom. `nil` shares nothing with others.
+  struct Errand: Hashable, Sendable {
+    var site: String?
+    var asker: UInt128?
   }
 
-  private let state: Mutex<State>
+  private struct Waiting {
+    let errand: Errand
+    let continuation: CheckedContinuation<Bool, Never>
+  }
+
+  private struct State {
+    var running = Tally()
+    var line: [Waiting] = []
+  }
+
+  /// How many errands there are, in all and of each.
+  private struct Tally {
+    private(set) var count = 0
+    private var bySite: [String: Int] = [:]
+    private var byAsker: [UInt128: Int] = [:]
+
+    /// Whether one more stays within bounds: a quarter of all for a site, half of it for an asker, and at least one.
+    func hasRoom(for errand: Errand, of maximum: Int) -> Bool {
+      count < maximum && (errand.site.flatMap { bySite[$0] } ?? 0) < max(1, maximum / 4)
+        && (errand.asker.flatMap { byAsker[$0] } ?? 0) < max(1, maximum / 2)
+    }
+
+    mutating func add(_ errand: Errand) { change(errand, by: 1) }
+    mutating func remove(_ errand: Errand) { change(errand, by: -1) }
+
+    private mutating func change(_ errand: Errand, by number: Int) {
+      count += number
+      if let site = errand.site {
+        let left = bySite[site, default: 0] + number
+        bySite[site] = left == 0 ? nil : left
+      }
+      if let asker = errand.asker {
+        let left = byAsker[asker, default: 0] + number
+        byAsker[asker] = left == 0 ? nil : left
+      }
+    }
+  }
+
+  private let state = Mutex(State())
+  private let maximum: Int
   private let maximumWaiting: Int
 
   init(_ count: Int, waiting: Int) {
-    state = Mutex(State(free: count))
+    maximum = count
     maximumWaiting = waiting
   }
 
   /// Runs `body` once there is room. `nil`: too many wait already.
-  func run<Value: Sendable>(_ body: () async -> Value) async -> Value? {
-    guard await enter() else { return nil }
-    defer { leave() }
+  func run<Value: Sendable>(_ errand: Errand, _ body: () async -> Value) async -> Value? {
+    guard await enter(errand) else { return nil }
+    defer { leave(errand) }
     return await body()
   }
 
-  private func enter() async -> Bool {
+  private func enter(_ errand: Errand) async -> Bool {
     await withCheckedContinuation { continuation in
       let answer: Bool? = state.withLock { state in
-        if state.free > 0 {
-          state.free -= 1
+        if state.running.hasRoom(for: errand, of: maximum) {
+          state.running.add(errand)
           return true
         }
-        guard state.waiting.count < maximumWaiting else { return false }
-        state.waiting.append(continuation)
+        var waiting = Tally()
+        for other in state.line { waiting.add(other.errand) }
+        guard waiting.hasRoom(for: errand, of: maximumWaiting) else { return false }
+        state.line.append(Waiting(errand: errand, continuation: continuation))
         return nil
       }
       if let answer { continuation.resume(returning: answer) }
     }
   }
 
-  /// Hands the slot to who has waited longest.
-  private func leave() {
+  /// Hands the slot to who has waited longest of those who may have it.
+  private func leave(_ errand: Errand) {
     let next = state.withLock { state -> CheckedContinuation<Bool, Never>? in
-      guard !state.waiting.isEmpty else {
-        state.free += 1
+      state.running.remove(errand)
+      guard let index = state.line.firstIndex(where: { state.running.hasRoom(for: $0.errand, of: maximum) }) else {
         return nil
       }
-      return state.waiting.removeFirst()
+      let next = state.line.remove(at: index)
+      state.running.add(next.errand)
+      return next.continuation
     }
     next?.resume(returning: true)
   }

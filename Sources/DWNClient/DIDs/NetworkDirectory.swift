@@ -5,8 +5,9 @@ import Wire
 /// Gives the documents of DIDs, and fetches those that a DID does not carry itself: `did:web` from the host that it names, `did:dht`
 /// from the gateway of the settings.
 ///
-/// A DID that several ask for at one time is fetched once. What came is remembered for a while, also that nothing came. Everything is
-/// bounded: what a document may take in time and size, what is fetched and what waits side by side, and what is remembered.
+/// A DID that several ask for at one time is fetched once. What came is remembered for a while, also that nothing came; when a document's
+/// time is over it still serves for a while, and is fetched anew meanwhile. Everything is bounded: what a document may take in time and
+/// size, what is fetched and what waits side by side, in all, from one site and for one who asks, and what is remembered.
 public final class NetworkDirectory: DIDDirectory {
   private struct State {
     var cache: DocumentCache
@@ -30,7 +31,10 @@ public final class NetworkDirectory: DIDDirectory {
     self.now = now
     slots = FetchSlots(settings.concurrency, waiting: settings.waiting)
     state = Mutex(
-      State(cache: DocumentCache(lifetime: settings.lifetime, failureLifetime: settings.failureLifetime)))
+      State(
+        cache: DocumentCache(
+          lifetime: settings.lifetime, failureLifetime: settings.failureLifetime, staleLifetime: settings.staleLifetime)
+      ))
   }
 
   public func document(of did: DID) async throws(DIDError) -> DIDDocument {
@@ -46,12 +50,15 @@ public final class NetworkDirectory: DIDDirectory {
       case underWay(Task<Result<DIDDocument, DIDError>, Never>)
     }
     let answer = state.withLock { state -> Answer in
-      if let task = state.underWay[did] { return .underWay(task) }
+      if let task = state.underWay[did] {
+        return state.cache.stale(for: did, now: now()).map { .known($0) } ?? .underWay(task)
+      }
       if let result = state.cache.result(for: did, now: now()) { return .known(result) }
+      let stale = state.cache.stale(for: did, now: now())
       // Not a part of whoever asked: others may wait for the same, and it ends by itself.
       let task = Task { await self.fetched(did) }
       state.underWay[did] = task
-      return .underWay(task)
+      return stale.map { .known($0) } ?? .underWay(task)
     }
     switch answer {
     case .known(let result): return result
@@ -60,7 +67,8 @@ public final class NetworkDirectory: DIDDirectory {
   }
 
   private func fetched(_ did: DID) async -> Result<DIDDocument, DIDError> {
-    let outcome = await slots.run { () async -> Result<DocumentCache.Found, DIDError> in
+    let errand = FetchSlots.Errand(site: Self.site(of: did), asker: DocumentAsker.network)
+    let outcome = await slots.run(errand) { () async -> Result<DocumentCache.Found, DIDError> in
       do throws(DIDError) {
         return .success(try await fetch(did))
       } catch {
@@ -70,13 +78,22 @@ public final class NetworkDirectory: DIDDirectory {
     return state.withLock { state in
       state.underWay[did] = nil
       switch outcome {
-      case nil: return .failure(.unreachable(did, reason: "too many DIDs are being asked for at this moment"))
+      case nil: return .failure(.busy(did))
       case .success(let found): return state.cache.take(found, for: did, now: now())
       case .failure(let error):
         state.cache.fail(error, for: did, now: now())
         return .failure(error)
       }
     }
+  }
+
+  /// Whose hosts count as one: those of one name of the kind that people register, as far as that can be told without a list. A
+  /// `did:dht` comes from our own gateway, whatever it names.
+  private static func site(of did: DID) -> String? {
+    guard did.method == "web" else { return nil }
+    let labels = did.methodSpecificID.prefix { $0 != ":" && $0 != "%" }.lowercased().split(separator: ".")
+    let isBelowCountry = labels.last?.utf8.count == 2 && labels.dropLast().last.map { $0.utf8.count <= 3 } == true
+    return labels.suffix(isBelowCountry ? 3 : 2).joined(separator: ".")
   }
 
   private func fetch(_ did: DID) async throws(DIDError) -> DocumentCache.Found {

@@ -32,7 +32,9 @@ struct MessageService: Sendable {
     let begin = Instant.now()
     let reply: NodeReply
     do {
-      reply = try await self.reply(to: addressed, data)
+      reply = try await asking(for: caller) { () async throws(EndpointError) in
+        try await self.reply(to: addressed, data)
+      }
     } catch {
       throw failure(error, addressed, caller, transport, since: begin)
     }
@@ -59,12 +61,23 @@ struct MessageService: Sendable {
     try admit(addressed, caller, .webSocket)
     let begin = Instant.now()
     do {
-      let (reply, source) = try await endpoint.subscribe(tenant: addressed.tenant, message: addressed.message)
+      let (reply, source) = try await asking(for: caller) { () async throws(EndpointError) in
+        try await endpoint.subscribe(tenant: addressed.tenant, message: addressed.message)
+      }
       report(addressed, "\(reply.status.code)", caller, .webSocket, bytes: 0, since: begin)
       return (reply, source)
     } catch {
       throw failure(error, addressed, caller, .webSocket, since: begin)
     }
+  }
+
+  /// Documents of signers are fetched in the caller's name meanwhile.
+  private func asking<Result>(
+    for caller: Caller, _ body: () async throws(EndpointError) -> Result
+  ) async throws(EndpointError) -> Result {
+    try await DocumentAsker.$network.withValue(caller.network) { () async -> Swift.Result<Result, EndpointError> in
+      do throws(EndpointError) { return .success(try await body()) } catch { return .failure(error) }
+    }.get()
   }
 
   private func admit(
