@@ -1,6 +1,6 @@
 /// Why a message was refused, as a node tells it: a status, a code of the protocol and a text for people.
 public struct DWNError: Error, Hashable, Sendable, CustomStringConvertible {
-  /// 400 malformed or against the rules, 401 not authenticated or not authorized, 404, 409, 410, 413, 429, 501.
+  /// 400 malformed or against the rules, 401 not authenticated or not authorized, 404, 409, 410, 413, 429, 501, 503, 507.
   public let status: Int
   /// A code of the DWN's index, such as `RecordsWriteDataCidMismatch`.
   public let code: String

@@ -20,20 +20,27 @@ public final class DWNNode: DWNEndpoint {
   private let definitions = DefinitionCache()
   private let signerDocuments = SignerDocuments()
   private let shares: AuthorShares
+  private let deadlines: Deadlines
+  private let room: NodeRoom
+  private let uptime: @Sendable () -> Instant
   let hub: SubscriptionHub
   let gate: TenantGate
   private let clock: @Sendable () -> WallTime
 
   init(
     store: any MessageStore, tenants: Tenancy, limits: NodeLimits, directory: any DIDDirectory,
-    clock: @escaping @Sendable () -> WallTime = { .now() }, uptime: @escaping @Sendable () -> Instant = { .now() }
+    clock: @escaping @Sendable () -> WallTime = { .now() }, uptime: @escaping @Sendable () -> Instant = { .now() },
+    freeDisk: NodeRoom.FreeDisk? = nil
   ) {
     self.store = store
     hub = SubscriptionHub(store: store, definitions: definitions, limits: limits, clock: clock)
     store.observe { [weak hub] tenant, entries in hub?.committed(entries, tenant: tenant) }
     self.tenants = tenants
     self.clock = clock
-    gate = TenantGate(tenants, store: store)
+    gate = TenantGate(tenants, store: store, mostTenants: limits.bounds.tenants)
+    deadlines = Deadlines(limits.longestQuestion)
+    room = NodeRoom(limits.bounds, freeDisk: freeDisk ?? NodeRoom.freeDisk(of: store.dataFolder))
+    self.uptime = uptime
     shares = AuthorShares(limits.writesOfOthers, uptime: uptime)
     self.limits = limits
     self.directory = directory
@@ -45,9 +52,9 @@ public final class DWNNode: DWNEndpoint {
     databasePath: String, tenants: Tenancy, limits: NodeLimits = NodeLimits(),
     directory: any DIDDirectory = OfflineResolver(), repaired: (String) -> Void = { _ in }
   ) throws(NodeError) {
-    self.init(
-      store: try SQLiteMessageStore(path: databasePath, limits: limits, repaired: repaired), tenants: tenants,
-      limits: limits, directory: directory)
+    let store = try SQLiteMessageStore(path: databasePath, limits: limits, repaired: repaired)
+    try store.note(limits.bounds)
+    self.init(store: store, tenants: tenants, limits: limits, directory: directory)
   }
 
   /// Gives up, soon, what is kept in memory for speed alone.
@@ -129,16 +136,18 @@ public final class DWNNode: DWNEndpoint {
       return NodeReply(try await write(tenant, try signable(claimed), encoded: encoded, data: data))
     case .recordsDelete:
       let signed = try await authenticated(try signable(claimed))
+      try checkLength(of: encoded, from: signed, to: tenant)
       return NodeReply(
-        try await change(tenant, by: signed) { [definitions] transaction in
+        try await change(tenant, by: signed, adding: nil) { [definitions] transaction in
           try RecordsDeleting(tenant: tenant, transaction: transaction, definitions: definitions)
             .reply(to: signed, json: String(decoding: encoded, as: UTF8.self))
         })
     case .protocolsConfigure(let configure):
       let definition = try ProtocolDefinition(.object(configure.definition), isStrict: limits.isStrict)
       let signed = try await authenticated(try signable(claimed))
+      try checkLength(of: encoded, from: signed, to: tenant)
       return NodeReply(
-        try await change(tenant, by: signed, within: quota(of: tenant, for: signed.author)) {
+        try await change(tenant, by: signed, adding: encoded.count) {
           [definitions] transaction in
           try ProtocolsConfiguring(tenant: tenant, transaction: transaction, definitions: definitions)
             .reply(to: signed, definition: definition, json: String(decoding: encoded, as: UTF8.self))
@@ -146,14 +155,14 @@ public final class DWNNode: DWNEndpoint {
     case .recordsRead:
       var request = try RecordsReadRequest(message, claimed)
       request.signed = try await authenticated(claimed)
-      return try await store.read(tenant) { [definitions, limits, request] transaction in
+      return try await read(tenant) { [definitions, limits, request] transaction in
         try RecordsReading(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
           .reply(to: request)
       }
     case .recordsQuery, .recordsCount:
       var request = try RecordsQueryRequest(message, claimed)
       request.signed = try await authenticated(claimed)
-      return try await store.read(tenant) { [definitions, limits, request] transaction in
+      return try await read(tenant) { [definitions, limits, request] transaction in
         let querying = RecordsQuerying(
           tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
         return NodeReply(
@@ -161,20 +170,20 @@ public final class DWNNode: DWNEndpoint {
       }
     case .protocolsQuery(let request):
       let signed = try await authenticated(claimed)
-      return try await store.read(tenant) {
+      return try await read(tenant) {
         NodeReply(try ProtocolsQuerying(tenant: tenant, transaction: $0).reply(to: request, signed))
       }
     case .messagesQuery(let query):
       let access = MessagesAccess(tenant: tenant, signed: try await authenticated(try signable(claimed)))
       let tokens = hub.tokens(of: tenant)
-      return try await store.read(tenant) { [limits] reader in
+      return try await read(tenant) { [limits] reader in
         let showsData = try access.authorize(query.filters, in: reader)
         return NodeReply(
           try MessagesQuerying(tokens: tokens, reader: reader, limits: limits, showsData: showsData).reply(to: query))
       }
     case .messagesRead(let request):
       let access = MessagesAccess(tenant: tenant, signed: try await authenticated(try signable(claimed)))
-      return try await store.read(tenant) { try MessagesReading(access: access, reader: $0).reply(to: request) }
+      return try await read(tenant) { try MessagesReading(access: access, reader: $0).reply(to: request) }
     case .recordsSubscribe, .messagesSubscribe:
       throw DWNError(
         501, "\(message.kind.rawValue)EventLogUnimplemented", "a subscription needs a way that stays open: WebSocket")
@@ -186,7 +195,7 @@ public final class DWNNode: DWNEndpoint {
   ) async throws -> (reply: Reply, frames: (any SubscriptionSource)?) {
     if let refusal = try await gate.refusal(of: tenant) { return (.notATenant(refusal), nil) }
     let checked = try check(json)
-    let opening = Subscribing(store: store, hub: hub)
+    let opening = Subscribing(store: store, hub: hub, deadlines: deadlines)
     switch checked.message.body {
     case .recordsSubscribe(let body):
       var request = try RecordsQueryRequest(checked.message, checked.claimed)
@@ -228,15 +237,24 @@ public final class DWNNode: DWNEndpoint {
       signed = try await authenticated(claimed)
     } catch {
       // What is stored may have another answer. It keeps no writer busy.
-      return try await store.read(tenant) { [definitions, limits, arrival] reader in
+      return try await read(tenant) { [definitions, limits, arrival] reader in
         try RecordStanding.refusal(of: arrival, unauthenticated: error, tenant, reader, definitions, limits)
       }
     }
-    return try await change(tenant, by: signed, within: quota(of: tenant, for: signed.author)) {
+    try checkLength(of: encoded, from: signed, to: tenant)
+    return try await change(tenant, by: signed, adding: encoded.count + (data?.size ?? 0)) {
       [definitions, limits, arrival] transaction in
       try RecordsWriting(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
         .reply(to: arrival)
     }
+  }
+
+  /// Those who follow the tenant's feed take frames of some length only, and none of them is to miss what somebody else wrote.
+  private func checkLength(of encoded: [UInt8], from signed: SignedMessage, to tenant: DID) throws(DWNError) {
+    guard encoded.count > limits.largestOfOthers, (signed.owner?.did ?? signed.author) != tenant else { return }
+    throw DWNError(
+      400, "SchemaValidatorFailure",
+      "a message of somebody else than the tenant has at most \(limits.largestOfOthers) bytes without its data")
   }
 
   /// `nil` where nothing is bounded: for what a tenant who is named writes.
@@ -245,14 +263,31 @@ public final class DWNNode: DWNEndpoint {
     return author == tenant ? nil : limits.guestsOfNamed.map { .ofGuests($0) }
   }
 
+  /// A question that takes too long is given up, so that it keeps nobody else from an answer.
+  private func read<Result: Sendable>(
+    _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
+  ) async throws -> Result {
+    try await deadlines.within { [store] in try await store.read(tenant, body) }
+  }
+
+  /// `size`: of what comes, in bytes; `nil` for what frees room.
   private func change(
-    _ tenant: DID, by signed: SignedMessage, within quota: TenantQuota? = nil,
+    _ tenant: DID, by signed: SignedMessage, adding size: Int?,
     _ body: @escaping @Sendable (any MessageTransaction) throws -> Reply
   ) async throws -> Reply {
-    try await shares.within(tenant, signed.owner?.did ?? signed.author) {
-      try await store.write(tenant) { transaction in
-        try quota.within(transaction) { try body(transaction) }
+    let sender = signed.owner?.did ?? signed.author
+    return try await shares.within(tenant, sender) {
+      guard let size else { return try await store.write(tenant) { try body($0) } }
+      let isBounded = sender != tenant || !tenants.names(tenant)
+      if isBounded { try await room.check(size, in: store, now: uptime()) }
+      let quota = quota(of: tenant, for: signed.author)
+      let countsTenants = tenants.isOpen
+      let reply = try await store.write(tenant) { [room] transaction in
+        if countsTenants { try room.checkNewcomer(transaction) }
+        return try quota.within(transaction) { try body(transaction) }
       }
+      if reply.status.isSuccess { room.took(size) }
+      return reply
     }
   }
 
@@ -263,9 +298,15 @@ public final class DWNNode: DWNEndpoint {
     return claimed
   }
 
-  /// Asks for the keys of the signers and verifies with them. No transaction waits for this. Throws status 401.
+  /// Asks for the keys of the signers and verifies with them. No transaction waits for this. Throws status 401, and 503 if there was no
+  /// room to ask.
   private func authenticated(_ claimed: ClaimedMessage) async throws(DWNError) -> SignedMessage {
     let documents = await directory.documents(of: claimed.signers)
+    // That nobody was asked says nothing of the signature.
+    for signer in claimed.signers {
+      guard case .failure(.busy(let did))? = documents[signer] else { continue }
+      throw DWNError(503, "DidResolutionBusy", DIDError.busy(did).description)
+    }
     return try SignedMessage(
       verifying: claimed, resolver: signerDocuments.complete(documents, for: claimed.signers))
   }

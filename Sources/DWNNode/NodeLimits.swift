@@ -21,6 +21,8 @@ public struct NodeLimits: Hashable, Sendable {
   public var largestSubscription = 16 << 10
   /// How long a subscriber may leave a full window of events unacknowledged while more of them wait.
   public var acknowledgementPatience: Duration = .seconds(300)
+  /// How long an answer may be looked for, waiting included; then it is 503.
+  public var longestQuestion: Duration = .seconds(10)
   /// A reply to a query ends, with a cursor, before the entry that would make it larger than this.
   public var largestReply: Int
   /// Records that others than the tenant may have at one path below one parent when the protocol lets anyone create them there.
@@ -35,6 +37,11 @@ public struct NodeLimits: Hashable, Sendable {
   public var writesOfOthers: RateLimit? = RateLimit(perSecond: 10, burst: 300)
   /// What others may have stored at a tenant who is named; what the tenant itself may have is not bounded.
   public var guestsOfNamed: TenantQuota? = TenantQuota(messages: 200_000, bytes: 2 << 30)
+  /// For all tenants together.
+  public var bounds = NodeBounds()
+  /// A message without its data that others than the tenant send, in bytes: so that it fits in a frame to a subscriber
+  /// (dwn-server 12.4), with what stands around it.
+  public var largestOfOthers = 28 << 10
   /// For tenants that are not named one by one.
   public var quota: TenantQuota?
 

@@ -51,6 +51,20 @@ struct DWNCommand: AsyncParsableCommand {
       help: ArgumentHelp("Megabytes of a tenant that is not named by --tenant.", valueName: "MB"))
     var quotaMegabytes = 100
     @Option(
+      name: .customLong("max-total"),
+      help: ArgumentHelp(
+        "Megabytes of all tenants together; beyond them only tenants named by --tenant write.", valueName: "MB"))
+    var totalMegabytes: Int?
+    @Option(
+      name: .customLong("max-tenants"),
+      help: ArgumentHelp("Tenants that are not named by --tenant.", valueName: "number"))
+    var mostTenants: Int?
+    @Option(
+      name: .customLong("min-free"),
+      help: ArgumentHelp(
+        "Megabytes of the disk that stay free for tenants named by --tenant.", valueName: "MB"))
+    var freeMegabytes = NodeBounds.usualFreeDisk >> 20
+    @Option(
       name: .customLong("max-data"), help: ArgumentHelp("Megabytes of the data of one record.", valueName: "MB"))
     var largestMegabytes = 100
     @Option(
@@ -92,6 +106,15 @@ struct DWNCommand: AsyncParsableCommand {
       guard (1...1_000_000_000).contains(quotaMessages), (1...1_000_000).contains(quotaMegabytes),
         (1...1_000_000).contains(largestMegabytes)
       else { throw ValidationError("--max-messages, --max-storage and --max-data are numbers above zero") }
+      guard (1...1_000_000_000).contains(totalMegabytes ?? 1), (1...1_000_000_000).contains(mostTenants ?? 1) else {
+        throw ValidationError("--max-total and --max-tenants are numbers above zero")
+      }
+      guard mostTenants == nil || open || register else {
+        throw ValidationError("--max-tenants is for --register and --open")
+      }
+      guard (0...1_000_000_000).contains(freeMegabytes) else {
+        throw ValidationError("--min-free is a number of megabytes, or 0")
+      }
       guard (tlsCertificate == nil) == (tlsKey == nil) else {
         throw ValidationError("--tls-cert and --tls-key belong together")
       }
@@ -106,6 +129,8 @@ struct DWNCommand: AsyncParsableCommand {
         listen: listen.isEmpty ? DaemonSettings.defaultListen : listen, data: dataDirectory,
         tenants: try tenancy())
       options.limits.quota = TenantQuota(messages: quotaMessages, bytes: quotaMegabytes << 20)
+      options.limits.bounds = NodeBounds(
+        total: totalMegabytes.map { $0 << 20 }, tenants: mostTenants, freeDisk: freeMegabytes << 20)
       options.limits.largestData = largestMegabytes << 20
       options.limits.largestStaging = max(options.limits.largestStaging, options.limits.largestData)
       options.limits.isStrict = strict

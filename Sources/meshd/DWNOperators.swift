@@ -79,7 +79,7 @@ extension DWNCommand {
             "dataFileBytes": .integer(Int64(statistics.dataFileBytes)),
             "databaseBytes": .integer(Int64(statistics.databaseBytes)),
             "logBytes": .integer(Int64(statistics.logBytes)), "epoch": .string(statistics.epoch),
-            "schemaVersion": .integer(Int64(statistics.schemaVersion)),
+            "schemaVersion": .integer(Int64(statistics.schemaVersion)), "bounds": bounds(statistics),
           ])
       }
       print("Tenants:     \(statistics.tenants) (\(statistics.registrations) registered)")
@@ -90,8 +90,29 @@ extension DWNCommand {
         "Of others:   \(statistics.guestMessages) messages, \(ByteCount.text(statistics.guestBytes)): what was not sent by its tenant"
       )
       print("Database:    \(ByteCount.text(statistics.databaseBytes)), log \(ByteCount.text(statistics.logBytes))")
+      print("Room:        \(room(statistics))")
       print("Large data:  \(statistics.dataFiles) files, \(ByteCount.text(statistics.dataFileBytes))")
       print("Feed epoch:  \(statistics.epoch)")
+    }
+
+    private func bounds(_ statistics: NodeStatistics) -> JSONValue {
+      func number(_ value: Int?) -> JSONValue { value.map { .integer(Int64($0)) } ?? .null }
+      return [
+        "totalBytes": number(statistics.bounds.total), "tenants": number(statistics.bounds.tenants),
+        "freeDiskBytes": number(statistics.bounds.freeDisk), "freeDiskBytesNow": number(statistics.freeDisk),
+      ]
+    }
+
+    private func room(_ statistics: NodeStatistics) -> String {
+      let bounds = statistics.bounds
+      var parts = [
+        bounds.total.map { "\(ByteCount.text($0)) in all" }, bounds.tenants.map { "\($0) tenants who are not named" },
+      ].compactMap { $0 }
+      if let free = statistics.freeDisk {
+        parts.append(
+          "\(ByteCount.text(free)) of the disk are free, of which \(ByteCount.text(bounds.freeDisk)) stay so")
+      }
+      return parts.joined(separator: "; ")
     }
   }
 

@@ -2,6 +2,7 @@ import Cryptography
 import DWNClient
 import Foundation
 import Identity
+import Logging
 import NIOCore
 import NIOPosix
 import Synchronization
@@ -82,6 +83,45 @@ struct FetchedAuthorTests {
     directory.add(author.document)
     #expect(try await status(tenancy, message, draft).code == 202)
     #expect(directory.asked == [author.did, author.did])
+  }
+
+  /// Has no room to ask for anybody.
+  private struct BusyDirectory: DIDDirectory {
+    func document(of did: DID) async throws(DIDError) -> DIDDocument { throw .busy(did) }
+  }
+
+  @Test("that nobody was asked for a document is not the author's fault: 503")
+  func busy() async throws {
+    let tenancy = try TestTenancy(directory: BusyDirectory())
+    #expect(try await tenancy.install(Self.structure).status.code == 202)
+    let author = try Author("did:web:author.example", seed: 61)
+    let draft = tenancy.draft("note")
+    let refusal = try await status(tenancy, author.write(draft, at: tenancy.tick()), draft)
+    #expect(refusal.code == 503 && refusal.detail.hasPrefix("DidResolutionBusy:"), "\(refusal)")
+  }
+
+  @Test("documents are asked for in the name of the network that a message came from")
+  func asker() async throws {
+    final class Directory: DIDDirectory {
+      let networks = Mutex<[UInt128?]>([])
+      func document(of did: DID) async throws(DIDError) -> DIDDocument {
+        networks.withLock { $0.append(DocumentAsker.network) }
+        throw .unreachable(did, reason: "nobody answers")
+      }
+    }
+    let directory = Directory()
+    let tenancy = try TestTenancy(directory: directory)
+    let service = MessageService(
+      endpoint: tenancy.node, rates: RateLimits(RateConfiguration()),
+      metrics: ServerMetrics(factory: PrometheusRegistry()),
+      log: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }), accessLevel: .debug)
+    let author = try Author("did:web:author.example", seed: 61)
+    for address in ["192.0.2.7", "127.0.0.1"] {
+      let message = AddressedMessage(
+        tenant: tenancy.alice.did, message: author.write(tenancy.draft("note"), at: tenancy.tick()))
+      _ = try await service.process(message, data: nil, from: Caller(IPAddress(address)), over: .http)
+    }
+    #expect(directory.networks.withLock { $0 } == [0xc000_0207, nil])
   }
 
   @Test(

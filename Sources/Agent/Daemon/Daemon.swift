@@ -183,6 +183,7 @@ public actor Daemon {
   private static let nodeLimits: NodeLimits = {
     var limits = NodeLimits()
     limits.quota = TenantQuota(messages: 300, bytes: 4 << 20)
+    limits.bounds.freeDisk = NodeBounds.usualFreeDisk
     return limits
   }()
 

@@ -42,8 +42,15 @@ public protocol SubscriptionSource: Sendable {
   /// after the last place that was acknowledged.
   func acknowledge(_ cursor: ProgressToken)
 
+  /// Says that a frame is left out on its way to the reader, who will therefore not acknowledge it by itself.
+  func passOver(_ cursor: ProgressToken)
+
   /// Ends the subscription. A reader that waits gets `nil`.
   func close()
+}
+
+extension SubscriptionSource {
+  public func passOver(_ cursor: ProgressToken) { acknowledge(cursor) }
 }
 
 /// Why a node gave no reply.

@@ -57,6 +57,7 @@ public final class NodeArchive: Sendable {
     let folder = folder
     return try read { database in
       func number(_ sql: String) throws -> Int { try Int.fetchOne(database, sql: sql) ?? 0 }
+      let bounds = try Row.fetchOne(database, sql: "SELECT largest_total, most_tenants, free_disk FROM node")
       let kinds = try Row.fetchAll(database, sql: "SELECT kind, count(*) FROM message GROUP BY kind")
       return NodeStatistics(
         epoch: try String.fetchOne(database, sql: "SELECT epoch FROM node") ?? "",
@@ -70,7 +71,9 @@ public final class NodeArchive: Sendable {
           "SELECT count(*) FROM message INDEXED BY message_created WHERE is_latest AND kind = 'write'"),
         dataFiles: try number("SELECT count(DISTINCT name) FROM data_file"),
         dataFileBytes: folder.names().reduce(0) { $0 + (FileCopy.size(folder.path(of: $1)) ?? 0) },
-        databaseBytes: FileCopy.size(path) ?? 0, logBytes: FileCopy.size(path + "-wal") ?? 0)
+        databaseBytes: FileCopy.size(path) ?? 0, logBytes: FileCopy.size(path + "-wal") ?? 0,
+        bounds: NodeBounds(total: bounds?[0], tenants: bounds?[1], freeDisk: bounds?[2] ?? 0),
+        freeDisk: NodeRoom.freeDisk(of: folder)())
     }
   }
 
@@ -113,4 +116,8 @@ public struct NodeStatistics: Hashable, Sendable {
   public var databaseBytes: Int
   /// Of the write-ahead log.
   public var logBytes: Int
+  /// As the node was told when it last began to serve.
+  public var bounds: NodeBounds
+  /// Free on the disk now; `nil` if the system does not say.
+  public var freeDisk: Int?
 }

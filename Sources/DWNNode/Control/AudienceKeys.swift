@@ -2,10 +2,19 @@ import DWN
 import Identity
 import Wire
 
-/// Which audience records a tenant has, and which of several is the current one (dwn-server 10.3).
-struct AudienceKeys {
-  let tenant: DID
-  let reader: any MessageReader
+/// Which audience records a tenant has, and which of several is the current one (dwn-server 10.3). The current one of an audience is
+/// looked for once: this lives within one read of the store.
+final class AudienceKeys {
+  private static let fetchSize = 100
+
+  private let tenant: DID
+  private let reader: any MessageReader
+  private var current: [AudienceName: RecordID] = [:]
+
+  init(tenant: DID, reader: any MessageReader) {
+    self.tenant = tenant
+    self.reader = reader
+  }
 
   /// Whether an audience has a record for this key.
   func have(_ name: AudienceName, keyID: String) throws -> Bool {
@@ -20,8 +29,8 @@ struct AudienceKeys {
       !(filter.namesOneAudience && filter.tags["keyId"] != nil)
     else { return false }
     guard let name = try message.tags().flatMap({ AudienceName($0) }) else { return false }
-    let all = try reader.find(Selection(filter: EncryptionControl.audiences(name), visibility: .all))
-    return all.contains { isBefore($0, message) }
+    guard let current = try currentRecord(of: name) else { return false }
+    return current != message.place?.recordID
   }
 
   /// Whether somebody may create the role record that an audience record is about: then its keys may be listed.
@@ -41,11 +50,32 @@ struct AudienceKeys {
   }
 
   /// The tenant's own before all others, then the oldest, then the lowest id.
-  private func isBefore(_ a: StoredMessage, _ b: StoredMessage) -> Bool {
-    guard let first = a.place, let second = b.place else { return false }
-    if (a.author == tenant) != (b.author == tenant) { return a.author == tenant }
-    return first.dateCreated == second.dateCreated
-      ? first.recordID < second.recordID : first.dateCreated < second.dateCreated
+  private func currentRecord(of name: AudienceName) throws -> RecordID? {
+    if let known = current[name] { return known }
+    var own = EncryptionControl.audiences(name)
+    own.author = [tenant]
+    let found = try oldest(own) ?? oldest(EncryptionControl.audiences(name))
+    current[name] = found
+    return found
+  }
+
+  /// Of several that are equally old, which is the order of the search, the one with the lowest id.
+  private func oldest(_ filter: RecordsFilter) throws -> RecordID? {
+    var selection = Selection(filter: filter, visibility: .all, sort: .createdAscending, limit: Self.fetchSize)
+    var best: StoredMessage.Place?
+    while true {
+      let found = try reader.find(selection)
+      for place in found.compactMap(\.place) {
+        guard let earlier = best else {
+          best = place
+          continue
+        }
+        if place.dateCreated > earlier.dateCreated { return earlier.recordID }
+        if place.recordID < earlier.recordID { best = place }
+      }
+      guard found.count == Self.fetchSize, let last = found.last else { return best?.recordID }
+      selection.after = (selection.sort.value(of: last), last.cid)
+    }
   }
 }
 

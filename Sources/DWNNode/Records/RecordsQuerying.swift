@@ -8,6 +8,15 @@ struct RecordsQuerying {
   let transaction: any MessageReader
   let definitions: DefinitionCache
   let limits: NodeLimits
+  private let rights: RecordsVisibility
+
+  init(tenant: DID, transaction: any MessageReader, definitions: DefinitionCache, limits: NodeLimits) {
+    self.tenant = tenant
+    self.transaction = transaction
+    self.definitions = definitions
+    self.limits = limits
+    rights = RecordsVisibility(tenant: tenant, reader: transaction, definitions: definitions)
+  }
 
   /// Messages that are fetched from the store at a time.
   private static let fetchSize = 500
@@ -50,13 +59,21 @@ struct RecordsQuerying {
     var count = try transaction.count(selection)
     for path in rights.hidingPaths(for: request) {
       selection.filter.path = path
-      count -= try transaction.find(selection).count { try rights.hides($0, from: request) }
+      count -= try hidden(selection, from: request)
     }
     return Reply(.init(200, "OK"), members: ["count": .integer(Int64(count))])
   }
 
-  private var rights: RecordsVisibility {
-    RecordsVisibility(tenant: tenant, reader: transaction, definitions: definitions)
+  private func hidden(_ selection: Selection, from request: RecordsQueryRequest) throws -> Int {
+    var selection = selection
+    selection.limit = Self.fetchSize
+    var count = 0
+    while true {
+      let found = try transaction.find(selection)
+      count += try found.count { try rights.hides($0, from: request) }
+      guard found.count == Self.fetchSize, let last = found.last else { return count }
+      selection.after = (request.sort.value(of: last), last.cid)
+    }
   }
 
   /// What the requester may see at a time: that of the request, unless another one is given. `occupancy` is found here unless it is

@@ -33,6 +33,9 @@ struct RecordsReading {
   let definitions: DefinitionCache
   let limits: NodeLimits
 
+  /// Messages that are fetched from the store at a time where the first one may not be the one.
+  private static let fetchSize = 100
+
   func reply(to request: RecordsReadRequest) throws -> NodeReply {
     let found = try first(of: request)
     guard let found, let place = found.place else { return NodeReply(Reply(.init(404, "Not Found"))) }
@@ -63,13 +66,17 @@ struct RecordsReading {
   private func first(of request: RecordsReadRequest) throws -> StoredMessage? {
     let audiences = AudienceKeys(tenant: tenant, reader: transaction)
     let mayBeSuperseded = request.filter.path == EncryptionControl.audience
-    return try transaction.find(
-      Selection(
-        filter: request.filter, visibility: .all,
-        hangsDeeper: try definitions.hangsDeeper(request.filter, in: transaction),
-        occupancy: try definitions.occupancy(for: request.filter, in: transaction), includesDeletes: true,
-        sort: request.sort, limit: mayBeSuperseded ? nil : 1)
-    ).first { try !audiences.isSuperseded($0, for: request.filter) }
+    var selection = Selection(
+      filter: request.filter, visibility: .all,
+      hangsDeeper: try definitions.hangsDeeper(request.filter, in: transaction),
+      occupancy: try definitions.occupancy(for: request.filter, in: transaction), includesDeletes: true,
+      sort: request.sort, limit: mayBeSuperseded ? Self.fetchSize : 1)
+    while true {
+      let found = try transaction.find(selection)
+      for message in found where try !audiences.isSuperseded(message, for: request.filter) { return message }
+      guard mayBeSuperseded, found.count == selection.limit, let last = found.last else { return nil }
+      selection.after = (request.sort.value(of: last), last.cid)
+    }
   }
 
   /// `write` is what stands for the record, or stood for it. Throws status 401.

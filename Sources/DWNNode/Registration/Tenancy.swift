@@ -24,6 +24,8 @@ public enum Tenancy: Hashable, Sendable, ExpressibleByArrayLiteral {
     }
   }
 
+  var isOpen: Bool { self == .open }
+
   var requirements: RegistrationRequirements? {
     if case .registered(let requirements, _) = self { requirements } else { nil }
   }

@@ -14,11 +14,17 @@ final class TenantGate: Sendable {
   let tenancy: Tenancy
   private let store: any MessageStore
   private let termsHash: String?
+  private let mostTenants: Int?
   private let state: Mutex<State>
 
-  init(_ tenancy: Tenancy, store: any MessageStore, random: any RandomSource = SystemRandom(), now: Instant = .now()) {
+  /// `mostTenants`: who may have registered.
+  init(
+    _ tenancy: Tenancy, store: any MessageStore, mostTenants: Int? = nil, random: any RandomSource = SystemRandom(),
+    now: Instant = .now()
+  ) {
     self.tenancy = tenancy
     self.store = store
+    self.mostTenants = mostTenants
     termsHash = tenancy.requirements?.terms.map { Hex.encode(SHA2.sha256(Array($0.utf8))) }
     state = Mutex(
       State(
@@ -65,6 +71,8 @@ final class TenantGate: Sendable {
         "RegistrationManagerInvalidOrOutdatedTermsOfServiceHash",
         "termsOfServiceHash is the SHA-256 of /registration/terms-of-service, in hexadecimal")
     }
+    // Who is asked for work gets something for it.
+    try await checkRoom(for: did)
     let proof = json["proofOfWork"]
     let (challenge, response) = (proof?["challengeNonce"]?.string ?? "", proof?["responseNonce"]?.string ?? "")
     let outcome = state.withLock { state -> Result<Void, RegistrationRefusal> in
@@ -77,9 +85,16 @@ final class TenantGate: Sendable {
       }
     }
     try outcome.get()
-    _ = try await registrations()
+    try await checkRoom(for: did)
     try await store.register(TenantRegistration(tenant: did, termsHash: termsHash, registeredAt: time))
     state.withLock { $0.registered?[did] = .some(termsHash) }
+  }
+
+  private func checkRoom(for did: DID) async throws {
+    let registered = try await registrations()
+    guard let mostTenants, registered[did] == nil, registered.count >= mostTenants else { return }
+    throw RegistrationRefusal(
+      "RegistrationManagerTenantLimitReached", "this node has as many tenants as it may: \(mostTenants)")
   }
 
   private static let unknown = "Not a registered tenant."

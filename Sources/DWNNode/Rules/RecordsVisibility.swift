@@ -8,6 +8,15 @@ struct RecordsVisibility {
   let tenant: DID
   let reader: any MessageReader
   let definitions: DefinitionCache
+  private let keys: AudienceKeys
+
+  /// `keys` are those of the same tenant and reader.
+  init(tenant: DID, reader: any MessageReader, definitions: DefinitionCache, keys: AudienceKeys? = nil) {
+    self.tenant = tenant
+    self.reader = reader
+    self.definitions = definitions
+    self.keys = keys ?? AudienceKeys(tenant: tenant, reader: reader)
+  }
 
   /// `moment` stands in for the request's own time where a right is used again: by a subscription.
   func visibility(for request: RecordsQueryRequest, at moment: WallTime? = nil) throws -> Selection.Visibility {
@@ -35,7 +44,6 @@ struct RecordsVisibility {
   /// stands for (dwn-server 10.3, 10.4).
   func hides(_ message: StoredMessage, from request: RecordsQueryRequest) throws -> Bool {
     guard let place = message.place, place.path.isControl else { return false }
-    let keys = AudienceKeys(tenant: tenant, reader: reader)
     if try keys.isSuperseded(message, for: request.filter) { return true }
     guard let requester = request.requester, requester != tenant, message.author != requester,
       place.recipient != requester, message.content?.isPublished != true

@@ -25,6 +25,8 @@ public enum DurableDatabase {
 
   /// How long a connection waits for a lock of another process.
   public static let busyTimeout: Double = 5
+  /// Connections that read side by side.
+  static let readers = 4
 
   /// Opens the database, making the file and its directory if need be, and brings it to the newest version in one transaction.
   public static func open(path: String, schema: [SchemaStep]) throws(NodeError) -> DatabasePool {
@@ -44,7 +46,7 @@ public enum DurableDatabase {
       if !isNew { try look(at: path, schema: schema, inspect) }
       var configuration = Configuration()
       configuration.busyMode = .timeout(busyTimeout)
-      configuration.maximumReaderCount = 4
+      configuration.maximumReaderCount = readers
       configuration.label = "meshd.database"
       let pool = try DatabasePool(path: path, configuration: configuration)
       try pool.writeWithoutTransaction { database in

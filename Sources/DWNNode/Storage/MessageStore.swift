@@ -6,7 +6,8 @@ public import Wire
 ///
 /// * A write sees everything that was written before it, and takes effect as a whole or not at all.
 /// * `write` returns after its effect would survive a power cut.
-/// * A read sees one state, no write's half.
+/// * A read sees one state, no write's half. It ends soon, with `CancellationError`, when its task is cancelled.
+/// * Slow reads of one tenant leave room for those of others.
 /// * Message, data, what filters ask for, and the position in the feed are one: whoever sees one of them sees all.
 /// * Positions of a tenant's feed rise from 1 and are never given twice.
 protocol MessageStore: Sendable {
@@ -29,6 +30,8 @@ protocol MessageStore: Sendable {
 
   /// What each tenant has stored.
   func summaries() async throws -> [TenantSummary]
+  /// What all of them have.
+  func totals() async throws -> StoreTotals
 
   func registrations() async throws -> [TenantRegistration]
   /// Replaces what is known of the same DID. Durable when it returns.
@@ -132,6 +135,14 @@ protocol MessageTransaction: MessageReader {
   func oldest(at place: SiblingPlace, beyond count: Int) throws -> [StoredMessage]
 }
 
+extension MessageStore {
+  func totals() async throws -> StoreTotals {
+    let summaries = try await summaries()
+    return StoreTotals(
+      tenants: summaries.count { $0.head > 0 }, bytes: summaries.reduce(0) { $0 + $1.usage.bytes })
+  }
+}
+
 extension MessageReader {
   /// The data of a message, all of it in memory.
   func data(of message: StoredMessage) throws -> [UInt8]? {
@@ -178,6 +189,14 @@ public struct StoredUsage: Hashable, Sendable {
     self.guestMessages = guestMessages
     self.guestBytes = guestBytes
   }
+}
+
+/// What a node has stored.
+struct StoreTotals: Hashable, Sendable {
+  /// Of whom something was ever stored.
+  var tenants: Int
+  /// Of messages and their data.
+  var bytes: Int
 }
 
 /// What a node keeps of one tenant.

@@ -2,7 +2,7 @@
 ///
 /// | table | one row is |
 /// | --- | --- |
-/// | `node` | the one thing that is about the whole file: its feed's epoch, and whether it was closed in order |
+/// | `node` | what is about the whole file: its feed's epoch, whether it was closed in order, and what the node last had room for |
 /// | `tenant` | a DID, so that messages name it by number; the head of its feed, and what it has stored |
 /// | `registration` | a DID that registered itself |
 /// | `message` | a message that is kept, with its position in the feed |
@@ -16,7 +16,7 @@
 ///
 /// `size` is what a message counts for its tenant: its text, and its data if that is here. Triggers keep the sums.
 enum NodeSchema {
-  static let steps: [DurableDatabase.SchemaStep] = [first, feed, guests, strangers].map { .init(sql: $0) }
+  static let steps: [DurableDatabase.SchemaStep] = [first, feed, guests, strangers, bounds].map { .init(sql: $0) }
 
   private static let first = """
     CREATE TABLE tenant (
@@ -184,6 +184,13 @@ enum NodeSchema {
       WHERE is_initial AND share = 2;
     CREATE INDEX message_arrived ON message(tenant, protocol, path, parent_context, arrived)
       WHERE is_initial AND share = 2;
+    """
+
+  /// What the node was told to hold at most, for those who look at it from outside.
+  private static let bounds = """
+    ALTER TABLE node ADD COLUMN largest_total INTEGER;
+    ALTER TABLE node ADD COLUMN most_tenants INTEGER;
+    ALTER TABLE node ADD COLUMN free_disk INTEGER;
     """
 
   /// What others than the tenant have stored is summed up beside the whole.

@@ -14,6 +14,7 @@ final class SQLiteMessageStore: MessageStore {
   private let path: String
   private let pool: DatabasePool
   private let queue: CommitQueue
+  private let turns = ReaderTurns(readers: DurableDatabase.readers, share: DurableDatabase.readers / 2)
   private let observation = Mutex(Observation())
 
   /// `repaired` is told what was not as it should be.
@@ -33,6 +34,19 @@ final class SQLiteMessageStore: MessageStore {
     }
     let folder = dataFolder
     queue = CommitQueue(pool: pool, path: path) { try Self.removeDroppedFiles($0, folder) }
+  }
+
+  /// Lets the operators' commands know what the node has room for.
+  func note(_ bounds: NodeBounds) throws(NodeError) {
+    do {
+      try pool.writeWithoutTransaction { database in
+        try database.execute(
+          sql: "UPDATE node SET largest_total = ?, most_tenants = ?, free_disk = ?",
+          arguments: [bounds.total, bounds.tenants, bounds.freeDisk])
+      }
+    } catch {
+      throw NodeError(error, path: path)
+    }
   }
 
   func observe(_ observer: @escaping Observer) {
@@ -61,10 +75,12 @@ final class SQLiteMessageStore: MessageStore {
     var attempts = 3
     while true {
       do {
-        return try await pool.read { database in
-          // A tenant that has nothing yet has no number; no row has this one.
-          let id = try Self.tenantID(database, tenant) ?? 0
-          return try body(SQLiteMessages(database: database, tenant: id, folder: folder))
+        return try await turns.read(tenant) {
+          try await pool.read { database in
+            // A tenant that has nothing yet has no number; no row has this one.
+            let id = try Self.tenantID(database, tenant) ?? 0
+            return try body(SQLiteMessages(database: database, tenant: id, folder: folder))
+          }
         }
       } catch let error as DatabaseError {
         throw NodeError(error, path: path)
@@ -85,6 +101,13 @@ final class SQLiteMessageStore: MessageStore {
         let usage = StoredUsage(messages: row[1], bytes: row[2], guestMessages: row[3], guestBytes: row[4])
         return DID(row[0] as String).map { TenantSummary(tenant: $0, usage: usage, head: row[5]) }
       }
+    }
+  }
+
+  func totals() async throws -> StoreTotals {
+    try await reading { database in
+      let row = try Row.fetchOne(database, sql: "SELECT count(*), coalesce(sum(bytes), 0) FROM tenant WHERE head > 0")
+      return StoreTotals(tenants: row?[0] ?? 0, bytes: row?[1] ?? 0)
     }
   }
 

@@ -36,7 +36,8 @@ struct RecordsEventAccess: EventAccess {
       request: request,
       selection: try querying.selection(
         for: request, at: max(round.now, request.time), occupancy: round.occupancy(for: request.filter)),
-      rights: RecordsVisibility(tenant: round.tenant, reader: round.reader, definitions: round.definitions),
+      rights: RecordsVisibility(
+        tenant: round.tenant, reader: round.reader, definitions: round.definitions, keys: round.keys),
       reader: round.reader)
   }
 

@@ -18,6 +18,7 @@ final class EventRound {
   let limits: NodeLimits
   /// Rights are judged at this time.
   let now: WallTime
+  let keys: AudienceKeys
   private let tokens: FeedTokens
   private let recent: RecentEvents
   private var events: [Int64: Event?] = [:]
@@ -34,6 +35,7 @@ final class EventRound {
     self.tokens = tokens
     self.recent = recent
     self.now = now
+    keys = AudienceKeys(tenant: tenant, reader: reader)
   }
 
   /// `nil` if what was there is gone.

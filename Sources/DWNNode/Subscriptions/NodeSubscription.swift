@@ -93,6 +93,11 @@ public final class NodeSubscription: SubscriptionSource {
     happen { if $0.progress.acknowledge(position) { $0.acknowledgements += 1 } }
   }
 
+  public func passOver(_ cursor: ProgressToken) {
+    guard let position = cursor.position.number.flatMap({ Int64(exactly: $0) }) else { return }
+    happen { $0.progress.passOver(position) }
+  }
+
   public func close() {
     happen {
       $0.ending = $0.ending ?? .inOrder

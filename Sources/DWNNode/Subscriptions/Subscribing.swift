@@ -6,6 +6,7 @@ import Wire
 struct Subscribing {
   let store: any MessageStore
   let hub: SubscriptionHub
+  let deadlines: Deadlines
 
   /// `snapshot` answers a subscription that begins without a cursor, as a query would.
   func open(
@@ -15,13 +16,15 @@ struct Subscribing {
     // First listen, then look: what is stored between the two is heard of, and told if the look has not shown it.
     let subscription = try hub.add(tenant: tenant, access: access)
     do {
-      let (reply, beginning) = try await store.read(tenant) { [hub] reader -> (Reply, Beginning?) in
-        let head = try reader.head()
-        _ = try access.sight(in: hub.round(tenant: tenant, reader))
-        guard let cursor else { return (try snapshot(reader), Beginning(after: head)) }
-        switch try hub.tokens(of: tenant).resume(cursor, in: reader) {
-        case .gap(let reply): return (reply, nil)
-        case .from(let position): return (Reply(.init(200, "OK")), Beginning(after: position, catchingUpTo: head))
+      let (reply, beginning) = try await deadlines.within { [store, hub] in
+        try await store.read(tenant) { [hub] reader -> (Reply, Beginning?) in
+          let head = try reader.head()
+          _ = try access.sight(in: hub.round(tenant: tenant, reader))
+          guard let cursor else { return (try snapshot(reader), Beginning(after: head)) }
+          switch try hub.tokens(of: tenant).resume(cursor, in: reader) {
+          case .gap(let reply): return (reply, nil)
+          case .from(let position): return (Reply(.init(200, "OK")), Beginning(after: position, catchingUpTo: head))
+          }
         }
       }
       guard let beginning else {

@@ -94,6 +94,9 @@ struct SubscriptionProgress: Sendable {
     return true
   }
 
+  /// Releases one that is under way, and none that came before it.
+  mutating func passOver(_ position: Int64) { underWay.removeAll { $0 == position } }
+
   private mutating func leaveBehind(_ position: Int64) {
     if let last = behindUpTo, position >= last { behindUpTo = nil }
   }

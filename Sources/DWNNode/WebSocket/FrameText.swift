@@ -4,8 +4,9 @@ import Wire
 /// Keeps what is sent to a subscriber below the bound of a frame (dwn-server 12.4).
 enum FrameText {
   /// An event, without its data if it is too long with it, and then without the record's initial write. The client fetches what
-  /// it misses by RecordsRead.
-  static func event(_ frame: SubscriptionFrame, subscription: String, limit: Int) -> [UInt8] {
+  /// it misses by RecordsRead. `nil` for one that is too long all the same: a client that takes no such frame would ask for it again,
+  /// from the same place, for ever.
+  static func event(_ frame: SubscriptionFrame, subscription: String, limit: Int) -> [UInt8]? {
     func text(_ frame: SubscriptionFrame) -> [UInt8] {
       let json: JSONValue = ["jsonrpc": "2.0", "id": .string(subscription), "result": ["subscription": frame.json]]
       return json.encoded
@@ -20,7 +21,7 @@ enum FrameText {
       event.entry.initialWrite = nil
       fitting = text(.event(event))
     }
-    return fitting
+    return fitting.count <= limit ? fitting : nil
   }
 
   /// The reply to a subscription without a cursor brings what matches now. If that is too long, it ends earlier, with a cursor as if a

@@ -231,7 +231,12 @@ final class WebSocketSession: Sendable {
   ) async {
     do throws(EndpointError) {
       while let frame = try await frames.next() {
-        let text = FrameText.event(frame, subscription: place.name, limit: configuration.webSocket.largestFrame)
+        guard let text = FrameText.event(frame, subscription: place.name, limit: configuration.webSocket.largestFrame)
+        else {
+          service.log.debug("an event is longer than a frame may be", metadata: ["from": "\(caller)"])
+          if let cursor = frame.cursor { frames.passOver(cursor) }
+          continue
+        }
         guard (try? await write(text, outbound)) != nil else { break }
         service.metrics.sentEvent()
       }

@@ -134,6 +134,69 @@ struct RecordsSubscribeOverWebSocketTests {
     await running.server.shutdown()
   }
 
+  /// A tenant's own message that no frame holds.
+  private func writeLong() async throws {
+    let tags: JSONObject = ["text": .string(String(repeating: "x", count: 40_000))]
+    _ = try await tenancy.write(tenancy.alice, "room/node", below: room, tags: tags)
+  }
+
+  @Test(
+    "what no frame can hold is passed over, a whole window of it too: a client that takes 32 KiB hears of what follows")
+  func longMessages() async throws {
+    let beginning = try await tenancy.beginning
+    let running = try await RunningServer.start(tenancy.node)
+    var cursor: JSONValue = .null
+    /// As the client of Go meshd does, which ends the connection over a longer frame.
+    func hear(_ socket: inout RawWebSocket) async throws -> JSONValue? {
+      let received = try await socket.receive()
+      let frame = try #require(received)
+      guard frame.payload.count <= limit else { throw TestTenancy.Unexpected(text: "read limited at \(limit) bytes") }
+      return frame.json?["result"]
+    }
+    try await RawWebSocket.with(running) { socket in
+      try await socket.send(subscribe("live"))
+      _ = try await hear(&socket)
+      _ = try await write("1")
+      let first = try await hear(&socket)?["subscription"]
+      cursor = try #require(first?["cursor"])
+      try await socket.send(acknowledge("live", cursor))
+      for _ in 0..<40 { try await writeLong() }
+      let last = try await write("2")
+      let second = try await hear(&socket)?["subscription"]
+      #expect(second?["event"]?["message"] == last.message.value)
+    }
+    // From either place, a connection that is made anew comes to the end.
+    for (cursor, expected) in [(cursor, ["2"]), (beginning.json, ["1", "2"])] {
+      try await RawWebSocket.with(running) { socket in
+        try await socket.send(subscribe("anew", cursor: cursor))
+        _ = try await hear(&socket)
+        var heard: [String] = []
+        while let frame = try await hear(&socket)?["subscription"], frame["type"] == "event" {
+          heard.append(
+            String(decoding: frame["encodedData"]?.string.flatMap { Base64.decode($0) } ?? [], as: UTF8.self))
+          try await socket.send(acknowledge("anew", try #require(frame["cursor"])))
+        }
+        #expect(heard.suffix(expected.count) == expected[...])
+      }
+    }
+    await running.server.shutdown()
+  }
+
+  @Test("somebody else than the tenant sends no message that a frame cannot hold")
+  func longMessagesOfOthers() async throws {
+    let uri = "https://example.org/long"
+    let open = #"{"box": {"$actions": [{"who": "anyone", "can": ["create", "read"]}]}}"#
+    #expect(try await tenancy.install(open, uri: uri).status.code == 202)
+    func attempt(_ person: Person, _ length: Int) async throws -> String {
+      var draft = RecordDraft(protocolURI: uri, path: "box", data: Array("{}".utf8))
+      draft.tags = ["text": .string(String(repeating: "x", count: length))]
+      return try await tenancy.attempt(person, draft)
+    }
+    #expect(try await attempt(tenancy.bob, 26_000) == "202")
+    #expect(try await attempt(tenancy.bob, 30_000) == "400 SchemaValidatorFailure")
+    #expect(try await attempt(tenancy.alice, 30_000) == "202")
+  }
+
   @Test("who does not acknowledge gets one window of frames, and the rest after it did")
   func window() async throws {
     for number in 0..<40 { _ = try await write("\(number)") }

@@ -53,6 +53,18 @@ struct SubscriptionProgressTests {
     #expect(progress.isLive)
   }
 
+  @Test("what is passed over leaves the window alone, and what came before it is still under way")
+  func passedOver() {
+    var progress = begun(after: 0)
+    #expect(progress.offer(Array(1...40)) == 0..<32)
+    progress.passOver(20)
+    #expect(progress.next == .look(after: 32, through: 40, limit: 1))
+    progress.passOver(20)
+    #expect(progress.next == .look(after: 32, through: 40, limit: 1))
+    progress.acknowledge(19)
+    #expect(progress.next == .look(after: 32, through: 40, limit: 20))
+  }
+
   @Test("what does not fit the window waits in the feed until there is room")
   func window() {
     var progress = begun(after: 0)

@@ -1,0 +1,108 @@
+import Identity
+import Synchronization
+
+/// Who reads next. A tenant has some of the readers at most, so that slow questions to one leave others their answers; tenants of whom
+/// somebody waits have their turns one after the other.
+final class ReaderTurns: Sendable {
+  fileprivate struct Waiting {
+    let id: Int
+    let continuation: CheckedContinuation<Bool, Never>
+  }
+
+  fileprivate struct State {
+    var free: Int
+    var reading: [DID: Int] = [:]
+    var lines: [DID: [Waiting]] = [:]
+    /// Tenants with a line; whose turn is next comes first.
+    var order: [DID] = []
+    var lastID = 0
+  }
+
+  private let share: Int
+  private let state: Mutex<State>
+
+  /// `share`: of the readers, for one tenant.
+  init(readers: Int, share: Int) {
+    precondition((1...readers).contains(share), "everybody gets a turn")
+    self.share = share
+    state = Mutex(State(free: readers))
+  }
+
+  /// How many wait.
+  var waiting: Int { state.withLock { $0.lines.values.reduce(0) { $0 + $1.count } } }
+
+  /// Reads when it is the tenant's turn. Throws `CancellationError` for who gives up before.
+  func read<Result>(_ tenant: DID, _ body: () async throws -> Result) async throws -> Result {
+    try await begin(tenant)
+    defer { end(tenant) }
+    return try await body()
+  }
+
+  private func begin(_ tenant: DID) async throws {
+    guard !state.withLock({ $0.take(tenant, share) }) else { return }
+    let id = state.withLock { state in
+      state.lastID += 1
+      return state.lastID
+    }
+    let isIn = await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        let answer = state.withLock { state -> Bool? in
+          if Task.isCancelled { return false }
+          if state.take(tenant, share) { return true }
+          if state.lines[tenant] == nil { state.order.append(tenant) }
+          state.lines[tenant, default: []].append(Waiting(id: id, continuation: continuation))
+          return nil
+        }
+        if let answer { continuation.resume(returning: answer) }
+      }
+    } onCancel: {
+      state.withLock { $0.leave(tenant, id) }?.resume(returning: false)
+    }
+    guard isIn else { throw CancellationError() }
+  }
+
+  private func end(_ tenant: DID) {
+    let next = state.withLock { state -> [CheckedContinuation<Bool, Never>] in
+      state.giveBack(tenant)
+      var next: [CheckedContinuation<Bool, Never>] = []
+      while let continuation = state.next(share) { next.append(continuation) }
+      return next
+    }
+    for continuation in next { continuation.resume(returning: true) }
+  }
+}
+
+extension ReaderTurns.State {
+  fileprivate mutating func take(_ tenant: DID, _ share: Int) -> Bool {
+    guard free > 0, reading[tenant, default: 0] < share else { return false }
+    free -= 1
+    reading[tenant, default: 0] += 1
+    return true
+  }
+
+  fileprivate mutating func giveBack(_ tenant: DID) {
+    free += 1
+    let left = reading[tenant, default: 1] - 1
+    reading[tenant] = left == 0 ? nil : left
+  }
+
+  /// Who has waited longest of the next tenant that may have another reader.
+  fileprivate mutating func next(_ share: Int) -> CheckedContinuation<Bool, Never>? {
+    guard let index = order.firstIndex(where: { reading[$0, default: 0] < share }), free > 0 else { return nil }
+    let tenant = order.remove(at: index)
+    guard let first = lines[tenant]?.removeFirst(), take(tenant, share) else { return nil }
+    if lines[tenant]?.isEmpty == false { order.append(tenant) } else { lines[tenant] = nil }
+    return first.continuation
+  }
+
+  fileprivate mutating func leave(_ tenant: DID, _ id: Int) -> CheckedContinuation<Bool, Never>? {
+    guard let index = lines[tenant]?.firstIndex(where: { $0.id == id }),
+      let left = lines[tenant]?.remove(at: index)
+    else { return nil }
+    if lines[tenant]?.isEmpty == true {
+      lines[tenant] = nil
+      order.removeAll { $0 == tenant }
+    }
+    return left.continuation
+  }
+}

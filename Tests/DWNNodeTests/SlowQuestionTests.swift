@@ -1,0 +1,196 @@
+import DWN
+import Foundation
+import GRDB
+import Identity
+import Synchronization
+import TestSupport
+import Testing
+import Wire
+
+@testable import DWNNode
+
+/// Questions that take long keep nobody else from an answer.
+@Suite(.timeLimit(.minutes(1)))
+struct SlowQuestionTests {
+  private let alice = SampleMessages.alice
+  private let bob = SampleMessages.bob
+
+  /// Somebody who reads until told to stop.
+  private final class Reading: Sendable {
+    private let state = Mutex((isBegun: false, mayEnd: false))
+    let task: Mutex<Task<Void, any Error>?> = Mutex(nil)
+
+    init(_ tenant: DID, _ turns: ReaderTurns) {
+      let task = Task {
+        try await turns.read(tenant) {
+          state.withLock { $0.isBegun = true }
+          while !state.withLock({ $0.mayEnd }) { try await Task.sleep(for: .milliseconds(2)) }
+        }
+      }
+      self.task.withLock { $0 = task }
+    }
+
+    var isBegun: Bool { state.withLock { $0.isBegun } }
+    func end() { state.withLock { $0.mayEnd = true } }
+    func result() async -> Result<Void, any Error>? { await task.withLock({ $0 })?.result }
+    func cancel() { task.withLock { $0 }?.cancel() }
+  }
+
+  private final class Order: Sendable {
+    let tenants = Mutex<[DID]>([])
+  }
+
+  private func until(_ condition: () -> Bool) async throws {
+    while !condition() { try await Task.sleep(for: .milliseconds(2)) }
+  }
+
+  @Test("a tenant has its share of the readers, another one the rest, and who waits has a turn")
+  func share() async throws {
+    let turns = ReaderTurns(readers: 4, share: 2)
+    let first = (0..<4).map { _ in Reading(alice, turns) }
+    try await until { first.count(where: \.isBegun) == 2 && turns.waiting == 2 }
+    let other = Reading(bob, turns)
+    try await until { other.isBegun }
+    #expect(first.count(where: \.isBegun) == 2)
+    first.first { $0.isBegun }?.end()
+    try await until { first.count(where: \.isBegun) == 3 && turns.waiting == 1 }
+    for reading in first + [other] { reading.end() }
+    for reading in first + [other] { _ = await reading.result() }
+    #expect(first.allSatisfy(\.isBegun) && turns.waiting == 0)
+  }
+
+  @Test("tenants that wait have their turns one after the other, however many wait at one of them")
+  func turns() async throws {
+    let turns = ReaderTurns(readers: 1, share: 1)
+    let held = Reading(SampleMessages.carol, turns)
+    try await until { held.isBegun }
+    let order = Order()
+    func line(_ tenant: DID, _ count: Int) async throws -> [Task<Void, any Error>] {
+      var tasks: [Task<Void, any Error>] = []
+      for _ in 0..<count {
+        let before = turns.waiting
+        tasks.append(Task { try await turns.read(tenant) { order.tenants.withLock { $0.append(tenant) } } })
+        try await until { turns.waiting > before }
+      }
+      return tasks
+    }
+    let tasks = try await line(alice, 4) + line(bob, 2)
+    held.end()
+    for task in tasks { try await task.value }
+    #expect(order.tenants.withLock { $0 } == [alice, bob, alice, bob, alice, alice])
+  }
+
+  @Test("who gives up while waiting leaves the line, and those behind come nearer")
+  func leaving() async throws {
+    let turns = ReaderTurns(readers: 1, share: 1)
+    let held = Reading(alice, turns)
+    try await until { held.isBegun }
+    let leaving = Reading(alice, turns)
+    try await until { turns.waiting == 1 }
+    let staying = Reading(alice, turns)
+    try await until { turns.waiting == 2 }
+    leaving.cancel()
+    guard case .failure(let error) = await leaving.result() else {
+      Issue.record("it went on")
+      return
+    }
+    #expect(error is CancellationError && turns.waiting == 1)
+    held.end()
+    try await until { staying.isBegun }
+    staying.end()
+    _ = await staying.result()
+    #expect(!leaving.isBegun)
+  }
+
+  @Test("what takes too long is cancelled and refused in words; what is quick, or fails by itself, is as it was")
+  func deadlines() async throws {
+    let deadlines = Deadlines(.milliseconds(50))
+    for _ in 0..<2 {
+      let refusal = await #expect(throws: DWNError.self) {
+        try await deadlines.within { try await Task.sleep(for: .seconds(600)) }
+      }
+      #expect(refusal?.status == 503 && refusal?.code == "QueryTimeLimitExceeded")
+    }
+    #expect(try await deadlines.within { 5 } == 5)
+    await #expect(throws: NodeError.self) { try await deadlines.within { throw NodeError.diskFull(path: "x") } }
+    let asker = Task { try await deadlines.within { try await Task.sleep(for: .seconds(600)) } }
+    asker.cancel()
+    await #expect(throws: (any Error).self) { try await asker.value }
+  }
+
+  @Test("a statement of SQLite ends in the middle when who asked gives up")
+  func interruption() async throws {
+    let home = try StoreHome(.sqlite)
+    defer { home.remove() }
+    let store = try home.open()
+    let isAsking = Mutex(false)
+    let task = Task {
+      try await store.read(SampleMessages.alice) { reader in
+        guard let messages = reader as? SQLiteMessages else { return 0 }
+        isAsking.withLock { $0 = true }
+        // Counts for longer than any test runs.
+        return try Int.fetchOne(
+          messages.database,
+          sql: """
+            WITH RECURSIVE number(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM number WHERE value < 1000000000000)
+            SELECT count(*) FROM number
+            """) ?? 0
+      }
+    }
+    try await until { isAsking.withLock { $0 } }
+    task.cancel()
+    await #expect(throws: CancellationError.self) { try await task.value }
+    #expect(try await store.read(SampleMessages.alice) { try $0.head() } == 0)
+    await store.close()
+  }
+
+  @Test("a query that the store does not answer in time is answered 503")
+  func query() async throws {
+    let tenancy = try TestTenancy()
+    let folder = tenancy.folder.appendingPathComponent("slow")
+    var limits = NodeLimits()
+    limits.longestQuestion = .milliseconds(50)
+    let store = StuckStore(try SQLiteMessageStore(path: folder.appendingPathComponent("node.sqlite").path))
+    let node = DWNNode(store: store, tenants: [tenancy.alice.did], limits: limits, directory: OfflineResolver())
+    let query = tenancy.alice.signer.recordsQuery(
+      RecordsFilter(protocolURI: TestTenancy.protocolURI), at: tenancy.tick())
+    let reply = try await node.process(tenant: tenancy.alice.did, message: query.message.value, data: nil)
+    #expect(reply.status.code == 503 && reply.status.detail.hasPrefix("QueryTimeLimitExceeded:"), "\(reply.status)")
+    store.isStuck.withLock { $0 = false }
+    let later = try await node.process(tenant: tenancy.alice.did, message: query.message.value, data: nil)
+    #expect(later.status.code == 200)
+    await node.close()
+  }
+}
+
+/// A store whose readers wait until somebody ends them.
+private final class StuckStore: MessageStore {
+  private let store: SQLiteMessageStore
+  let isStuck = Mutex(true)
+
+  init(_ store: SQLiteMessageStore) { self.store = store }
+
+  var epoch: String { store.epoch }
+  var dataFolder: DataFolder { store.dataFolder }
+
+  func write<Result: Sendable>(
+    _ tenant: DID, _ body: @escaping @Sendable (any MessageTransaction) throws -> Result
+  ) async throws -> Result { try await store.write(tenant, body) }
+
+  func read<Result: Sendable>(
+    _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
+  ) async throws -> Result {
+    if isStuck.withLock({ $0 }) { try await Task.sleep(for: .seconds(600)) }
+    return try await store.read(tenant, body)
+  }
+
+  func observe(_ observer: @escaping @Sendable (_ tenant: DID, _ entries: [StoredMessage]) -> Void) {
+    store.observe(observer)
+  }
+
+  func summaries() async throws -> [TenantSummary] { try await store.summaries() }
+  func registrations() async throws -> [TenantRegistration] { try await store.registrations() }
+  func register(_ registration: TenantRegistration) async throws { try await store.register(registration) }
+  func releaseMemory() {}
+  func close() async { await store.close() }
+}
