@@ -41,11 +41,11 @@ struct CandidateTable: Sendable {
     removeUnwanted()
   }
 
-  /// Notes that the peer pinged from there. The one that is silent for longest makes room.
-  mutating func learn(_ address: SocketAddress, at now: Instant) {
+  /// Notes that the peer pinged from there. The one that is silent for longest makes room, and never the way in use.
+  mutating func learn(_ address: SocketAddress, at now: Instant, keeping inUse: SocketAddress?) {
     if entries[address]?.learntAt == nil {
-      let learnt = entries.filter { $0.value.learntAt != nil }
-      if learnt.count >= PathConstants.learntCandidates,
+      let learnt = entries.filter { $0.value.learntAt != nil && $0.key != inUse }
+      if entries.values.count(where: { $0.learntAt != nil }) >= PathConstants.learntCandidates,
         let oldest = learnt.min(by: { ($0.value.learntAt ?? now, $0.key) < ($1.value.learntAt ?? now, $1.key) })
       {
         entries[oldest.key]?.learntAt = nil
@@ -53,6 +53,12 @@ struct CandidateTable: Sendable {
       }
     }
     entries[address, default: Candidate()].learntAt = now
+  }
+
+  /// The way in use proved itself. That a call names it no more may mean that the call is an old one, and is no reason to forget it.
+  mutating func keepBeyondCall(_ inUse: SocketAddress, at now: Instant) {
+    guard let candidate = entries[inUse], candidate.wasCalled, candidate.recordIndex == nil else { return }
+    learn(inUse, at: now, keeping: inUse)
   }
 
   /// An address that was learnt stays as if the peer had pinged from it now.

@@ -24,7 +24,7 @@ extension PathFinder {
     guard let path = peers[key], !path.isTrusted(at: now), let source = hygiene.checked(source),
       path.candidates[source]?.tooNarrowUntil.map({ now >= $0 }) ?? true
     else { return [] }
-    path.candidates.learn(source, at: now)
+    path.candidates.learn(source, at: now, keeping: path.best?.address)
     if path.best?.address != source { path.best = PathQuality(address: source, latency: .zero) }
     path.handshakenAt = now
     path.trustedUntil = nil

@@ -57,6 +57,13 @@ public enum PathConstants {
   static let pingsKeptForWay = 10
   static let pingsKeptForWays = 100
   static let pongsPerSecondAndPeer = 40
+  static let pongsKeptForWay = 10
+
+  /// A message that comes again within this time, and among so many, is refused.
+  static let seenPings = 512
+  static let seenPingsLifetime: Duration = .seconds(120)
+  static let seenCalls = 128
+  static let seenCallsLifetime: Duration = .seconds(600)
   static let outstandingPings = 128
   static let outstandingKeptForWay = 16
 

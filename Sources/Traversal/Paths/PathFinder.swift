@@ -171,7 +171,7 @@ public final class PathFinder {
   /// A packet of the peer authenticated that came from another address than the one in use.
   public func heard(_ key: X25519PublicKey, from source: SocketAddress, now: Instant) -> [PathAction] {
     guard let path = peers[key], let source = hygiene.checked(source), source != path.best?.address else { return [] }
-    path.candidates.learn(source, at: now)
+    path.candidates.learn(source, at: now, keeping: path.best?.address)
     pingBack(path, source, now)
     schedule(path)
     return takeActions()

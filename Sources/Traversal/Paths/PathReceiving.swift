@@ -13,17 +13,18 @@ extension PathFinder {
     }
     switch (opened, arrival) {
     case (.ping(let id, let nodeKey, _), .datagram(let source)):
-      // Several nodes may share a disco key; the one that is meant says so.
-      let named = nodeKey.flatMap { keys.contains($0) ? peers[$0] : nil } ?? (keys.count == 1 ? first : nil)
-      guard let path = named, let source = hygiene.checked(source) else {
-        statistics.refused += 1
-        return []
-      }
+      // Several nodes may share a disco key; the one that is meant says so. What names this machine is its own, thrown back.
+      let named = nodeKey.map { keys.contains($0) ? peers[$0] : nil } ?? (keys.count == 1 ? first : nil)
+      guard let path = named, let source = hygiene.checked(source),
+        path.limits.seenPings.insert(message, at: now)
+      else { return refuse() }
       receivePing(id, path, from: source, now)
       schedule(path)
-    case (.ping(let id, _, _), .relayed(let key)):
-      guard keys.contains(key), let path = peers[key] else { return refuse() }
-      guard path.limits.pongs.take(at: now) else { return limit() }
+    case (.ping(let id, let nodeKey, _), .relayed(let key)):
+      guard keys.contains(key), nodeKey ?? key == key, let path = peers[key],
+        path.limits.seenPings.insert(message, at: now)
+      else { return refuse() }
+      guard path.limits.pongs.take(leaving: PathConstants.pongsKeptForWay, at: now) else { return limit() }
       actions.append(.sendRelayed(seal(.pong(id, source: PathFinder.relayAddress), path), to: key))
     case (.pong(let id, let observed), .datagram(let source)):
       guard let path = keys.lazy.compactMap({ self.peers[$0] }).first(where: { $0.pings[id] != nil }) else {
@@ -39,7 +40,9 @@ extension PathFinder {
       answer(ping, path, via: nil, now)
       schedule(path)
     case (.callMeMaybe(let endpoints), .relayed(let key)):
-      guard keys.contains(key), let path = peers[key] else { return refuse() }
+      guard keys.contains(key), let path = peers[key], path.limits.seenCalls.insert(message, at: now) else {
+        return refuse()
+      }
       receiveCall(endpoints, path, now)
       schedule(path)
     case (.callMeMaybe, .datagram), (.unknown, _):
@@ -53,8 +56,9 @@ extension PathFinder {
   static let relayAddress = SocketAddress(IPAddress(v4: 0x7f03_0328), port: 0)
 
   private func receivePing(_ id: TransactionID, _ path: PeerPath, from source: SocketAddress, _ now: Instant) {
-    path.candidates.learn(source, at: now)
-    guard path.limits.pongs.take(at: now) else {
+    let inUse = path.best?.address
+    path.candidates.learn(source, at: now, keeping: inUse)
+    guard path.limits.pongs.take(leaving: source == inUse ? 0 : PathConstants.pongsKeptForWay, at: now) else {
       statistics.limited += 1
       return
     }
@@ -83,7 +87,7 @@ extension PathFinder {
     let latency = now - ping.sentAt
     var size = 0
     if case .probe(let probed) = ping.purpose { size = probed }
-    if ping.purpose == .guess { path.candidates.learn(source, at: now) }
+    if ping.purpose == .guess { path.candidates.learn(source, at: now, keeping: path.best?.address) }
     path.candidates.notePong(source, latency: latency, wireMTU: size)
     if let observed = hygiene.checked(observed) { actions.append(.observed(observed, by: path.key)) }
     consider(
@@ -126,6 +130,7 @@ extension PathFinder {
     path.limits.heededCallAt = now
     let usable = hygiene.filter(endpoints, limit: PathConstants.calledCandidates)
     let news = Set(usable.filter { path.candidates[$0]?.wasCalled != true })
+    if let best = path.best { path.candidates.keepBeyondCall(best.address, at: now) }
     path.candidates.setCalled(usable)
     dropVanishedBest(path)
     // Its old address is not one of its new ones: whether it still gets there has to show.

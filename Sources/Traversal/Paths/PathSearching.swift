@@ -73,7 +73,9 @@ extension PathFinder {
     guard hasRelay, path.calledAt.map({ now - $0 >= PathConstants.callInterval }) ?? true else { return }
     path.calledAt = now
     planPortProbing(path, now)
-    actions.append(.sendRelayed(seal(.callMeMaybe(ownEndpoints), path), to: path.key))
+    let message = seal(.callMeMaybe(ownEndpoints), path)
+    _ = path.limits.seenCalls.insert(message, at: now)
+    actions.append(.sendRelayed(message, to: path.key))
   }
 
   /// `false` if a rate forbids it.

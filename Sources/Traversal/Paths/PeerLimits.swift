@@ -6,6 +6,9 @@ final class PeerLimits {
   var pings = RateWindow(limit: PathConstants.pingsPerSecondAndPeer)
   var pongs = RateWindow(limit: PathConstants.pongsPerSecondAndPeer)
   var heededCallAt: Instant?
+  var seenPings = SeenMessages(count: PathConstants.seenPings, lifetime: PathConstants.seenPingsLifetime)
+  /// Also the calls that this machine sent: the key that seals is the same for both.
+  var seenCalls = SeenMessages(count: PathConstants.seenCalls, lifetime: PathConstants.seenCallsLifetime)
   var portsProbedAt: Instant?
   /// When the peer was found missing in the netmap.
   var leftAt: Instant?
