@@ -74,6 +74,8 @@ final class NetworkLab: Sendable {
     }
     inventory.withLock { $0.namespaces.append(namespace) }
     try await namespace.run("ip", "link", "set", "lo", "up")
+    // Its interfaces are made after this. A router whose own link-local address still waits for duplicates asks for no neighbour.
+    try await namespace.run("sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0")
     return namespace
   }
 

@@ -17,17 +17,9 @@ struct NetworkProbe {
     var isAdmitted: Bool
   }
 
-  /// Asks the endpoints in turn; the first that knows the network decides.
+  /// Asks the endpoints, one a moment after the other; the first that knows the network decides.
   func find(at endpoints: [any DWNEndpoint], now: WallTime) async throws(AgentError) -> Finding {
-    var failure = AgentError.failed("no endpoint was given")
-    for endpoint in endpoints {
-      do {
-        return try await find(at: endpoint, now: now)
-      } catch {
-        failure = error
-      }
-    }
-    throw failure
+    try await Question.first(of: endpoints) { endpoint throws(AgentError) in try await find(at: endpoint, now: now) }
   }
 
   private func find(at endpoint: any DWNEndpoint, now: WallTime) async throws(AgentError) -> Finding {

@@ -23,14 +23,24 @@ enum Preflight {
     }
   }
 
-  /// For a network that others have made. Throws when an endpoint would refuse its records; one that cannot be reached now is no
-  /// error, since others may be.
+  /// For a network that others have made. Throws when an endpoint would refuse its records; one that cannot be reached now, or that
+  /// takes much longer to answer than another, is no error, since others may be there.
   static func check(_ endpoints: [any DWNEndpoint], hold envelope: Envelope, of anchor: DID) async throws {
     let probe = try AcceptanceProbe(tenant: anchor, envelope: envelope, random: SystemRandom(), now: .now())
-    for endpoint in endpoints {
-      guard let reason = try? await probe.refusal(by: endpoint) else { continue }
-      throw AgentError.failed("\(endpoint.name) does not take the records of this network: \(reason)")
+    let answers = await Question.prompt(of: endpoints) { endpoint -> Acceptance? in
+      let reason: String?
+      do { reason = try await probe.refusal(by: endpoint) } catch { return nil }
+      return Acceptance(name: endpoint.name, refusal: reason)
     }
+    for answer in answers {
+      guard let reason = answer.refusal else { continue }
+      throw AgentError.failed("\(answer.name) does not take the records of this network: \(reason)")
+    }
+  }
+
+  private struct Acceptance: Sendable {
+    var name: String
+    var refusal: String?
   }
 
   private static func ask(_ endpoint: any DWNEndpoint, _ envelope: Envelope, tenant: DID) async throws {
