@@ -10,7 +10,7 @@ import Wire
 @testable import Agent
 
 /// A network's records on a node of somebody else, who takes whoever registers.
-@Suite("Becoming a tenant of a node that somebody else runs", .timeLimit(.minutes(3)))
+@Suite("Becoming a tenant of a node that somebody else runs", .timeLimit(.minutes(10)))
 struct ForeignTenancyTests {
   private let folder = TemporaryFolder()
 

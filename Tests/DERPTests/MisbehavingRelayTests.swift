@@ -8,7 +8,7 @@ import Wire
 
 @testable import DERP
 
-@Suite("relays that lie, stall, flood or close", .timeLimit(.minutes(3)))
+@Suite("relays that lie, stall, flood or close", .timeLimit(.minutes(10)))
 struct MisbehavingRelayTests {
   typealias Behaviour = ScriptedRelay.Behaviour
 

@@ -4,7 +4,7 @@ import Identity
 import Testing
 import Wire
 
-@Suite("Requests to a node over HTTP", .timeLimit(.minutes(1)))
+@Suite("Requests to a node over HTTP", .timeLimit(.minutes(10)))
 struct HTTPExchangeTests {
   static let tenant = DID("did:example:alice")!
 

@@ -7,7 +7,7 @@ import Wire
 
 @testable import DWNClient
 
-@Suite("Becoming a tenant", .timeLimit(.minutes(2)))
+@Suite("Becoming a tenant", .timeLimit(.minutes(10)))
 struct RegistrationTests {
   static let did = DID("did:example:alice")!
   /// One in 256 hashes will do.

@@ -6,7 +6,7 @@ import Wire
 
 @testable import DWNClient
 
-@Suite("The WebSocket of a node that is named by https", .timeLimit(.minutes(2)))
+@Suite("The WebSocket of a node that is named by https", .timeLimit(.minutes(10)))
 struct SocketTLSTests {
   private func dialer(_ host: String, _ node: ScriptedSocketNode, trusting chain: [NIOSSLCertificate]) throws
     -> SocketDialer
@@ -77,7 +77,7 @@ struct SocketTLSTests {
 }
 
 /// The same certificates, and requests over HTTP.
-@Suite("A node that is named by https", .timeLimit(.minutes(2)))
+@Suite("A node that is named by https", .timeLimit(.minutes(10)))
 struct EndpointTLSTests {
   private func answer(of host: DocumentHost, as name: String, _ chain: [NIOSSLCertificate]) async throws
     -> Result<NodeInformation, EndpointError>

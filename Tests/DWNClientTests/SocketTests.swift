@@ -8,7 +8,7 @@ import Wire
 
 @testable import DWNClient
 
-@Suite("Subscriptions over one WebSocket", .timeLimit(.minutes(2)))
+@Suite("Subscriptions over one WebSocket", .timeLimit(.minutes(10)))
 struct SocketTests {
   static let tenant = DID("did:example:alice")!
 
@@ -178,7 +178,7 @@ struct SocketTests {
   }
 }
 
-@Suite("A node that does with a WebSocket what no node does", .timeLimit(.minutes(2)))
+@Suite("A node that does with a WebSocket what no node does", .timeLimit(.minutes(10)))
 struct SocketAbuseTests {
   typealias Frames = SocketTests
 

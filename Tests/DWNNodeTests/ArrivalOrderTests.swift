@@ -12,7 +12,7 @@ import Wire
 ///
 /// Left out are the cases that the specification itself decides by arrival: one instant shared by a squash and its sibling,
 /// an older sibling updated after the squash, and a plain delete of a record that has others below it.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct ArrivalOrderTests {
   struct Offer {
     let message: SignedMessage

@@ -8,7 +8,7 @@ import Wire
 @testable import DWNNode
 
 /// When a node asks who signed, and what it says before that (dwn-server 2, 3.2).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct AuthenticationTests {
   let tenancy: TestTenancy
   static let unsigned = "401 GeneralJwsVerifierInvalidSignature"

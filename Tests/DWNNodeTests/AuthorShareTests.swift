@@ -9,7 +9,7 @@ import Wire
 @testable import DWNNode
 
 /// What each author may write to a tenant that is somebody else (dwn-server 13, fair shares).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct AuthorShareTests {
   /// A clock that stands still unless it is moved.
   private final class Uptime: Sendable {

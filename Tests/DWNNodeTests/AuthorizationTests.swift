@@ -9,7 +9,7 @@ import Wire
 @testable import DWNNode
 
 /// Who may do what by the rules of a protocol (dwn-server 6.3, 6.4), and who is a tenant.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct AuthorizationTests {
   let tenancy: TestTenancy
   static let refused = "401 ProtocolAuthorizationActionNotAllowed"

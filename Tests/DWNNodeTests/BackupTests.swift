@@ -8,7 +8,7 @@ import Wire
 @testable import DWNNode
 
 /// A backup is of one instant, made while the node works; what is made of it goes on from there.
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct BackupTests {
   private let contents: NodeContents
   private var tenancy: TestTenancy { contents.tenancy }

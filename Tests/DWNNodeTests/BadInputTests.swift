@@ -8,7 +8,7 @@ import Wire
 @testable import DWNNode
 
 /// What is malformed, or belongs elsewhere, gets its status and changes nothing.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct BadInputTests {
   let tenancy: TestTenancy
   let good: RecordsWrite

@@ -6,7 +6,7 @@ import Wire
 @testable import DWNNode
 
 /// Protocols that hang their records below those of another one, and go by its roles (dwn-server 6.7, 7.1).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct CompositionTests {
   let tenancy: TestTenancy
   private var alice: Person { tenancy.alice }

@@ -10,7 +10,7 @@ import Wire
 /// Queries of the conformance files against a node that holds their seeds (dwn-conformance 3.4).
 @Suite(
   "Conformance of queries", .enabled(if: Fixtures.have("dwn/manifest.json"), "\(Fixtures.skipped)"),
-  .timeLimit(.minutes(1)))
+  .timeLimit(.minutes(10)))
 struct ConformanceQueryTests {
   /// A case with the seeds that it names.
   struct Query: Sendable, CustomTestStringConvertible {

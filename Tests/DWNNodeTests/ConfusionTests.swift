@@ -7,7 +7,7 @@ import Wire
 @testable import DWNNode
 
 /// Good signatures in the wrong place: at another tenant, under other words, once more, or under names that look alike.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ConfusionTests {
   let tenancy: TestTenancy
   private var alice: Person { tenancy.alice }

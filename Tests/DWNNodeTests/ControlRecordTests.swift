@@ -9,7 +9,7 @@ import Wire
 @testable import DWNNode
 
 /// The records that carry the keys of audiences, and the records that are encrypted to them (dwn-server 10, 6.2).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ControlRecordTests {
   let tenancy: TestTenancy
   let random = SeededRandom(7)

@@ -8,7 +8,7 @@ import Wire
 @testable import DWNNode
 
 /// What was acknowledged is there after a crash, and what cannot be used is refused in words.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct DurabilityTests {
   let folder = FileManager.default.temporaryDirectory.appendingPathComponent("durable-\(UUID().uuidString)")
   var path: String { folder.appendingPathComponent("a/b.sqlite").path }

@@ -8,7 +8,7 @@ import Wire
 @testable import DWNNode
 
 /// What a tenant takes along to another node: everything, checked again on arrival.
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct ExportTests {
   private let contents: NodeContents
   private var tenancy: TestTenancy { contents.tenancy }

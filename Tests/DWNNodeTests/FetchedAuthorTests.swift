@@ -14,7 +14,7 @@ import Wire
 @testable import DWNNode
 
 /// Authors whose keys are where their DIDs point to.
-@Suite("Authors whose documents are fetched", .timeLimit(.minutes(1)))
+@Suite("Authors whose documents are fetched", .timeLimit(.minutes(10)))
 struct FetchedAuthorTests {
   /// Has the documents that it is given, and remembers whom it was asked for.
   private final class Directory: DIDDirectory {

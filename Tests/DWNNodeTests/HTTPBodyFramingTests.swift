@@ -8,7 +8,7 @@ import Wire
 @testable import DWNNode
 
 /// Requests whose JSON stands in the body (dwn-server 11.1).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct HTTPBodyFramingTests {
   private func frame(_ json: String, flag: UInt8, data: [UInt8] = [], length: Int? = nil) -> [UInt8] {
     let text = Array(json.utf8)

@@ -9,7 +9,7 @@ import Wire
 @testable import DWNClient
 
 /// What the client makes of addresses and of answers, also of those that no node would give.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct HTTPEndpointTests {
   @Test(
     "base URLs are brought to one spelling",

@@ -11,7 +11,7 @@ import Wire
 @testable import DWNNode
 
 /// Node, server and client together over loopback (dwn-server 11).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct HTTPTests {
   let tenancy: TestTenancy
 

@@ -10,7 +10,7 @@ import Wire
 @testable import DWNNode
 
 /// Data larger than the memory that the server has for bodies, in and out over HTTP (dwn-server 11.1, 13).
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct LargeBodyTests {
   private let tenancy: TestTenancy
   private let text = String(repeating: "0123456789abcdef", count: 200_000)

@@ -8,7 +8,7 @@ import Wire
 @testable import DWNNode
 
 /// Data that is too large for memory comes in pieces, waits in a file, and is read from it.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct LargeDataTests {
   private let tenancy: TestTenancy
 

@@ -9,7 +9,7 @@ import Wire
 
 /// The fixture network of `mesh-records.json`, offered to a node as its machines would.
 @Suite(
-  .enabled(if: Fixtures.have("mesh/mesh-records.json"), Comment(rawValue: Fixtures.skipped)), .timeLimit(.minutes(1)))
+  .enabled(if: Fixtures.have("mesh/mesh-records.json"), Comment(rawValue: Fixtures.skipped)), .timeLimit(.minutes(10)))
 struct MeshRecordsReplayTests {
   let fixture: JSONValue
   let anchor: DID

@@ -8,7 +8,7 @@ import Wire
 @testable import DWNNode
 
 /// A tenant's whole feed: read in pages, message by message, and followed (dwn-server 9.5).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct MessagesTests {
   let tenancy: TestTenancy
   let box: RecordsWrite

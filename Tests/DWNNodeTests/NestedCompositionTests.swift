@@ -9,7 +9,7 @@ import Wire
 
 /// Protocols that hang their records below nested records of another one: a context then has more segments than its path has levels
 /// (dwn-server 6.7).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct NestedCompositionTests {
   let tenancy: TestTenancy
   private var alice: Person { tenancy.alice }

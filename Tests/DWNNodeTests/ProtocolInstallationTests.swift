@@ -7,7 +7,7 @@ import Wire
 @testable import DWNNode
 
 /// Definitions: which are valid, who installs them, who sees them (dwn-server 7).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ProtocolInstallationTests {
   let tenancy: TestTenancy
 

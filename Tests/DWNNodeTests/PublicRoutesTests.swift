@@ -9,7 +9,7 @@ import Wire
 @testable import DWNNode
 
 /// What a browser sees of a node without a signature: what is published, and nothing else (dwn-server 11.4).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct PublicRoutesTests {
   private let tenancy: TestTenancy
 

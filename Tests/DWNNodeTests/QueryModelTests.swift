@@ -9,7 +9,7 @@ import Wire
 
 /// Random records and random queries, answered by the node and by a model that looks at every record one by one
 /// (dwn-server 5.2, dwn-messages 6).
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct QueryModelTests {
   struct Held {
     var write: RecordsWrite

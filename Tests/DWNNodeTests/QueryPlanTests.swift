@@ -9,7 +9,7 @@ import Wire
 
 /// Every question that the node asks of its database begins with the index that was made for it: what it costs follows what it
 /// finds, not what there is.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct QueryPlanTests {
   @Test("a question of the rules begins with its index", arguments: PlannedQuestion.readings + PlannedQuestion.changes)
   func rules(question: PlannedQuestion) throws { try check(question) }

@@ -8,7 +8,7 @@ import Wire
 @testable import DWNNode
 
 /// One record from its first write to its end: what wins, what is kept, what comes back (dwn-server 3, 4, 6.5).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct RecordLifeTests {
   let tenancy: TestTenancy
 

@@ -7,7 +7,7 @@ import Wire
 @testable import DWNNode
 
 /// The table of dwn-server 6.2, row by row. The tenant writes, so that authorization plays no part.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct ReferentialIntegrityTests {
   let tenancy: TestTenancy
 

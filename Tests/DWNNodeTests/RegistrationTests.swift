@@ -10,7 +10,7 @@ import Wire
 @testable import DWNNode
 
 /// How a DID becomes a tenant of a public node, and what it then may store (dwn-server 13).
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct RegistrationTests {
   private static let terms = "Be kind."
   private let tenancy: TestTenancy

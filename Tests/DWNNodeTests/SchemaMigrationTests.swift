@@ -7,7 +7,7 @@ import Wire
 @testable import DWNNode
 
 /// A database of an earlier version of the program is brought up to date with everything in it.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct SchemaMigrationTests {
   @Test(
     "messages of the first version get positions in the order in which they came, and their tags and sums stay right")

@@ -10,7 +10,7 @@ import Wire
 @testable import DWNNode
 
 /// Data between a client and a node that is in the memory of neither.
-@Suite("Data that is streamed to a node and from it", .timeLimit(.minutes(3)))
+@Suite("Data that is streamed to a node and from it", .timeLimit(.minutes(10)))
 struct StreamedDataTests {
   private let tenancy: TestTenancy
 

@@ -7,7 +7,7 @@ import Wire
 @testable import DWNNode
 
 /// Where a node is wider than the newest upstream, and how `isStrict` makes it as narrow (dwn-server 15).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct StrictnessTests {
   private static let envelope: JSONValue = [
     "protected": "eyJ9", "iv": "aXY", "tag": "dGFn", "recipients": [["header": ["kid": "k"], "encrypted_key": "a2V5"]],

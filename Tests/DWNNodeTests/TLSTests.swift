@@ -9,7 +9,7 @@ import Wire
 @testable import DWNNode
 
 /// TLS and HTTP on one port, with files that can be renewed.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct TLSTests {
   /// Asks for `/health` over TLS; gives the answer and the name in the certificate that was shown.
   private func get(_ server: RunningServer, atMost version: TLSVersion? = nil) async throws -> (String, name: String) {

@@ -10,7 +10,7 @@ import Wire
 @testable import DWNNode
 
 /// Another protocol behind TLS on the node's port: here one that answers whatever comes with the same bytes.
-@Suite("another protocol takes connections over by their first request", .timeLimit(.minutes(2)))
+@Suite("another protocol takes connections over by their first request", .timeLimit(.minutes(10)))
 struct TakeoverTests {
   private static func context() throws -> NIOSSLContext {
     // Made for this test: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500 -subj /CN=relay.test

@@ -10,7 +10,7 @@ import Wire
 /// The messages of upstream's own client, in the order in which a network comes into being (dwn-conformance 5).
 @Suite(
   .enabled(if: Fixtures.have("mesh/dwn-messages-v1.json"), Comment(rawValue: Fixtures.skipped)),
-  .timeLimit(.minutes(1)))
+  .timeLimit(.minutes(10)))
 struct UpstreamScriptTests {
   /// The status of every message, by its name.
   private func play(_ file: String) async throws -> [String: String] {

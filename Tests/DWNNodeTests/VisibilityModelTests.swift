@@ -8,7 +8,7 @@ import Wire
 
 /// Random records, roles and grants; what each person is shown of them, by the node and by a model that holds every record against
 /// every right (dwn-server 5.2, 8).
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct VisibilityModelTests {
   let tenancy: TestTenancy
   let people: [Person]

@@ -8,7 +8,7 @@ import Wire
 @testable import DWNNode
 
 /// Our client's subscriptions against our server, with a node behind it that tells what a test puts in.
-@Suite("Subscriptions of a client", .timeLimit(.minutes(2)))
+@Suite("Subscriptions of a client", .timeLimit(.minutes(10)))
 struct WebSocketClientTests {
   static let tenant = DID("did:example:alice")!
 

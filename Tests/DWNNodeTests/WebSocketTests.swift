@@ -9,7 +9,7 @@ import Wire
 @testable import DWNNode
 
 /// Requests and subscriptions over a connection that stays open (dwn-server 12).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct WebSocketTests {
   private func call(_ id: String, _ method: String, subscription: String? = nil, cursor: JSONValue? = nil) -> JSONValue
   {

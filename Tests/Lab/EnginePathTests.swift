@@ -13,7 +13,7 @@ import Wire
 /// since connections with relays are made in the process's own network.
 @Suite(
   "engines that find their ways", .enabled(if: NetworkLab.obstacle == nil, "\(NetworkLab.obstacle ?? "")"),
-  .timeLimit(.minutes(3)))
+  .timeLimit(.minutes(10)))
 struct EnginePathTests {
   /// Two hosts on one cable segment.
   private struct Machines {

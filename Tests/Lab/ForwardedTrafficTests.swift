@@ -4,7 +4,7 @@ import Testing
 @Suite(
   "traffic that is forwarded into the mesh and out of it",
   .enabled(if: NetworkLab.obstacle == nil && NetworkLab.have("nft"), "\(NetworkLab.obstacle ?? "no command nft")"),
-  .timeLimit(.minutes(3)))
+  .timeLimit(.minutes(10)))
 struct ForwardedTrafficTests {
   private static let behind = "192.168.7.2"
 

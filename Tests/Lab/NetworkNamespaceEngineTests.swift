@@ -142,7 +142,7 @@ struct EngineInNamespaceTests {
     }
   }
 
-  @Test("it says what stands in its way", .timeLimit(.minutes(1)))
+  @Test("it says what stands in its way", .timeLimit(.minutes(10)))
   func obstacles() async throws {
     try await withMesh(1) { lab, engines in
       let taken = engines[0]
@@ -174,7 +174,7 @@ struct EngineInNamespaceTests {
   }
 
   @Test(
-    "it tells where it can be reached, when that changes, and when its device is taken away", .timeLimit(.minutes(1)))
+    "it tells where it can be reached, when that changes, and when its device is taken away", .timeLimit(.minutes(10)))
   func tells() async throws {
     try await NetworkLab.run { lab in
       let bridge = try await lab.bridge("br")

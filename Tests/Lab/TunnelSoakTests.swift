@@ -11,7 +11,7 @@ import Wire
 /// What people trust a tunnel with, for as long as it is told to: nothing that arrives was changed, whatever the network does.
 @Suite(
   "a tunnel that is used hard (Soak)", .enabled(if: NetworkLab.obstacle == nil, "\(NetworkLab.obstacle ?? "")"),
-  .serialized, .timeLimit(.minutes(Soak.minutes(short: 6))))
+  .serialized, .timeLimit(.minutes(Soak.minutes(short: 10))))
 struct TunnelSoakTests {
   @Test(
     "through rekeys, over a network that delays, reorders, repeats, changes and loses, no byte arrives that was not sent",

@@ -92,7 +92,7 @@ struct WireGuardGoInterop {
   }
 
   @Test(
-    "packets of both families go both ways, whoever begins and whatever carries the tunnel", .timeLimit(.minutes(1)),
+    "packets of both families go both ways, whoever begins and whatever carries the tunnel", .timeLimit(.minutes(10)),
     arguments: Initiator.allCases, [IPAddress.Family.v4, .v6])
   func reachesBothWays(initiator: Initiator, underlay: IPAddress.Family) async throws {
     try await withPair(initiator, underlay: underlay) { _, pair in
@@ -116,7 +116,7 @@ struct WireGuardGoInterop {
   }
 
   @Test(
-    "a session carries load and pings through a rekey in either role", .timeLimit(.minutes(5)),
+    "a session carries load and pings through a rekey in either role", .timeLimit(.minutes(10)),
     arguments: Initiator.allCases)
   func survivesRekey(initiator: Initiator) async throws {
     try await withPair(initiator) { lab, pair in

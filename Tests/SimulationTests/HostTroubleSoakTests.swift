@@ -4,7 +4,7 @@ import Traversal
 import Wire
 
 /// Stops, restarts, routers that forget and relays that go away, in any order, to either of two hosts.
-@Suite("whatever happens to two hosts", .timeLimit(.minutes(Soak.minutes(short: 5))))
+@Suite("whatever happens to two hosts", .timeLimit(.minutes(Soak.minutes(short: 10))))
 struct HostTroubleSoakTests {
   private static let kinds: [(HostKind, HostKind)] = [
     (.open, .open), (.open, .portRestricted), (.fullCone, .addressRestricted), (.portRestricted, .portRestricted),

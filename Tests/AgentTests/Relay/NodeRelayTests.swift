@@ -18,7 +18,7 @@ import Wire
 @testable import Agent
 
 /// The anchor's relay as others see it: behind the port of the node, with the client that daemons have.
-@Suite("the relay behind the node's port", .timeLimit(.minutes(3)))
+@Suite("the relay behind the node's port", .timeLimit(.minutes(10)))
 struct NodeRelayTests {
   private final class Machine {
     let folder = TemporaryFolder()

@@ -9,7 +9,7 @@ import Wire
 
 @testable import Agent
 
-@Suite("STUN beside a relay", .timeLimit(.minutes(2)))
+@Suite("STUN beside a relay", .timeLimit(.minutes(10)))
 struct STUNResponderTests {
   private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 

@@ -11,7 +11,7 @@ import Wire
 
 @testable import Agent
 
-@Suite("a relay by itself", .timeLimit(.minutes(3)))
+@Suite("a relay by itself", .timeLimit(.minutes(10)))
 struct StandaloneRelayTests {
   private let folder = TemporaryFolder()
   private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

@@ -32,7 +32,7 @@ final class ScriptedLookup: Sendable {
 
 /// Against servers on loopback; where a test is about which address is asked, `127.0.0.1` stands for a public one and `127.0.0.2` for
 /// a private one.
-@Suite("Fetching documents from hosts that strangers name", .timeLimit(.minutes(2)))
+@Suite("Fetching documents from hosts that strangers name", .timeLimit(.minutes(10)))
 struct DocumentFetcherTests {
   private static let body = Array(#"{"id":"x"}"#.utf8)
 

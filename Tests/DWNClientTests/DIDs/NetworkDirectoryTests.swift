@@ -63,7 +63,7 @@ private final class ScriptedSource: DocumentSource {
   }
 }
 
-@Suite("DIDs that must be fetched", .timeLimit(.minutes(2)))
+@Suite("DIDs that must be fetched", .timeLimit(.minutes(10)))
 struct NetworkDirectoryTests {
   private static let vectors = "dwn/parity/did/did-web-resolve.json"
   private let source = ScriptedSource()

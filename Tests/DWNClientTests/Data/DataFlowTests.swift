@@ -10,7 +10,7 @@ import Testing
 import Wire
 
 /// Against nodes that are slow, and nodes that lie.
-@Suite("How data flows between a client and a node", .timeLimit(.minutes(2)))
+@Suite("How data flows between a client and a node", .timeLimit(.minutes(10)))
 struct DataFlowTests {
   private static let tenant = HTTPExchangeTests.tenant
   private static let piece = 64 << 10

@@ -9,7 +9,7 @@ import Wire
 @testable import DWNNode
 
 /// What every `MessageStore` promises. A store that passes these, and agrees with the model, can stand behind a node.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct StoreContractTests {
   typealias Samples = SampleMessages
 

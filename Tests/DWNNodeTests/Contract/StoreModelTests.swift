@@ -11,7 +11,7 @@ import Wire
 ///
 /// The messages are such as no node would store in places (two that stand for one record, times out of order): what a store
 /// answers must not depend on the rules of those who use it.
-@Suite(.timeLimit(.minutes(Soak.minutes(short: 2))))
+@Suite(.timeLimit(.minutes(Soak.minutes(short: 10))))
 struct StoreModelSoakTests {
   @Test("a store answers what the model answers")
   func agree() async throws {

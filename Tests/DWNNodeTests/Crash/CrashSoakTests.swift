@@ -12,7 +12,7 @@ import Wire
 ///
 /// Briefly in every test run, and in `make soak` for as long as wanted. The processes die of SIGKILL, so what the operating system
 /// took from them stays; that a commit waits for the disk is for `DurabilityTests` to say.
-@Suite(.timeLimit(.minutes(Soak.minutes(short: 3))))
+@Suite(.timeLimit(.minutes(Soak.minutes(short: 10))))
 struct CrashSoakTests {
   /// Lives of one database; each look at it takes longer.
   private static let livesOfDatabase = 25

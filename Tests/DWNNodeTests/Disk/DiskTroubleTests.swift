@@ -9,7 +9,7 @@ import Wire
 @testable import DWNNode
 
 /// A disk without room, and one that cannot be written to: small ones in memory, each in a process with mounts of its own.
-@Suite(.enabled(if: TestProcess.canMount, "mounts cannot be made here"), .timeLimit(.minutes(2)))
+@Suite(.enabled(if: TestProcess.canMount, "mounts cannot be made here"), .timeLimit(.minutes(10)))
 struct DiskTroubleTests {
   @Test("the disk has trouble", arguments: DiskTrouble.allCases)
   func trouble(_ trouble: DiskTrouble) async throws {

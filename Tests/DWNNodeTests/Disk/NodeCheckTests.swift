@@ -7,7 +7,7 @@ import Wire
 @testable import DWNNode
 
 /// The look at everything that a node keeps, and how much of it a start has time for.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct NodeCheckTests {
   private let contents: NodeContents
   private var tenancy: TestTenancy { contents.tenancy }

@@ -8,7 +8,7 @@ import Wire
 @testable import DWNNode
 
 /// What a crash or a failing disk left behind is put right when a database is opened.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct StoreRepairTests {
   let folder = FileManager.default.temporaryDirectory.appendingPathComponent("repair-\(UUID().uuidString)")
   var path: String { folder.appendingPathComponent("node.sqlite").path }

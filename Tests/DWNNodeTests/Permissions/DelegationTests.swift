@@ -7,7 +7,7 @@ import Wire
 @testable import DWNNode
 
 /// Who acts in somebody else's name, and what a tenant takes for its own (dwn-messages 4.4, 4.5; dwn-server 3.3, 8).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct DelegationTests {
   let tenancy: TestTenancy
   private var alice: Person { tenancy.alice }

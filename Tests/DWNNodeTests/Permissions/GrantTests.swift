@@ -6,7 +6,7 @@ import Wire
 @testable import DWNNode
 
 /// What the holder of a grant may do at the node of whoever gave it (dwn-server 8.2 to 8.4).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct GrantTests {
   let tenancy: TestTenancy
   private var alice: Person { tenancy.alice }

@@ -6,7 +6,7 @@ import Wire
 @testable import DWNNode
 
 /// Which requests, grants and revocations a node takes (dwn-server 8.1), and which grant keys (10.5).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct PermissionRecordTests {
   let tenancy: TestTenancy
 

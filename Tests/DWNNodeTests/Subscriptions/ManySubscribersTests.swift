@@ -8,7 +8,7 @@ import Wire
 @testable import DWNNode
 
 /// Many who follow, slow ones among them, while much is written (dwn-server 12.3).
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct ManySubscribersTests {
   private func tenancy(_ limits: NodeLimits = NodeLimits()) async throws -> TestTenancy {
     let tenancy = try TestTenancy(limits: limits)

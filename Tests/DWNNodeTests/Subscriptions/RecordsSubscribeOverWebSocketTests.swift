@@ -7,7 +7,7 @@ import Wire
 @testable import DWNNode
 
 /// Following records over a connection, as upstream's client does (dwn-server 12).
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct RecordsSubscribeOverWebSocketTests {
   let tenancy: TestTenancy
   let room: RecordsWrite

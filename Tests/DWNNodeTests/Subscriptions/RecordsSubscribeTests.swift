@@ -8,7 +8,7 @@ import Wire
 @testable import DWNNode
 
 /// Following the records of a filter in the same process (dwn-server 9.2 to 9.4).
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct RecordsSubscribeTests {
   let tenancy: TestTenancy
   private let uri = TestTenancy.protocolURI

@@ -7,7 +7,7 @@ import Wire
 @testable import DWNNode
 
 /// A random history, and what is told of it to those who come back at every one of its positions.
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct ResumeTests {
   private struct Entry {
     var position: Int64

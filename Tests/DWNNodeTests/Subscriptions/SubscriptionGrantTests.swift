@@ -8,7 +8,7 @@ import Wire
 @testable import DWNNode
 
 /// Following records and the feed by a grant, for as long as that lasts (dwn-server 8, 9.3, 9.5).
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct SubscriptionGrantTests {
   /// What the node's clock shows.
   private final class Clock: Sendable {

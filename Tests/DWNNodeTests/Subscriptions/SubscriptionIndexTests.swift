@@ -8,7 +8,7 @@ import Wire
 @testable import DWNNode
 
 /// Who listens for what, found by index, by the database and by looking at every filter: three answers that must be one.
-@Suite(.timeLimit(.minutes(2)))
+@Suite(.timeLimit(.minutes(10)))
 struct SubscriptionIndexTests {
   @Test("the index finds whom a deliberately simple filter finds, while they come and go", arguments: 0..<4)
   func index(round: Int) throws {

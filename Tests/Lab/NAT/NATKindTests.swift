@@ -3,7 +3,7 @@ import Wire
 
 /// That the lab's routers are what their names say. What the daemons are measured against stands on this.
 @Suite(
-  "the lab's kinds of NAT", .enabled(if: NATLab.obstacle == nil, "\(NATLab.obstacle ?? "")"), .timeLimit(.minutes(4)))
+  "the lab's kinds of NAT", .enabled(if: NATLab.obstacle == nil, "\(NATLab.obstacle ?? "")"), .timeLimit(.minutes(10)))
 struct NATKindTests {
   @Test("each kind maps, filters and turns around as its name says, for TCP as far as it is let out")
   func kinds() async throws {
