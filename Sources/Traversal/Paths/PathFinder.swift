@@ -36,6 +36,8 @@ public final class PathFinder {
   var pingBudget = RateWindow(limit: PathConstants.pingsPerSecond)
   /// Without a relay: when all who were not asked are pinged again.
   var unaskedAt: Instant?
+  /// Who was the last of them.
+  var lastUnasked: X25519PublicKey?
   private var deadlines = DeadlineQueue<X25519PublicKey>()
   private var lastToken: UInt64 = 0
 

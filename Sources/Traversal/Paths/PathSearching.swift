@@ -162,12 +162,16 @@ extension PathFinder {
     unaskedAt = now + range.lowerBound + .nanoseconds(Int64(random.uniform(below: spread)))
   }
 
-  /// Holes in both NATs stay open, and one in the peer's finds its match.
+  /// Holes in both NATs stay open, and one in the peer's finds its match. Of many who have no way some have their turn, and the next time
+  /// those behind them.
   func pingUnasked(_ now: Instant) {
     unaskedAt = nil
-    for path in sortedPeers.prefix(PathConstants.peersPingedUnasked) where !path.isTrusted(at: now) {
+    let waiting = sortedPeers.filter { !$0.isTrusted(at: now) }
+    let first = lastUnasked.flatMap { last in waiting.firstIndex { last < $0.key } } ?? 0
+    for path in (waiting[first...] + waiting[..<first]).prefix(PathConstants.peersPingedUnasked) {
       search(path, asksBack: false, now)
       schedule(path)
+      lastUnasked = path.key
     }
     planUnasked(now)
   }
