@@ -48,10 +48,7 @@ struct PeerWords: ~Copyable {
   let receivedOutOfOrder = Atomic<UInt64>(0)
   let lastReceived = Atomic<UInt64>(0)
   let lastReceivedDirectly = Atomic<UInt64>(0)
-  /// The last address that was reported as new, and under which table, so that a flood from it is one event and it is reported
-  /// again if a later table still has another. The receiving side's own.
-  var reportedSource = clinux_address()
-  var reportedAt: UInt64 = 0
+  var sourceReports = SourceReports()
 }
 
 /// The keys, the counter and the replay window of one session, at a fixed place for as long as a table mentions it.

@@ -164,14 +164,10 @@ struct ReceivePath {
     }
     if let source, sameAddress(source, ForwardingView.PeerEntry.address(of: peer)) {
       words.pointee.lastReceivedDirectly.store(now.nanoseconds, ordering: .relaxed)
-    } else if let source {
-      if words.pointee.reportedAt != generation || !sameAddress(source, &words.pointee.reportedSource) {
-        words.pointee.reportedSource = source.pointee
-        words.pointee.reportedAt = generation
-        tell(
-          RecordKind.sourceChanged, peer,
-          payload: UnsafeRawBufferPointer(start: source, count: MemoryLayout<clinux_address>.size))
-      }
+    } else if let source, words.pointee.sourceReports.isDue(source, generation: generation, at: now) {
+      tell(
+        RecordKind.sourceChanged, peer,
+        payload: UnsafeRawBufferPointer(start: source, count: MemoryLayout<clinux_address>.size))
     }
     if words.pointee.traffic.recordReceived(isData: isData, at: now) {
       tell(RecordKind.dataReceived, peer, value: now.nanoseconds)
