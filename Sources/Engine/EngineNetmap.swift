@@ -78,6 +78,7 @@ extension Engine {
       peers[id]?.isBehindRelay = false
       if hasRoute(peer) { newlyRouted.append(peer.key) }
       peers[id]?.setRoute(.none, wireMTU: 0)
+      closeProbeSockets { $0.peer == peer.key }
       stalePeers.insert(id)
     }
     let configuration = settings(of: peer, id)

@@ -64,6 +64,7 @@ extension Engine {
     pathfinding.pings = [:]
     pathfinding.discoKey = key
     pathfinding.finder = newFinder(key)
+    closeProbeSockets { !$0.isProven }
     for id in peers.keys where peers[id]?.hasRoute == true {
       peers[id]?.setRoute(.none, wireMTU: 0)
       stalePeers.insert(id)

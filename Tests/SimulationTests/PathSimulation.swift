@@ -285,7 +285,14 @@ final class PathSimulation {
       case .openProbeSockets(let messages, let address, let key):
         openProbeSockets(messages, from: index, to: address, for: key)
       case .closeProbeSockets(let key):
-        closeProbeSockets(of: index) { !$0.isProven && hosts[$0.peer].key.publicKey == key }
+        closeProbeSockets(of: index) { socket in
+          hosts[socket.peer].key.publicKey == key
+            && !(socket.isProven && socket.address == hosts[index].links[socket.peer].route.address)
+        }
+      case .proved(_, let address):
+        if let port = hosts[index].answeringPort, hosts[index].probeSockets[port]?.address == address {
+          prove(port, of: index)
+        }
       case .observed, .answered: break
       }
     }
@@ -310,7 +317,6 @@ final class PathSimulation {
       }
     }
     let actions = hosts[index].finder.receive(bytes, .datagram(from: source), now: now)
-    if !actions.isEmpty { prove(port, of: index) }
     hosts[index].answeringPort = port
     perform(actions, of: index)
     hosts[index].answeringPort = nil

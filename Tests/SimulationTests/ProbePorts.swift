@@ -38,7 +38,7 @@ extension PathSimulation {
     }
   }
 
-  /// The peer's key opened what came over this socket: it stands for the peer's address from now on, and the others are closed.
+  /// The peer answered over this socket: it stands for the peer's address from now on, and the others are closed.
   func prove(_ port: UInt16, of index: Int) {
     guard let socket = hosts[index].probeSockets[port], !socket.isProven else { return }
     closeProbeSockets(of: index) { $0.peer == socket.peer }

@@ -22,6 +22,9 @@ extension Engine {
       case .setRoute(let key, let route, let wireMTU): setRoute(key, route, wireMTU)
       case .openProbeSockets(let messages, let address, let key): openProbeSockets(messages, to: address, for: key)
       case .closeProbeSockets(let key): closeProbeSockets(for: key)
+      case .proved(let key, let address):
+        guard let socket = pathfinding?.answering, socket.peer == key, socket.address == address else { continue }
+        prove(socket)
       case .refreshOwnEndpoints: refreshOwnEndpoints()
       case .observed(let address, let key): noteObserved(address, by: key)
       case .answered(let token, let address, let latency):

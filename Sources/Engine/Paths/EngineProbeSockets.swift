@@ -32,9 +32,10 @@ extension Engine {
     }
   }
 
-  /// Those that have not proved themselves.
+  /// Those that do not stand for the peer's way.
   func closeProbeSockets(for key: X25519PublicKey) {
-    closeProbeSockets { $0.peer == key && !$0.isProven }
+    let inUse = device.peer(key).flatMap { peers[$0] }?.route.address
+    closeProbeSockets { $0.peer == key && !($0.isProven && $0.address == inUse) }
   }
 
   func closeProbeSockets(_ isUnwanted: (ProbeSocket) -> Bool) {
@@ -53,11 +54,9 @@ extension Engine {
       socket.receive(into: buffer) { datagram in
         switch DatagramKind(datagram) {
         case .disco where datagram.count <= RelayInbox.longestDisco:
-          let actions = pathfinding.finder.receive(Array(datagram), .datagram(from: socket.address), now: now)
-          // Nothing is answered or found unless the peer's key opened it.
-          if !actions.isEmpty { prove(socket) }
-          perform(actions)
-        case .wireGuard where socket.isProven:
+          perform(pathfinding.finder.receive(Array(datagram), .datagram(from: socket.address), now: now))
+        // Also before a pong has come: for the peer, which was answered, this may be the way already.
+        case .wireGuard:
           if io?.dataPath.relayInlet.put(datagram) == false, datagram.count <= RelayInbox.longestDisco {
             perform(device.receive(Array(datagram), from: socket.address, now: now, wallTime: wallTime))
           }
@@ -69,7 +68,8 @@ extension Engine {
     settle()
   }
 
-  private func prove(_ socket: ProbeSocket) {
+  /// The peer answered over it.
+  func prove(_ socket: ProbeSocket) {
     guard !socket.isProven else { return }
     socket.isProven = true
     closeProbeSockets { $0.peer == socket.peer && $0 !== socket }

@@ -15,7 +15,7 @@ final class ProbeSocket {
   /// The peer's address, to which alone it sends.
   let address: SocketAddress
   let descriptor: CInt
-  /// The peer proved itself over this socket: it stands for the address.
+  /// The peer answered a ping over this socket: it stands for the address.
   var isProven = false
 
   init?(peer: X25519PublicKey, address: SocketAddress) {

@@ -17,8 +17,10 @@ public enum PathAction: Hashable, Sendable {
   /// what is sent to its source goes out there. The first socket over which the peer proves itself stands for that address from then
   /// on, and the others are closed. There may be more of them for the same peer, until they are closed.
   case openProbeSockets([[UInt8]], to: SocketAddress, for: X25519PublicKey)
-  /// Those of which none has proved itself are closed.
+  /// All of them are closed but the one that stands for the peer's way.
   case closeProbeSockets(for: X25519PublicKey)
+  /// The peer answered a ping from there: the socket over which that was received leads to it.
+  case proved(X25519PublicKey, at: SocketAddress)
   /// The answer to `PathFinder.ping`: the first of its pings that was answered. `via` is `nil` for the relay.
   case answered(PingToken, via: SocketAddress?, latency: Duration)
 }

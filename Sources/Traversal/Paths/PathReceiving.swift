@@ -69,8 +69,11 @@ extension PathFinder {
   /// The peer's packets come through from there, so this machine's may get through to there: also if one of before did not, since that
   /// may have been too early for the peer's NAT.
   func pingBack(_ path: PeerPath, _ source: SocketAddress, _ now: Instant) {
+    // A port that was opened for the peer, and is hit, has to show that it leads there as long as it is open.
+    let isNeeded =
+      source == path.best?.address || path.portProbing.map { $0.side == .open && $0.target == source } ?? false
     guard path.limits.mayPingBack(source, at: now),
-      source == path.best?.address || path.limits.mayPing(source, isUrgent: true, at: now)
+      isNeeded || path.limits.mayPing(source, isUrgent: true, at: now)
     else { return }
     if ping(path, source, .discovery, now) { path.limits.notePingBack(source, at: now) }
   }
@@ -84,6 +87,7 @@ extension PathFinder {
       return
     }
     path.pings[id] = nil
+    actions.append(.proved(path.key, at: source))
     let latency = now - ping.sentAt
     var size = 0
     if case .probe(let probed) = ping.purpose { size = probed }
