@@ -72,8 +72,17 @@ public final class DWNNode: DWNEndpoint {
   }
 
   /// Begins to take in data for a message that is still to be processed.
-  func receive() -> IncomingData {
-    IncomingData(in: store.dataFolder, limit: limits.largestData)
+  func receive(for holder: StagingHolder = .tenant) -> IncomingData {
+    IncomingData(in: store.dataFolder, limit: limits.largestData, for: holder)
+  }
+
+  func author(ofWrite message: JSONValue) async throws(DWNError) -> DID {
+    let checked = try check(message)
+    guard case .recordsWrite = checked.message.body else {
+      throw DWNError(400, "SchemaValidatorFailure", "data belongs to a RecordsWrite")
+    }
+    let signed = try await authenticated(try signable(checked.claimed))
+    return signed.owner?.did ?? signed.author
   }
 
   /// Like `process(tenant:message:data:)`, for data of any size.
@@ -113,7 +122,7 @@ public final class DWNNode: DWNEndpoint {
     var claimed: ClaimedMessage?
   }
 
-  private func check(_ json: JSONValue) throws -> Checked {
+  private func check(_ json: JSONValue) throws(DWNError) -> Checked {
     let message = try Message(json)
     let encoded = message.value.encoded
     guard encoded.count <= Message.maximumSize else {

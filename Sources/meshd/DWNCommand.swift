@@ -68,6 +68,12 @@ struct DWNCommand: AsyncParsableCommand {
       name: .customLong("max-data"), help: ArgumentHelp("Megabytes of the data of one record.", valueName: "MB"))
     var largestMegabytes = 100
     @Option(
+      name: .customLong("max-websockets"),
+      help: ArgumentHelp(
+        "Connections that stay open, for those who follow records (default 20000, or what the limit of open files leaves).",
+        valueName: "number"))
+    var webSockets: Int?
+    @Option(
       name: .customLong("public-url"),
       help: ArgumentHelp("Where the node is reached from outside; told in /info.", valueName: "url"))
     var publicURL: String?
@@ -115,6 +121,9 @@ struct DWNCommand: AsyncParsableCommand {
       guard (0...1_000_000_000).contains(freeMegabytes) else {
         throw ValidationError("--min-free is a number of megabytes, or 0")
       }
+      guard webSockets.map({ (1...1_000_000).contains($0) }) ?? true else {
+        throw ValidationError("--max-websockets is a number from 1 to 1000000")
+      }
       guard (tlsCertificate == nil) == (tlsKey == nil) else {
         throw ValidationError("--tls-cert and --tls-key belong together")
       }
@@ -134,6 +143,7 @@ struct DWNCommand: AsyncParsableCommand {
       options.limits.largestData = largestMegabytes << 20
       options.limits.largestStaging = max(options.limits.largestStaging, options.limits.largestData)
       options.limits.isStrict = strict
+      options.webSockets = webSockets
       options.publicURL = publicURL
       if let tlsCertificate, let tlsKey { options.tls = (tlsCertificate, tlsKey) }
       options.requiresTLS = tlsOnly

@@ -163,7 +163,7 @@ struct HTTPTests {
   @Test("an IPv6 /64 counts as one machine, an IPv4 address as another, and this machine not at all")
   func networks() throws {
     func network(_ ip: String) throws -> UInt128? {
-      Connections.network(of: try NIOCore.SocketAddress(ipAddress: ip, port: 1))
+      Caller(remote: try NIOCore.SocketAddress(ipAddress: ip, port: 1)).network
     }
     #expect(try network("127.0.0.1") == nil)
     #expect(try network("::1") == nil)

@@ -21,11 +21,16 @@ struct RawWebSocket {
   private var inbound: NIOAsyncChannelInboundStream<ByteBuffer>.AsyncIterator
   private var buffer = ByteBuffer()
 
-  /// Connects, shakes hands, and closes at the end. A server that says nothing ends the test after some seconds.
+  /// Connects, shakes hands, and closes at the end. `address`: whom a proxy that is trusted says it speaks for. A server that says
+  /// nothing ends the test after some seconds.
   static func with(
-    _ server: RunningServer, _ body: (inout RawWebSocket) async throws -> Void
+    _ server: RunningServer, from address: String? = nil, receiveBuffer: Int? = nil,
+    _ body: (inout RawWebSocket) async throws -> Void
   ) async throws {
-    let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+    var bootstrap = ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+    if let receiveBuffer { bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: receiveBuffer) }
+    let channel =
+      try await bootstrap
       .connect(host: server.address.ip.description, port: Int(server.address.port)) { channel in
         channel.eventLoop.makeCompletedFuture {
           try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
@@ -35,7 +40,7 @@ struct RawWebSocket {
     defer { closing.cancel() }
     try await channel.executeThenClose { inbound, outbound in
       var socket = RawWebSocket(outbound: outbound, inbound: inbound.makeAsyncIterator())
-      try await socket.shakeHands()
+      try await socket.shakeHands(address)
       try await body(&socket)
     }
   }
@@ -48,12 +53,13 @@ struct RawWebSocket {
     self.inbound = inbound
   }
 
-  private mutating func shakeHands() async throws {
+  private mutating func shakeHands(_ address: String?) async throws {
     try await outbound.write(
       ByteBuffer(
         string: "GET / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+          + (address.map { "x-forwarded-for: \($0)\r\n" } ?? "")
           + "sec-websocket-version: 13\r\nsec-websocket-key: AQIDBAUGBwgJCgsMDQ4PEC==\r\n\r\n"))
-    while !buffer.readableBytesView.suffix(4).elementsEqual("\r\n\r\n".utf8) {
+    while !String(buffer: buffer).contains("\r\n\r\n") {
       guard let part = try await inbound.next() else { throw TestTenancy.Unexpected(text: "no handshake") }
       buffer.writeImmutableBuffer(part)
     }

@@ -251,14 +251,16 @@ struct WebSocketTests {
 
   enum Abuse: String, CaseIterable {
     case unmasked, binary, notUTF8, continuesNothing, twoBeginnings, fragmentsWithoutEnd, hugeFrame, largeMessage
-    case reservedBits, unknownOpcode, largePing, pingFlood
+    case reservedBits, unknownOpcode, largePing, pingFlood, pongFlood, textFlood, longTextFlood
+    case acknowledgementFlood, longAcknowledgement
 
     var code: Int {
       switch self {
       case .unmasked, .continuesNothing, .twoBeginnings, .reservedBits, .unknownOpcode, .largePing: 1002
       case .binary: 1003
       case .notUTF8: 1007
-      case .fragmentsWithoutEnd, .pingFlood: 1008
+      case .fragmentsWithoutEnd, .pingFlood, .pongFlood, .textFlood, .longTextFlood: 1008
+      case .acknowledgementFlood, .longAcknowledgement: 1008
       case .hugeFrame, .largeMessage: 1009
       }
     }
@@ -266,7 +268,11 @@ struct WebSocketTests {
 
   @Test("abuse ends the connection with the code for it", arguments: Abuse.allCases)
   func abuse(_ abuse: Abuse) async throws {
-    let running = try await RunningServer.start(ScriptedEndpoint())
+    let running = try await RunningServer.start(ScriptedEndpoint()) {
+      // A client that still sends gets to read why.
+      $0.lingerTimeout = .seconds(10)
+      $0.webSocket.frameRate = RateLimit(perSecond: 1, burst: 200)
+    }
     try await RawWebSocket.with(running) { socket in
       switch abuse {
       case .unmasked: try await socket.send(opcode: 1, [0x7b, 0x7d], isMasked: false)
@@ -288,6 +294,15 @@ struct WebSocketTests {
       case .unknownOpcode: try await socket.send(opcode: 3, [])
       case .largePing: try await socket.send(opcode: 9, [UInt8](repeating: 0, count: 126))
       case .pingFlood: for _ in 0..<400 { try await socket.send(opcode: 9, []) }
+      case .pongFlood: for _ in 0..<300 { try await socket.send(opcode: 10, []) }
+      case .textFlood: for _ in 0..<300 { try await socket.send("no JSON") }
+      case .longTextFlood:
+        for _ in 0..<40 { try await socket.send(String(repeating: " ", count: RPCCall.largestText)) }
+      case .acknowledgementFlood:
+        for _ in 0..<400 { try await socket.send(call("a", "rpc.ack", subscription: "s", cursor: token(1).json)) }
+      case .longAcknowledgement:
+        try await socket.send(
+          call("a", "rpc.ack", subscription: String(repeating: "s", count: 2_000), cursor: token(1).json))
       }
       let code = try await socket.closeCode()
       #expect(code == abuse.code)

@@ -95,7 +95,8 @@ public actor Daemon {
     let embedsNode = existing?.embedsNode ?? (request.create != nil && request.endpoints.isEmpty)
 
     let tenants = TenantList(owner: identity.did)
-    let limits = RelayLimits(openFiles: OpenFiles.raiseLimit())
+    let files = OpenFiles.raiseLimit()
+    let limits = RelayLimits(openFiles: files)
     let relay =
       settings.relay.isOn ?? embedsNode ? try MeshRelay(in: directory, limits: limits, logger: logger) : nil
     let node =
@@ -103,7 +104,11 @@ public actor Daemon {
       ? try await EmbeddedNode.start(
         in: directory, tenants: .kept(tenants), listen: settings.listen, dids: settings.dids,
         limits: Self.nodeLimits, logger: logger
-      ) { $0.takeover = relay?.takeover }
+      ) {
+        // The other half is the relay's.
+        $0.fit(inFiles: files / 2, webSockets: Self.webSockets)
+        $0.takeover = relay?.takeover
+      }
       : nil
     var engine: Engine?
     do {
@@ -178,6 +183,9 @@ public actor Daemon {
     if let nodeURLs { try await session.advertise(nodeURLs, in: &network) }
     return network
   }
+
+  /// Followers of the network's records: a machine needs one.
+  private static let webSockets = 10_000
 
   /// What members of a network with encryption v1 keep on its anchor's node is a definition or two.
   private static let nodeLimits: NodeLimits = {

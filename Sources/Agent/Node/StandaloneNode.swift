@@ -20,6 +20,8 @@ public enum StandaloneNode {
     /// Where the node is reached from outside.
     public var publicURL: String?
     public var limits = NodeLimits()
+    /// How many WebSockets may be open at a time; `nil`: as many as usual, and as the system lets this process have.
+    public var webSockets: Int?
     /// How DIDs are resolved whose keys are elsewhere.
     public var dids = DIDSettings()
 
@@ -33,7 +35,7 @@ public enum StandaloneNode {
   public static func run(
     _ options: Options, logger: Logger, whenReady: @Sendable ([SocketAddress]) -> Void
   ) async throws {
-    OpenFiles.raiseLimit()
+    let files = try openFiles(for: options.webSockets)
     let tls = try options.tls.map { try TLSFiles(certificatePath: $0.certificate, keyPath: $0.key) }
     let directory = try StateDirectory(opening: options.data)
     guard let lock = try DaemonLock(directory) else { throw AgentError.daemonRunning(directory: directory.path) }
@@ -42,6 +44,7 @@ public enum StandaloneNode {
       in: directory, tenants: options.tenants, listen: options.listen, dids: options.dids, limits: options.limits,
       logger: logger
     ) {
+      $0.fit(inFiles: files, webSockets: options.webSockets ?? WebSocketConfiguration().connections)
       $0.tls = tls
       $0.requiresTLS = options.requiresTLS
       $0.trustedProxies = options.trustedProxies
@@ -62,6 +65,19 @@ public enum StandaloneNode {
     logger.info("stopping")
     await node.stop()
     withExtendedLifetime(lock) {}
+  }
+
+  /// As many as the system allows; throws where those are too few for what was asked for.
+  private static func openFiles(for webSockets: Int?) throws -> Int {
+    guard let webSockets else { return OpenFiles.raiseLimit() }
+    let needed = ServerConfiguration.files(forWebSockets: webSockets)
+    let files = OpenFiles.raiseLimit(to: max(needed, OpenFiles.usual))
+    guard files >= needed else {
+      throw AgentError.failed(
+        "--max-websockets \(webSockets) takes \(needed) open files, and this process may have \(files): raise its limit "
+          + "(LimitNOFILE= in a unit of systemd, ulimit -n in a shell)")
+    }
+    return files
   }
 
   private static func reload(_ tls: TLSFiles, _ logger: Logger) {

@@ -20,7 +20,7 @@ struct ConnectionPipeline: Sendable {
   let subscriptions: SubscriptionBudget
 
   func install(on channel: any Channel) -> EventLoopFuture<Void> {
-    guard connections.admit(channel, now: .now()) else {
+    guard connections.admit(channel) else {
       routes.service.metrics.refused(.connections)
       routes.service.log.debug(
         "connection refused: too many are open", metadata: ["from": "\(channel.remoteAddress?.description ?? "?")"])
@@ -78,40 +78,55 @@ struct ConnectionPipeline: Sendable {
     limits.maxHeaderFieldCount = Self.mostHeaders
     let pipeline = channel.pipeline.syncOperations
     let handler = RequestHandler(routes: routes, configuration: configuration, connections: connections)
-    let removal = NIOLoopBound(handler, eventLoop: channel.eventLoop)
+    let onLoop = NIOLoopBound(handler, eventLoop: channel.eventLoop)
     try pipeline.configureHTTPServerPipeline(
       withPipeliningAssistance: true,
       withServerUpgrade: (
-        upgraders: [webSocket],
-        completionHandler: { $0.pipeline.syncOperations.removeHandler(removal.value, promise: nil) }
+        upgraders: [webSocket(beside: onLoop)],
+        completionHandler: { $0.pipeline.syncOperations.removeHandler(onLoop.value, promise: nil) }
       ),
       withErrorHandling: false, withEncoderConfiguration: .init(), withDecoderLimitConfiguration: limits)
     try pipeline.addHandler(handler)
   }
 
-  /// At the base URL, whatever slashes it ends with.
-  private var webSocket: NIOWebSocketServerUpgrader {
+  /// At the base URL, whatever slashes it ends with. Where there is no place or the address has asked too often, `handler` says so.
+  private func webSocket(beside handler: NIOLoopBound<RequestHandler>) -> NIOWebSocketServerUpgrader {
     NIOWebSocketServerUpgrader(
       maxFrameSize: RPCCall.largestText, automaticErrorHandling: false,
-      shouldUpgrade: { channel, head in
+      shouldUpgrade: { [self] channel, head in
         let isRoot = head.uri.prefix { $0 != "?" && $0 != "#" }.allSatisfy { $0 == "/" }
-        return channel.eventLoop.makeSucceededFuture(isRoot && head.method == .GET ? HTTPHeaders() : nil)
+        guard isRoot, head.method == .GET else { return channel.eventLoop.makeSucceededFuture(nil) }
+        let refusal = refusal(of: channel, caller(on: channel, head))
+        handler.value.refusal = refusal
+        return channel.eventLoop.makeSucceededFuture(refusal == nil ? HTTPHeaders() : nil)
       },
       upgradePipelineHandler: { [self] channel, head in
-        connections.setIdle(channel, since: nil)
-        return channel.eventLoop.makeCompletedFuture {
+        channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.addHandler(
             WebSocketFaults(linger: configuration.lingerTimeout, metrics: routes.service.metrics))
           let connection = try WebSocketSession.Connection(wrappingChannelSynchronously: channel)
           let session = WebSocketSession(
-            service: routes.service, configuration: configuration,
-            caller: Caller(
-              remote: channel.remoteAddress, forwardedFor: head.headers["x-forwarded-for"],
-              trusting: configuration.trustedProxies),
-            budget: subscriptions)
+            channel, service: routes.service, configuration: configuration, caller: caller(on: channel, head),
+            connections: connections, budget: subscriptions)
           // It ends with the connection, which the server closes when it ends itself.
           Task { await session.run(connection) }
         }
       })
+  }
+
+  private func caller(on channel: any Channel, _ head: HTTPRequestHead) -> Caller {
+    Caller(
+      remote: channel.remoteAddress, forwardedFor: head.headers["x-forwarded-for"],
+      trusting: configuration.trustedProxies)
+  }
+
+  /// Why a connection may not stay open; `nil` once it has a place.
+  private func refusal(of channel: any Channel, _ caller: Caller) -> NodeAnswer? {
+    if let refusal = routes.refusal(of: caller) { return refusal }
+    guard connections.becomeWebSocket(channel, of: caller) else {
+      routes.service.metrics.refused(.webSockets)
+      return .full
+    }
+    return nil
   }
 }

@@ -2,41 +2,71 @@ import NIOCore
 import Synchronization
 import Wire
 
-/// Tells a connection to end once it has nothing more to answer: the server ends, or somebody else needs the place.
+/// Tells a connection to end once it has nothing more to answer: the server ends.
 public struct ServerIsClosing: Sendable {}
 
-/// The connections that are open, and what they hold together.
+/// Tells a connection to end once it has nothing more to answer: somebody else needs its place.
+struct PlaceIsNeeded: Sendable {}
+
+/// The connections that are open, and what they hold together. Those that carry requests and those that stay open have places of their
+/// own, so that many of one kind leave room for the other.
 final class Connections: Sendable {
+  typealias Standing = ConnectionPlaces<ObjectIdentifier>.Standing
+
+  private enum Kind {
+    case requests
+    case webSocket
+    /// Another protocol has taken it over, with bounds of its own.
+    case handedOver
+  }
+
   private struct Connection {
     let channel: any Channel
-    /// Another protocol has taken it over, with bounds of its own.
-    var isHandedOver = false
+    var kind = Kind.requests
   }
 
   private struct State {
     var open: [ObjectIdentifier: Connection] = [:]
-    var places: ConnectionPlaces<ObjectIdentifier>
-    var largeBodies: [UInt128: Int] = [:]
-    var bodyBytes = 0
+    var requests: ConnectionPlaces<ObjectIdentifier>
+    var webSockets: ConnectionPlaces<ObjectIdentifier>
+    var largeBodies: CallerShares
     var isClosing = false
     var waiter: CheckedContinuation<Void, Never>?
   }
 
-  private let bodyBudget: Int
+  /// Of requests that are being received, in bytes.
+  let bodies: ByteBudget
+  /// Of answers and events that are not read yet, in bytes.
+  let replies: ByteBudget
+  private let proxies: [IPPrefix]
   private let state: Mutex<State>
 
-  init(maximum: Int, maximumPerNetwork: Int, bodyBudget: Int) {
-    self.bodyBudget = bodyBudget
-    state = Mutex(State(places: ConnectionPlaces(maximum: maximum, maximumPerNetwork: maximumPerNetwork)))
+  init(_ configuration: ServerConfiguration, metrics: ServerMetrics) {
+    bodies = ByteBudget(configuration.bodyBudget)
+    replies = ByteBudget(configuration.replyBudget) { metrics.change(.unread, by: Double($0)) }
+    proxies = configuration.trustedProxies
+    let sockets = configuration.webSocket
+    state = Mutex(
+      State(
+        requests: ConnectionPlaces(
+          maximum: configuration.maximumConnections, perNetwork: configuration.maximumConnectionsPerNetwork,
+          perSite: configuration.maximumConnectionsPerSite),
+        webSockets: ConnectionPlaces(
+          maximum: sockets.connections, perNetwork: sockets.connectionsPerNetwork, perSite: sockets.connectionsPerSite),
+        largeBodies: CallerShares(
+          of: configuration.largeBodies, perNetwork: configuration.largeBodiesPerNetwork,
+          perSite: 2 * configuration.largeBodiesPerNetwork)))
   }
 
   /// Whether one more connection is welcome, perhaps in the place of one that waits for a request. It leaves by itself when it
   /// closes.
-  func admit(_ channel: any Channel, now: Instant) -> Bool {
-    let network = Self.network(of: channel.remoteAddress)
+  func admit(_ channel: any Channel) -> Bool {
+    var caller = Caller(remote: channel.remoteAddress)
+    // Whom a proxy speaks for is not known yet, and the proxy itself is one of ours.
+    if let address = caller.address, proxies.contains(where: { $0.contains(address) }) { caller = Caller(nil) }
     let (isAdmitted, evicted) = state.withLock { state -> (Bool, (any Channel)?) in
       let id = ObjectIdentifier(channel)
-      guard !state.isClosing, case .admitted(let evicted) = state.places.admit(id, of: network, now: now) else {
+      guard !state.isClosing, case .admitted(let evicted) = state.requests.admit(id, of: caller) else {
         return (false, nil)
       }
       state.open[id] = Connection(channel: channel)
@@ -44,13 +74,36 @@ final class Connections: Sendable {
     }
     if isAdmitted { channel.closeFuture.whenComplete { _ in self.remove(channel) } }
     // It may have got a request in the meantime: then it answers that first.
-    evicted?.pipeline.fireUserInboundEventTriggered(ServerIsClosing())
+    evicted?.pipeline.fireUserInboundEventTriggered(PlaceIsNeeded())
     return isAdmitted
   }
 
-  /// A connection waits for a request since a time; `nil`: it is served.
-  func setIdle(_ channel: any Channel, since time: Instant?) {
-    state.withLock { $0.places.setIdle(ObjectIdentifier(channel), since: time) }
+  /// Whether a connection may stay open from now on, perhaps in the place of another one that does: it makes room among those that
+  /// carry requests.
+  func becomeWebSocket(_ channel: any Channel, of caller: Caller) -> Bool {
+    let (isAdmitted, evicted) = state.withLock { state -> (Bool, (any Channel)?) in
+      let id = ObjectIdentifier(channel)
+      guard !state.isClosing, state.open[id]?.kind == .requests,
+        case .admitted(let evicted) = state.webSockets.admit(id, of: caller)
+      else { return (false, nil) }
+      state.requests.leave(id)
+      state.open[id]?.kind = .webSocket
+      return (true, evicted.flatMap { state.open[$0]?.channel })
+    }
+    evicted?.pipeline.fireUserInboundEventTriggered(PlaceIsNeeded())
+    return isAdmitted
+  }
+
+  /// How much a connection is needed from now on.
+  func set(_ channel: any Channel, _ standing: Standing) {
+    state.withLock { state in
+      let id = ObjectIdentifier(channel)
+      switch state.open[id]?.kind {
+      case .requests: state.requests.set(id, standing)
+      case .webSocket: state.webSockets.set(id, standing)
+      case .handedOver, nil: break
+      }
+    }
   }
 
   /// Another protocol takes the connection over, with bounds of its own: it makes room here, and ends with the server all the same.
@@ -58,49 +111,17 @@ final class Connections: Sendable {
     let isClosing = state.withLock { state in
       let id = ObjectIdentifier(channel)
       guard state.open[id] != nil else { return false }
-      state.open[id]?.isHandedOver = true
-      state.places.leave(id)
+      state.open[id]?.kind = .handedOver
+      state.requests.leave(id)
       return state.isClosing
     }
     if isClosing { channel.close(promise: nil) }
   }
 
-  /// Whom a bound holds for: an IPv4 address or an IPv6 /64, which one machine usually has to itself. `nil` for this machine.
-  static func network(of address: NIOCore.SocketAddress?) -> UInt128? {
-    guard let ip = address?.ipAddress.flatMap({ IPAddress($0) }), !ip.isLoopback else { return nil }
-    return ip.family == .v4 ? ip.value : (ip.value >> 64) << 64
-  }
+  /// Whether one more body may go to the disk.
+  func beginLargeBody(of caller: Caller) -> Bool { state.withLock { $0.largeBodies.take(1, for: caller) } }
 
-  /// Whether a body may take so many bytes more.
-  func reserve(_ bytes: Int) -> Bool {
-    state.withLock { state in
-      guard state.bodyBytes + bytes <= bodyBudget else { return false }
-      state.bodyBytes += bytes
-      return true
-    }
-  }
-
-  func release(_ bytes: Int) {
-    state.withLock { $0.bodyBytes -= bytes }
-  }
-
-  /// Whether one more body of a network may go to the disk.
-  func beginLargeBody(of network: UInt128?, most: Int) -> Bool {
-    guard let network else { return true }
-    return state.withLock { state in
-      guard state.largeBodies[network, default: 0] < most else { return false }
-      state.largeBodies[network, default: 0] += 1
-      return true
-    }
-  }
-
-  func endLargeBody(of network: UInt128?) {
-    guard let network else { return }
-    state.withLock { state in
-      guard let count = state.largeBodies[network] else { return }
-      state.largeBodies[network] = count > 1 ? count - 1 : nil
-    }
-  }
+  func endLargeBody(of caller: Caller) { state.withLock { $0.largeBodies.give(1, for: caller) } }
 
   /// Returns when all are closed. What was handed over is closed at once: it has no request that could be ended.
   func close(grace: Duration) async {
@@ -109,7 +130,7 @@ final class Connections: Sendable {
       return Array(state.open.values)
     }
     for connection in open {
-      if connection.isHandedOver {
+      if connection.kind == .handedOver {
         connection.channel.close(promise: nil)
       } else {
         connection.channel.pipeline.fireUserInboundEventTriggered(ServerIsClosing())
@@ -130,8 +151,10 @@ final class Connections: Sendable {
 
   private func remove(_ channel: any Channel) {
     let waiter = state.withLock { state in
-      state.open[ObjectIdentifier(channel)] = nil
-      state.places.leave(ObjectIdentifier(channel))
+      let id = ObjectIdentifier(channel)
+      state.open[id] = nil
+      state.requests.leave(id)
+      state.webSockets.leave(id)
       guard state.open.isEmpty else { return nil as CheckedContinuation<Void, Never>? }
       defer { state.waiter = nil }
       return state.waiter

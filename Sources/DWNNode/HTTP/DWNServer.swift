@@ -18,9 +18,7 @@ public final class DWNServer: Sendable {
   public init(serving endpoint: any DWNEndpoint, configuration: ServerConfiguration, log: Logger) {
     self.configuration = configuration
     let metrics = ServerMetrics(factory: configuration.metrics)
-    let connections = Connections(
-      maximum: configuration.maximumConnections, maximumPerNetwork: configuration.maximumConnectionsPerNetwork,
-      bodyBudget: configuration.bodyBudget)
+    let connections = Connections(configuration, metrics: metrics)
     let service = MessageService(
       endpoint: endpoint, rates: RateLimits(configuration.rates), metrics: metrics, log: log,
       accessLevel: configuration.logsAccess ? .info : .debug)

@@ -82,4 +82,10 @@ struct NodeAnswer: Sendable {
   static let busy = failure(
     RPCFailure(code: -32300, message: "too much is being received at once: try again", retryAfter: 1),
     status: .serviceUnavailable)
+  static let full = failure(
+    RPCFailure(code: -32300, message: "too many connections stay open: try again", retryAfter: 5),
+    status: .serviceUnavailable)
+  static let unread = failure(
+    RPCFailure(code: -32300, message: "too many answers wait to be read: try again", retryAfter: 1),
+    status: .serviceUnavailable)
 }

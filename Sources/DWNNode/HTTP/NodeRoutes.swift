@@ -12,12 +12,15 @@ struct NodeRoutes: Sendable {
   /// A reply that travels in a header beside its data is at most this long; a longer one becomes the body, with the data in it.
   private static let longestReplyHeader = 48 << 10
 
+  /// Why nothing is taken of somebody now, asked once for each request, before its body.
+  func refusal(of caller: Caller) -> NodeAnswer? {
+    guard let wait = service.rates.wait(for: caller, now: .now()) else { return nil }
+    service.metrics.refused(.addressRate)
+    service.log.debug("an address sends too much", metadata: ["from": "\(caller)"])
+    return .rateLimited(wait: wait)
+  }
+
   func answer(_ request: NodeRequest) async -> NodeAnswer {
-    if let wait = service.rates.wait(for: request.caller, now: .now()) {
-      service.metrics.refused(.addressRate)
-      service.log.debug("an address sends too much", metadata: ["from": "\(request.caller)"])
-      return .rateLimited(wait: wait)
-    }
     let path = request.uri.prefix { $0 != "?" && $0 != "#" }
     let isRoot = path.allSatisfy { $0 == "/" }
     switch (request.method, String(path)) {
@@ -52,9 +55,18 @@ struct NodeRoutes: Sendable {
   /// Of the data of one record, in bytes.
   var largestData: Int { min(configuration.largestBody, service.servedNode?.largestData ?? .max) }
 
-  /// Why the data of a request need not come any further: nobody here would take it.
-  func refusalOfData(for request: NodeRequest) -> NodeAnswer? {
-    guard let json = request.call else { return .failure(.noPayload, status: .badRequest) }
+  /// What may become of data that is still coming.
+  enum DataAdmission: Sendable {
+    /// It may go on, and waits in this place.
+    case receive(IncomingData)
+    /// Nobody here would take it.
+    case refuse(NodeAnswer)
+  }
+
+  /// Looks at the message, which stands before its data, and verifies who signed it: nothing is stored for somebody who only says so.
+  func admitData(for request: NodeRequest) async -> DataAdmission {
+    guard let node = service.servedNode else { return .refuse(.tooLarge(limit: largestData)) }
+    guard let json = request.call else { return .refuse(.failure(.noPayload, status: .badRequest)) }
     do throws(RPCFailure) {
       let call = try RPCCall(json)
       guard call.method == "dwn.processMessage" else { throw RPCFailure.methodNotFound(call.method) }
@@ -62,13 +74,19 @@ struct NodeRoutes: Sendable {
       guard addressed.kind == "RecordsWrite" else {
         throw RPCFailure.invalidParameters("data belongs to a RecordsWrite")
       }
-      guard service.servedNode?.gate.mayServe(addressed.tenant) == true else {
-        return .json(call.success(["reply": Reply.notATenant().json]))
+      guard node.gate.mayServe(addressed.tenant) else {
+        return .refuse(.json(call.success(["reply": Reply.notATenant().json])))
       }
       let size = addressed.message["descriptor"]?["dataSize"]?.integer ?? 0
-      return size > largestData ? .tooLarge(limit: largestData) : nil
+      guard size <= largestData else { return .refuse(.tooLarge(limit: largestData)) }
+      do {
+        let author = try await service.author(of: addressed, at: node, from: request.caller)
+        return .receive(node.receive(for: author == addressed.tenant ? .tenant : .other(request.caller)))
+      } catch {
+        return .refuse(.json(call.success(["reply": Reply(error).json])))
+      }
     } catch {
-      return .failure(error, id: RPCCall.id(of: json))
+      return .refuse(.failure(error, id: RPCCall.id(of: json)))
     }
   }
 

@@ -35,7 +35,7 @@ final class OpeningBytes<Finding: Sendable>: ChannelInboundHandler, RemovableCha
   func handlerRemoved(context: ChannelHandlerContext) { deadline?.cancel() }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    if event is ServerIsClosing { context.close(promise: nil) }
+    if event is ServerIsClosing || event is PlaceIsNeeded { context.close(promise: nil) }
     context.fireUserInboundEventTriggered(event)
   }
 

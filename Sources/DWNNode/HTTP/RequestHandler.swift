@@ -30,6 +30,10 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private var caller = Caller(nil)
   private var isLargeBody = false
   private var reservedBytes = 0
+  /// Of an answer that is not read yet.
+  private var unreadBytes = 0
+  /// Why the request that comes is not answered otherwise. It ends the connection only where a body would have to be waited for.
+  var refusal: NodeAnswer?
   private var isServerClosing = false
   /// While a piece of a body goes to the disk, nothing more is read from the connection.
   private var holdsRead = false
@@ -57,17 +61,19 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
   func handlerRemoved(context: ChannelHandlerContext) {
     deadline?.cancel()
     releaseBody()
+    releaseAnswer()
   }
 
   func channelInactive(context: ChannelHandlerContext) {
     deadline?.cancel()
     releaseBody()
+    releaseAnswer()
     state = .discarding
     context.fireChannelInactive()
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-    if event is ServerIsClosing {
+    if event is ServerIsClosing || event is PlaceIsNeeded {
       isServerClosing = true
       if case .waiting = state { context.close(promise: nil) }
     }
@@ -109,7 +115,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
   private func begin(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
     state = .receiving(head)
-    connections.setIdle(context.channel, since: nil)
+    connections.set(context.channel, .served)
     caller = Caller(
       remote: context.remoteAddress, forwardedFor: head.headers["x-forwarded-for"],
       trusting: configuration.trustedProxies)
@@ -120,10 +126,15 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
       return refuse(.tooLarge(limit: limit), .bodyTooLarge, context)
     }
     let isChunked = head.headers.contains(name: "transfer-encoding")
+    refusal = refusal ?? routes.refusal(of: caller)
+    if let refusal, length > 0 || isChunked {
+      self.refusal = nil
+      return refuse(refusal, nil, context)
+    }
     body = BodyIntake(
       isFramed: isFramed, limit: limit,
       storesBeyond: routes.service.servedNode == nil ? .max : NodeLimits.dataInDatabase,
-      memory: context.channel.allocator.buffer(capacity: min(length, 64 << 10)))
+      memory: context.channel.allocator.buffer(capacity: min(length, 4 << 10)))
     bodyDeadline = .now() + .nanoseconds(timeout(for: isChunked ? limit : length).nanoseconds)
     pieceDeadline = .now() + .nanoseconds(configuration.idleTimeout.nanoseconds)
     awaitBody(context)
@@ -145,23 +156,37 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   private func store(_ bytes: [UInt8], of head: HTTPRequestHead, _ context: ChannelHandlerContext) {
-    if incoming == nil {
-      if let refusal = routes.refusalOfData(for: request(head, data: nil)) { return refuse(refusal, .data, context) }
-      guard connections.beginLargeBody(of: caller.network, most: configuration.largeBodiesPerNetwork) else {
-        return refuse(.busy, .bodyBudget, context)
-      }
-      isLargeBody = true
-      incoming = routes.service.servedNode?.receive()
-    }
-    guard let incoming else { return refuse(.tooLarge(limit: routes.largestData), .bodyTooLarge, context) }
+    guard let incoming else { return admit(bytes, of: head, context) }
     onDisk(context) {
       try incoming.append(bytes)
     } then: { [self] in
-      connections.release(bytes.count)
+      connections.bodies.give(bytes.count, for: caller)
       reservedBytes -= bytes.count
       pieceDeadline = .now() + .nanoseconds(configuration.idleTimeout.nanoseconds)
       take(body.stored(), context)
       readAgain(context)
+    }
+  }
+
+  /// Before the first piece of a large body is stored, and nothing more is read meanwhile.
+  private func admit(_ bytes: [UInt8], of head: HTTPRequestHead, _ context: ChannelHandlerContext) {
+    guard connections.beginLargeBody(of: caller) else { return refuse(.busy, .bodyBudget, context) }
+    isLargeBody = true
+    let request = request(head, data: nil)
+    let here = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
+    let eventLoop = context.eventLoop
+    Task { [routes] in
+      let admission = await routes.admitData(for: request)
+      eventLoop.execute {
+        let (handler, context) = here.value
+        guard case .receiving = handler.state else { return }
+        switch admission {
+        case .refuse(let answer): handler.refuse(answer, .data, context)
+        case .receive(let incoming):
+          handler.incoming = incoming
+          handler.store(bytes, of: head, context)
+        }
+      }
     }
   }
 
@@ -215,6 +240,10 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private func answer(_ head: HTTPRequestHead, _ data: ReceivedData?, _ context: ChannelHandlerContext) {
     deadline?.cancel()
     state = .answering(keepAlive: head.isKeepAlive, isHead: head.method == .HEAD)
+    if let refusal {
+      self.refusal = nil
+      return finish(refusal, context)
+    }
     let request = request(head, data: data)
     let here = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
     let eventLoop = context.eventLoop
@@ -228,7 +257,19 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
     releaseBody()
     readAgain(context)
     guard context.channel.isActive, case .answering(let keepAlive, let isHead) = state else { return }
-    write(answer, keepAlive: keepAlive && !isServerClosing, isHead: isHead, context)
+    write(held(answer), keepAlive: keepAlive && !isServerClosing, isHead: isHead, context)
+  }
+
+  /// The answer, if there is memory for it until it is read. Of a file one piece is in memory.
+  private func held(_ answer: NodeAnswer) -> NodeAnswer {
+    let bytes = answer.file == nil ? answer.body.count : min(answer.length, FileBody.piece)
+    guard bytes > configuration.smallReply else { return answer }
+    guard connections.replies.take(bytes, for: caller) else {
+      routes.service.metrics.refused(.replyBudget)
+      return .unread
+    }
+    unreadBytes = bytes
+    return answer
   }
 
   /// Writes an answer, and lets the next request in once this one has left: a client that does not read gets no second answer.
@@ -237,12 +278,13 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
     setDeadline(timeout(for: answer.length), context)
     let promise = context.eventLoop.makePromise(of: Void.self)
     promise.futureResult.assumeIsolated().whenComplete { [self] result in
+      releaseAnswer()
       guard case .success = result, keepAlive, !isServerClosing else {
         context.close(promise: nil)
         return
       }
       state = .waiting
-      connections.setIdle(context.channel, since: .now())
+      connections.set(context.channel, .waiting)
       setDeadline(configuration.headTimeout, context)
       context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     }
@@ -253,8 +295,8 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   /// Answers before the request has ended.
-  private func refuse(_ answer: NodeAnswer, _ reason: ServerMetrics.Refusal, _ context: ChannelHandlerContext) {
-    routes.service.metrics.refused(reason)
+  private func refuse(_ answer: NodeAnswer, _ reason: ServerMetrics.Refusal?, _ context: ChannelHandlerContext) {
+    if let reason { routes.service.metrics.refused(reason) }
     state = .discarding
     releaseBody()
     readAgain(context)
@@ -301,17 +343,22 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
   }
 
   private func reserve(_ bytes: Int) -> Bool {
-    guard connections.reserve(bytes) else { return false }
+    guard connections.bodies.take(bytes, for: caller) else { return false }
     reservedBytes += bytes
     return true
   }
 
   private func releaseBody() {
-    connections.release(reservedBytes)
+    connections.bodies.give(reservedBytes, for: caller)
     reservedBytes = 0
     incoming = nil
-    if isLargeBody { connections.endLargeBody(of: caller.network) }
+    if isLargeBody { connections.endLargeBody(of: caller) }
     isLargeBody = false
     body = BodyIntake(isFramed: false, limit: 0)
+  }
+
+  private func releaseAnswer() {
+    connections.replies.give(unreadBytes, for: caller)
+    unreadBytes = 0
   }
 }

@@ -13,11 +13,19 @@ public struct ServerConfiguration: Sendable {
   public var largestBody: Int
   /// Bytes of bodies that are in memory at one time, for all connections together.
   public var bodyBudget: Int
-  /// Bodies that go to the disk at one time, from one IPv4 address or one IPv6 /64; loopback is not counted.
+  /// Bytes of answers and events that are in memory until they are read, for all connections together.
+  public var replyBudget = 64 << 20
+  /// An answer over HTTP up to this length, in bytes, finds room whatever others leave unread.
+  public var smallReply = 16 << 10
+  /// Bodies that go to the disk at one time, from all, and from one IPv4 address or one IPv6 /64; a site (/24, /48) has twice as many,
+  /// and loopback is not counted.
+  public var largeBodies = 256
   public var largeBodiesPerNetwork = 4
+  /// Connections that carry requests; those that stay open are bounded by `webSocket`.
   public var maximumConnections: Int
-  /// From one IPv4 address or one IPv6 /64; loopback is not counted.
+  /// From one IPv4 address or one IPv6 /64, and from one /24 or /48; loopback is not counted.
   public var maximumConnectionsPerNetwork: Int
+  public var maximumConnectionsPerSite = 128
   /// How long a connection may be silent between requests, or take to send the head of one.
   public var headTimeout: Duration
   /// How long a body may take, beside the time that `slowestRate` grants its length; and the same for a reply.
@@ -62,5 +70,21 @@ public struct ServerConfiguration: Sendable {
     self.slowestRate = slowestRate
     self.lingerTimeout = lingerTimeout
     self.shutdownGrace = shutdownGrace
+  }
+
+  /// Files that a node has open beside its connections, at most: its database, data that comes and goes, listeners.
+  private static let ownFiles = 512
+
+  /// Files that so many WebSockets need, with everything beside them.
+  public static func files(forWebSockets number: Int) -> Int { number + 512 + ownFiles }
+
+  /// Makes the connections fit in a number of files: those for requests keep their places as far as a quarter of the files reaches, and
+  /// WebSockets get what is left, `webSockets` at most.
+  public mutating func fit(inFiles files: Int, webSockets: Int) {
+    maximumConnections = max(1, min(maximumConnections, files / 4))
+    maximumConnectionsPerNetwork = min(maximumConnectionsPerNetwork, max(1, maximumConnections / 4))
+    maximumConnectionsPerSite = min(maximumConnectionsPerSite, max(1, maximumConnections / 2))
+    let left = max(1, files - maximumConnections - min(Self.ownFiles, files / 4))
+    webSocket = WebSocketConfiguration(connections: min(webSockets, left))
   }
 }

@@ -10,6 +10,8 @@ public struct RateConfiguration: Hashable, Sendable {
   public var perTenant: RateLimit?
   /// What each address has to a tenant before it draws from `perTenant`, so that nobody can use up what others need.
   public var share: RateLimit
+  /// What comes over the WebSockets of one IPv4 address or one IPv6 /64, in bytes.
+  public var webSocketBytes: RateLimit? = RateLimit(perSecond: 1_000_000, burst: 16_000_000)
   /// Programs on this machine are not counted.
   public var exemptsLoopback: Bool
 
@@ -36,6 +38,7 @@ final class RateLimits: Sendable {
     var addresses: TokenBuckets<UInt128>?
     var tenants: TokenBuckets<DID>?
     var shares: TokenBuckets<Visit>
+    var bytes: TokenBuckets<UInt128>?
   }
 
   private let state: Mutex<State>
@@ -47,13 +50,20 @@ final class RateLimits: Sendable {
       State(
         addresses: configuration.perAddress.map { TokenBuckets(limit: $0) },
         tenants: configuration.perTenant.map { TokenBuckets(limit: $0) },
-        shares: TokenBuckets(limit: configuration.share)))
+        shares: TokenBuckets(limit: configuration.share),
+        bytes: configuration.webSocketBytes.map { TokenBuckets(limit: $0) }))
   }
 
   /// How long an address has to wait, or `nil`.
   func wait(for caller: Caller, now: Instant) -> Duration? {
     if caller.network == nil, exemptsLoopback { return nil }
     return state.withLock { $0.addresses?.take(caller.network ?? 0, now: now) }
+  }
+
+  /// Whether so many bytes may come over WebSockets.
+  func admits(_ bytes: Int, of caller: Caller, now: Instant) -> Bool {
+    if caller.network == nil, exemptsLoopback { return true }
+    return state.withLock { $0.bytes?.take(caller.network ?? 0, bytes, now: now) } == nil
   }
 
   /// How long messages of an address to a tenant have to wait, or `nil`.

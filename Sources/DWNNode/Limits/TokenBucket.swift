@@ -22,14 +22,15 @@ struct TokenBucket: Hashable, Sendable {
     updated = now
   }
 
-  /// Takes a token; when there is none, how long until there is.
-  mutating func take(_ limit: RateLimit, now: Instant) -> Duration? {
+  /// Takes so many tokens; when there are fewer, how long until there are enough.
+  mutating func take(_ limit: RateLimit, _ number: Int = 1, now: Instant) -> Duration? {
     refill(limit, now: now)
-    guard tokens < 1 else {
-      tokens -= 1
+    let wanted = Double(number)
+    guard tokens < wanted else {
+      tokens -= wanted
       return nil
     }
-    return .seconds((1 - tokens) / limit.perSecond)
+    return .seconds((wanted - tokens) / limit.perSecond)
   }
 
   /// For what did not happen after all.
@@ -63,17 +64,17 @@ struct TokenBuckets<Key: Hashable & Sendable>: Sendable {
 
   var count: Int { buckets.count }
 
-  mutating func take(_ key: Key, now: Instant) -> Duration? {
-    if buckets[key] != nil { return buckets[key]?.take(limit, now: now) }
+  mutating func take(_ key: Key, _ number: Int = 1, now: Instant) -> Duration? {
+    if buckets[key] != nil { return buckets[key]?.take(limit, number, now: now) }
     if buckets.count >= maximumKeys { sweep(now: now) }
     guard buckets.count < maximumKeys else {
       var bucket = shared ?? TokenBucket(full: limit, now: now)
       defer { shared = bucket }
-      return bucket.take(limit, now: now)
+      return bucket.take(limit, number, now: now)
     }
     var bucket = TokenBucket(full: limit, now: now)
     defer { buckets[key] = bucket }
-    return bucket.take(limit, now: now)
+    return bucket.take(limit, number, now: now)
   }
 
   /// Undoes a `take`.

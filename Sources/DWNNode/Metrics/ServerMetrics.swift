@@ -10,8 +10,12 @@ struct ServerMetrics: Sendable {
     /// One author's share of a tenant that is somebody else.
     case authorRate = "author_rate"
     case connections
+    /// No place for one more connection that stays open.
+    case webSockets = "websockets"
     case bodyTooLarge = "body_too_large"
     case bodyBudget = "body_budget"
+    /// Too much waits to be read by others.
+    case replyBudget = "reply_budget"
     case slow
     case malformed
     /// Of somebody who is no tenant, of no write, or that the disk did not take.
@@ -24,6 +28,7 @@ struct ServerMetrics: Sendable {
     case connections = "meshd_dwn_connections"
     case webSockets = "meshd_dwn_websockets"
     case subscriptions = "meshd_dwn_subscriptions"
+    case unread = "meshd_dwn_unread_bytes"
   }
 
   let factory: any MetricsFactory

@@ -71,6 +71,19 @@ struct MessageService: Sendable {
     }
   }
 
+  /// Whom a write binds whose data is still to come, once its signature was verified.
+  func author(
+    of addressed: AddressedMessage, at node: any ServedNode, from caller: Caller
+  ) async throws(DWNError) -> DID {
+    try await DocumentAsker.$network.withValue(caller.network) { () async -> Result<DID, DWNError> in
+      do throws(DWNError) {
+        return .success(try await node.author(ofWrite: addressed.message))
+      } catch {
+        return .failure(error)
+      }
+    }.get()
+  }
+
   /// Documents of signers are fetched in the caller's name meanwhile.
   private func asking<Result>(
     for caller: Caller, _ body: () async throws(EndpointError) -> Result

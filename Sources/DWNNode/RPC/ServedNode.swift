@@ -9,8 +9,12 @@ protocol ServedNode: DWNEndpoint {
 
   var gate: TenantGate { get }
 
+  /// Whom a write binds, once its signature was verified; whether it may be written is not yet judged. Throws the reply's status for
+  /// what is no write, or not genuine.
+  func author(ofWrite message: JSONValue) async throws(DWNError) -> DID
+
   /// Begins to take in data for a message that is still to be processed.
-  func receive() -> IncomingData
+  func receive(for holder: StagingHolder) -> IncomingData
 
   func process(tenant: DID, message: JSONValue, received: ReceivedData?) async throws(EndpointError) -> NodeReply
 }

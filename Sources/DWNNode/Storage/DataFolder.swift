@@ -8,14 +8,13 @@ import Wire
 /// a crash left behind is removed when the database is opened.
 final class DataFolder: Sendable {
   let path: String
-  /// Bytes that wait for their messages at a time.
-  private let largestStaging: Int
-  private let staged = Mutex(0)
+  /// Bytes that wait for their messages.
+  private let staged: Mutex<CallerShares>
   private let random: any RandomSource
 
   init(path: String, largestStaging: Int, random: any RandomSource) {
     self.path = path
-    self.largestStaging = largestStaging
+    staged = Mutex(CallerShares(of: largestStaging))
     self.random = random
   }
 
@@ -74,15 +73,24 @@ final class DataFolder: Sendable {
   }
 
   /// Counts bytes that begin to wait; `false` if there is no room for them.
-  fileprivate func reserve(_ bytes: Int) -> Bool {
+  fileprivate func reserve(_ bytes: Int, for holder: StagingHolder) -> Bool {
     staged.withLock {
-      guard $0 + bytes <= largestStaging else { return false }
-      $0 += bytes
-      return true
+      switch holder {
+      case .tenant: $0.take(bytes, for: Caller(nil))
+      case .other(let caller): $0.take(bytes, for: caller, within: $0.whole / 4 * 3)
+      }
     }
   }
 
-  fileprivate func release(_ bytes: Int) { staged.withLock { $0 -= bytes } }
+  fileprivate func release(_ bytes: Int, of holder: StagingHolder) {
+    guard bytes > 0 else { return }
+    staged.withLock {
+      switch holder {
+      case .tenant: $0.give(bytes, for: Caller(nil))
+      case .other(let caller): $0.give(bytes, for: caller)
+      }
+    }
+  }
 
   func failure() -> NodeError {
     if errno == ENOSPC || errno == EDQUOT { return .diskFull(path: path) }
@@ -95,18 +103,29 @@ final class DataFolder: Sendable {
   }
 }
 
+/// For whose message data waits. The last quarter of the room is for tenants themselves; of what others have, each network and each site
+/// has a part.
+enum StagingHolder: Hashable, Sendable {
+  case tenant
+  case other(Caller)
+}
+
 /// The share of one piece of data in what a folder holds for messages that are still to come. Given back when nobody has it any more.
 final class StagingRoom: Sendable {
   private let folder: DataFolder
+  private let holder: StagingHolder
   private let bytes = Mutex(0)
 
-  init(in folder: DataFolder) { self.folder = folder }
+  init(in folder: DataFolder, for holder: StagingHolder) {
+    self.folder = folder
+    self.holder = holder
+  }
 
-  deinit { folder.release(bytes.withLock { $0 }) }
+  deinit { folder.release(bytes.withLock { $0 }, of: holder) }
 
   /// `false` if there is no room for so many bytes more.
   func grow(by count: Int) -> Bool {
-    guard folder.reserve(count) else { return false }
+    guard folder.reserve(count, for: holder) else { return false }
     bytes.withLock { $0 += count }
     return true
   }

@@ -21,10 +21,10 @@ final class IncomingData: Sendable {
   private let room: StagingRoom
   private let state = Mutex(State())
 
-  init(in folder: DataFolder, limit: Int) {
+  init(in folder: DataFolder, limit: Int, for holder: StagingHolder = .tenant) {
     self.folder = folder
     self.limit = limit
-    room = StagingRoom(in: folder)
+    room = StagingRoom(in: folder, for: holder)
   }
 
   deinit {

@@ -22,6 +22,7 @@ final class SubscriptionTable: Sendable {
     var number: Int
     /// `nil` while the node is asked.
     var source: (any SubscriptionSource)?
+    var standing = Connections.Standing.waiting
   }
 
   private struct State {
@@ -31,12 +32,21 @@ final class SubscriptionTable: Sendable {
   }
 
   private let maximum: Int
+  private let caller: Caller
   private let budget: SubscriptionBudget
   private let state = Mutex(State())
 
-  init(maximum: Int, budget: SubscriptionBudget) {
+  init(maximum: Int, caller: Caller, budget: SubscriptionBudget) {
     self.maximum = maximum
+    self.caller = caller
     self.budget = budget
+  }
+
+  /// How much the connection is needed: as much as the subscription that needs it most.
+  var standing: Connections.Standing {
+    state.withLock { state in
+      state.entries.values.map(\.standing).max { $0.rawValue < $1.rawValue } ?? .waiting
+    }
   }
 
   /// Takes a name before the node is asked, so that a second request cannot take it meanwhile.
@@ -44,7 +54,7 @@ final class SubscriptionTable: Sendable {
     let result = state.withLock { state -> Result<Reservation, Refusal> in
       if state.entries[name] != nil { return .failure(.nameInUse) }
       if state.entries.count >= maximum { return .failure(.connectionFull) }
-      guard budget.take() else { return .failure(.serverFull) }
+      guard budget.take(for: caller) else { return .failure(.serverFull) }
       state.given += 1
       state.entries[name] = Entry(number: state.given)
       return .success(Reservation(name: name, number: state.given))
@@ -53,10 +63,13 @@ final class SubscriptionTable: Sendable {
   }
 
   /// Whether the subscription is still wanted; if it is not, its source is closed.
-  func open(_ reservation: Reservation, _ source: any SubscriptionSource) -> Bool {
+  func open(
+    _ reservation: Reservation, _ source: any SubscriptionSource, standing: Connections.Standing = .waiting
+  ) -> Bool {
     let isWanted = state.withLock { state in
       guard !state.isClosed, state.entries[reservation.name]?.number == reservation.number else { return false }
       state.entries[reservation.name]?.source = source
+      state.entries[reservation.name]?.standing = standing
       return true
     }
     if !isWanted { source.close() }
@@ -70,7 +83,7 @@ final class SubscriptionTable: Sendable {
   /// Whether there was one of this name. One that is just being opened ends as soon as it is open.
   func close(_ name: String) -> Bool {
     guard let entry = state.withLock({ $0.entries.removeValue(forKey: name) }) else { return false }
-    budget.give(1)
+    budget.give(1, for: caller)
     entry.source?.close()
     return true
   }
@@ -82,7 +95,7 @@ final class SubscriptionTable: Sendable {
         ? state.entries.removeValue(forKey: reservation.name) : nil
     }
     guard let entry else { return }
-    budget.give(1)
+    budget.give(1, for: caller)
     entry.source?.close()
   }
 
@@ -92,37 +105,32 @@ final class SubscriptionTable: Sendable {
       defer { state.entries = [:] }
       return Array(state.entries.values)
     }
-    budget.give(entries.count)
+    budget.give(entries.count, for: caller)
     for entry in entries { entry.source?.close() }
   }
 }
 
-/// How many subscriptions all connections of a server have together.
+/// How many subscriptions all connections of a server have together, of which a network has a sixteenth at most and a site a quarter.
 final class SubscriptionBudget: Sendable {
-  private let maximum: Int
   private let metrics: ServerMetrics
-  private let count = Mutex(0)
+  private let shares: Mutex<CallerShares>
 
   init(maximum: Int, metrics: ServerMetrics) {
-    self.maximum = maximum
+    shares = Mutex(CallerShares(of: maximum, perNetwork: maximum / 16, perSite: maximum / 4))
     self.metrics = metrics
   }
 
-  var isInUse: Int { count.withLock { $0 } }
+  var isInUse: Int { shares.withLock { $0.taken } }
 
-  func take() -> Bool {
-    let isGranted = count.withLock { count in
-      guard count < maximum else { return false }
-      count += 1
-      return true
-    }
-    if isGranted { metrics.change(.subscriptions, by: 1) }
-    return isGranted
+  func take(for caller: Caller) -> Bool {
+    guard shares.withLock({ $0.take(1, for: caller) }) else { return false }
+    metrics.change(.subscriptions, by: 1)
+    return true
   }
 
-  func give(_ number: Int) {
+  func give(_ number: Int, for caller: Caller) {
     guard number > 0 else { return }
-    count.withLock { $0 -= number }
+    shares.withLock { $0.give(number, for: caller) }
     metrics.change(.subscriptions, by: -Double(number))
   }
 }

@@ -31,6 +31,7 @@ final class WebSocketFaults: ChannelInboundHandler {
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     if event is ServerIsClosing { end(.goingAway, "the server ends", context, isAbuse: false) }
+    if event is PlaceIsNeeded { end(.goingAway, "the place is needed", context, isAbuse: false) }
     context.fireUserInboundEventTriggered(event)
   }
 

@@ -1,4 +1,5 @@
 import DWN
+import Identity
 import Logging
 import NIOCore
 import NIOWebSocket
@@ -8,11 +9,11 @@ import Wire
 /// One connection that stays open: requests in both senses, subscriptions, and a heart that beats (dwn-server 12).
 ///
 /// What a client can make it hold is bounded: by the size of a message, the requests that are answered at a time, the number of
-/// subscriptions, and one frame for each of them. A client that does not read stops its own subscriptions, and is dropped when it
-/// does not answer a ping.
+/// subscriptions, and one frame for each of them. A client that does not read stops its own subscriptions, and is dropped when
+/// something has waited for it too long, or when it does not answer a ping. As long as nothing on it rests on a right, the connection
+/// gives way to a new one where places are few.
 final class WebSocketSession: Sendable {
   typealias Connection = NIOAsyncChannel<WebSocketFrame, WebSocketFrame>
-  private typealias Output = NIOAsyncChannelOutboundWriter<WebSocketFrame>
 
   /// Data of a record that is read, in bytes; more goes over HTTP.
   private static let largestData = 1 << 20
@@ -20,16 +21,30 @@ final class WebSocketSession: Sendable {
   private let service: MessageService
   private let configuration: ServerConfiguration
   private let caller: Caller
+  private let connections: Connections
+  private let channel: any Channel
+  private let outlet: SocketOutlet
+  private let intake: Mutex<SocketIntake>
   private let subscriptions: SubscriptionTable
   private let slots: RequestSlots
   private let isAlive = Mutex(true)
+  private let standing = Mutex(())
 
-  init(service: MessageService, configuration: ServerConfiguration, caller: Caller, budget: SubscriptionBudget) {
+  init(
+    _ channel: any Channel, service: MessageService, configuration: ServerConfiguration, caller: Caller,
+    connections: Connections, budget: SubscriptionBudget
+  ) {
+    self.channel = channel
     self.service = service
     self.configuration = configuration
     self.caller = caller
+    self.connections = connections
+    outlet = SocketOutlet(
+      channel, caller: caller, budget: connections.replies, patience: configuration.bodyTimeout,
+      slowestRate: configuration.slowestRate)
     let limits = configuration.webSocket
-    subscriptions = SubscriptionTable(maximum: limits.subscriptionsPerConnection, budget: budget)
+    intake = Mutex(SocketIntake(limits, now: .now()))
+    subscriptions = SubscriptionTable(maximum: limits.subscriptionsPerConnection, caller: caller, budget: budget)
     slots = RequestSlots(limits.requestsInFlight)
   }
 
@@ -37,40 +52,38 @@ final class WebSocketSession: Sendable {
   func run(_ connection: Connection) async {
     service.metrics.change(.webSockets, by: 1)
     defer { service.metrics.change(.webSockets, by: -1) }
-    try? await connection.executeThenClose { inbound, outbound in
+    try? await connection.executeThenClose { inbound, _ in
       await withDiscardingTaskGroup { group in
-        group.addTask { await self.keepAlive(connection.channel) }
-        await self.read(inbound, outbound, connection.channel, &group)
+        group.addTask { await self.keepAlive() }
+        await self.read(inbound, &group)
         self.subscriptions.closeAll()
         group.cancelAll()
         // Whoever still writes to a client that does not read is set free.
-        connection.channel.close(promise: nil)
+        self.channel.close(promise: nil)
       }
     }
   }
 
-  private func keepAlive(_ channel: any Channel) async {
+  private func keepAlive() async {
     while (try? await Task.sleep(for: configuration.webSocket.heartbeat)) != nil {
       let answered = isAlive.withLock { isAlive in
         defer { isAlive = false }
         return isAlive
       }
-      guard answered else {
+      guard answered, !outlet.isOverdue(now: .now()) else {
+        if answered { service.metrics.refused(.slow) }
         channel.close(promise: nil)
         return
       }
-      // Not waited for: it stands in line behind what the client has not read.
-      channel.writeAndFlush(WebSocketFrame(fin: true, opcode: .ping, data: ByteBuffer()), promise: nil)
+      // It stands in line behind what the client has not read.
+      outlet.put(WebSocketFrame(fin: true, opcode: .ping, data: ByteBuffer()))
     }
   }
 
   private func read(
-    _ inbound: NIOAsyncChannelInboundStream<WebSocketFrame>, _ outbound: Output, _ channel: any Channel,
-    _ group: inout DiscardingTaskGroup
+    _ inbound: NIOAsyncChannelInboundStream<WebSocketFrame>, _ group: inout DiscardingTaskGroup
   ) async {
     var assembly = WebSocketAssembly(largestMessage: RPCCall.largestText)
-    let rate = configuration.webSocket.controlRate
-    var control = TokenBucket(full: rate, now: .now())
     var isEnding = false
     do {
       for try await frame in inbound {
@@ -78,27 +91,21 @@ final class WebSocketSession: Sendable {
           if frame.opcode == .connectionClose { return }
           continue
         }
-        let counts = frame.opcode != .text && frame.opcode != .pong
-        let event =
-          counts && control.take(rate, now: .now()) != nil
-          ? .violation(.policyViolation, "too many control frames and fragments") : assembly.receive(frame)
-        switch event {
+        let excess = excess { $0.excess(frame.opcode, length: frame.length, now: .now()) }
+        switch excess.map({ .violation(.policyViolation, $0) }) ?? assembly.receive(frame) {
         case .incomplete: break
-        case .text(let text): try await receive(text, outbound, &group)
-        case .ping(let data): try await outbound.write(WebSocketFrame(fin: true, opcode: .pong, data: data))
+        case .text(let text):
+          guard let excess = try await receive(text, &group) else { break }
+          isEnding = true
+          try await end(.policyViolation, excess)
+        case .ping(let data): try await outlet.send(WebSocketFrame(fin: true, opcode: .pong, data: data))
         case .pong: isAlive.withLock { $0 = true }
         case .close:
-          try await outbound.write(.close(.normalClosure, ""))
+          try await outlet.send(.close(.normalClosure, ""))
           return
         case .violation(let code, let reason):
           isEnding = true
-          service.metrics.refused(.webSocket)
-          service.log.debug("websocket ended", metadata: ["from": "\(caller)", "reason": "\(reason)"])
-          // The other side gets to read why, and closes by itself.
-          channel.eventLoop.scheduleTask(in: .nanoseconds(configuration.lingerTimeout.nanoseconds)) {
-            channel.close(promise: nil)
-          }
-          try await outbound.write(.close(code, reason))
+          try await end(code, reason)
         }
       }
     } catch {
@@ -106,40 +113,64 @@ final class WebSocketSession: Sendable {
     }
   }
 
+  /// Ends it for what the client did. It gets to read why, and closes by itself.
+  private func end(_ code: WebSocketErrorCode, _ reason: String) async throws {
+    service.metrics.refused(.webSocket)
+    service.log.debug("websocket ended", metadata: ["from": "\(caller)", "reason": "\(reason)"])
+    closeSoon()
+    try await outlet.send(.close(code, reason))
+  }
+
+  private func closeSoon() {
+    channel.eventLoop.scheduleTask(in: .nanoseconds(configuration.lingerTimeout.nanoseconds)) { [channel] in
+      channel.close(promise: nil)
+    }
+  }
+
+  private func excess(_ ask: (inout SocketIntake) -> String?) -> String? { intake.withLock { ask(&$0) } }
+
   // MARK: Requests
 
-  private func receive(_ text: String, _ outbound: Output, _ group: inout DiscardingTaskGroup) async throws {
-    let json: JSONValue
-    do {
-      json = try JSONValue(parsing: text, depth: RPCCall.depth)
-    } catch {
-      return try await answer(.parseError(error.description), id: .null, outbound)
+  /// Returns why it was one text too many.
+  private func receive(_ text: String, _ group: inout DiscardingTaskGroup) async throws -> String? {
+    let length = text.utf8.count
+    guard service.rates.admits(length, of: caller, now: .now()) else { return "too many bytes from this address" }
+    let json = Result { () throws(JSONError) in try JSONValue(parsing: text, depth: RPCCall.depth) }
+    let call = json.map { json in Result { () throws(RPCFailure) in try RPCCall(json) } }
+    let acknowledgement = (try? call.get().get()).flatMap { $0.method == "rpc.ack" ? $0 : nil }
+    let excess = excess { $0.excess(isAcknowledgement: acknowledgement != nil, length: length, now: .now()) }
+    if let excess { return excess }
+    if let acknowledgement {
+      acknowledge(acknowledgement)
+      return nil
     }
-    let call: RPCCall
+    let id = (try? json.get()).map { RPCCall.id(of: $0) } ?? .null
     do {
-      call = try RPCCall(json)
-    } catch {
-      return try await answer(error, id: RPCCall.id(of: json), outbound)
-    }
-    if call.method == "rpc.ack" { return acknowledge(call) }
-    if let wait = service.rates.wait(for: caller, now: .now()) {
-      service.metrics.refused(.addressRate)
-      return try await answer(.tooMany("rate limit exceeded", retryAfter: wait.retrySeconds), id: call.id, outbound)
-    }
-    do {
-      switch call.method {
-      case "rpc.ping": try await write(call.success(["ok": true]), outbound)
-      case "rpc.subscribe.close":
-        guard let name = call.subscription, subscriptions.close(name) else {
-          throw RPCFailure.invalidParameters("no such subscription")
-        }
-        try await write(call.success(["reply": Reply(.init(200, "Accepted")).json]), outbound)
-      case "rpc.subscribe.dwn.processMessage": try await subscribe(call, outbound, &group)
-      case "dwn.processMessage": try await process(call, outbound, &group)
-      default: throw RPCFailure.methodNotFound(call.method)
+      if let wait = service.rates.wait(for: caller, now: .now()) {
+        service.metrics.refused(.addressRate)
+        throw RPCFailure.tooMany("rate limit exceeded", retryAfter: wait.retrySeconds)
       }
+      try await receive(call.get().get(), &group)
+    } catch let error as JSONError {
+      try await answer(.parseError(error.description), id: .null)
     } catch let failure as RPCFailure {
-      try await answer(failure, id: call.id, outbound)
+      try await answer(failure, id: id)
+    }
+    return nil
+  }
+
+  private func receive(_ call: RPCCall, _ group: inout DiscardingTaskGroup) async throws {
+    switch call.method {
+    case "rpc.ping": try await small(call.success(["ok": true]))
+    case "rpc.subscribe.close":
+      guard let name = call.subscription, subscriptions.close(name) else {
+        throw RPCFailure.invalidParameters("no such subscription")
+      }
+      updateStanding()
+      try await small(call.success(["reply": Reply(.init(200, "Accepted")).json]))
+    case "rpc.subscribe.dwn.processMessage": try await subscribe(call, &group)
+    case "dwn.processMessage": try await process(call, &group)
+    default: throw RPCFailure.methodNotFound(call.method)
     }
   }
 
@@ -150,31 +181,32 @@ final class WebSocketSession: Sendable {
     subscriptions.acknowledge(name, cursor)
   }
 
-  private func process(
-    _ call: RPCCall, _ outbound: Output, _ group: inout DiscardingTaskGroup
-  ) async throws {
+  private func process(_ call: RPCCall, _ group: inout DiscardingTaskGroup) async throws {
     let addressed = try call.message()
     guard addressed.kind != "RecordsWrite" else {
       throw RPCFailure.invalidParameters("RecordsWrite is not taken over WebSocket: send it over HTTP")
     }
     await slots.take()
     group.addTask {
-      defer { self.slots.give() }
+      defer {
+        self.slots.give()
+        self.updateStanding()
+      }
       do throws(RPCFailure) {
         let reply = try await self.service.process(addressed, data: nil, from: self.caller, over: .webSocket)
         guard reply.file == nil, reply.reply.data?.count ?? 0 <= Self.largestData else {
           throw RPCFailure.invalidParameters("the data is too large for this connection: read it over HTTP")
         }
-        try? await self.write(call.success(["reply": reply.reply.withDataInside.json]), outbound)
+        await self.answer(call, call.success(["reply": reply.reply.withDataInside.json]).encoded)
       } catch {
-        try? await self.answer(error, id: call.id, outbound)
+        try? await self.answer(error, id: call.id)
       }
     }
   }
 
   // MARK: Subscriptions
 
-  private func subscribe(_ call: RPCCall, _ outbound: Output, _ group: inout DiscardingTaskGroup) async throws {
+  private func subscribe(_ call: RPCCall, _ group: inout DiscardingTaskGroup) async throws {
     guard let name = call.subscription else {
       throw RPCFailure.invalidRequest("subscription.id must name the subscription")
     }
@@ -192,43 +224,44 @@ final class WebSocketSession: Sendable {
     }
     await slots.take()
     group.addTask {
-      let frames = await self.open(place, addressed, call, outbound)
+      let frames = await self.open(place, addressed, call)
       self.slots.give()
-      if let frames { await self.deliver(frames, to: place, outbound) }
+      self.updateStanding()
+      guard let frames else { return }
+      await self.deliver(frames, to: place)
+      self.updateStanding()
     }
   }
 
   private func open(
-    _ place: SubscriptionTable.Reservation, _ addressed: AddressedMessage, _ call: RPCCall, _ outbound: Output
+    _ place: SubscriptionTable.Reservation, _ addressed: AddressedMessage, _ call: RPCCall
   ) async -> (any SubscriptionSource)? {
     do throws(RPCFailure) {
       let (reply, frames) = try await service.subscribe(addressed, from: caller)
       guard let frames, reply.status.isSuccess else {
         frames?.close()
         subscriptions.end(place)
-        try? await write(call.success(["reply": reply.json]), outbound)
+        await answer(call, call.success(["reply": reply.json]).encoded)
         return nil
       }
-      guard subscriptions.open(place, frames) else {
+      guard subscriptions.open(place, frames, standing: Self.standing(of: frames, at: addressed.tenant)) else {
         throw RPCFailure.invalidParameters("the subscription was closed before it was open")
       }
       let sort = addressed.message["descriptor"]?["dateSort"]?.string.flatMap { DateSort(rawValue: $0) }
       let text = FrameText.subscribed(
         reply, call: call, subscription: place.name, sort: sort ?? .createdAscending,
         limit: configuration.webSocket.largestFrame)
-      try? await write(text, outbound)
+      try? await outlet.event(text)
       return frames
     } catch {
       subscriptions.end(place)
-      try? await answer(error, id: call.id, outbound)
+      try? await answer(error, id: call.id)
       return nil
     }
   }
 
   /// Passes frames on as fast as the client takes them.
-  private func deliver(
-    _ frames: any SubscriptionSource, to place: SubscriptionTable.Reservation, _ outbound: Output
-  ) async {
+  private func deliver(_ frames: any SubscriptionSource, to place: SubscriptionTable.Reservation) async {
     do throws(EndpointError) {
       while let frame = try await frames.next() {
         guard let text = FrameText.event(frame, subscription: place.name, limit: configuration.webSocket.largestFrame)
@@ -237,30 +270,49 @@ final class WebSocketSession: Sendable {
           if let cursor = frame.cursor { frames.passOver(cursor) }
           continue
         }
-        guard (try? await write(text, outbound)) != nil else { break }
+        intake.withLock { $0.sent(1) }
+        guard (try? await outlet.event(text)) != nil else { break }
         service.metrics.sentEvent()
       }
     } catch {
       // A client that is told nothing waits for ever: on another connection it goes on from its cursor.
       service.log.error("a subscription could not go on", metadata: ["error": "\(error)"])
-      try? await outbound.write(.close(.unexpectedServerError, "a subscription could not go on"))
-      outbound.finish()
+      try? await outlet.send(.close(.unexpectedServerError, "a subscription could not go on"))
+      closeSoon()
     }
     frames.close()
     subscriptions.end(place)
   }
 
+  /// How much a connection is needed for one subscription: a right to it keeps its place.
+  private static func standing(of frames: any SubscriptionSource, at tenant: DID) -> Connections.Standing {
+    guard let access = (frames as? NodeSubscription)?.access, let subscriber = access.subscriber else {
+      return .waiting
+    }
+    return subscriber == tenant || access.claimsRight ? .served : .signed
+  }
+
+  /// After something was opened or has ended. What has no subscription waits from now on.
+  private func updateStanding() {
+    standing.withLock { _ in connections.set(channel, subscriptions.standing) }
+  }
+
   // MARK: Writing
 
-  private func answer(_ failure: RPCFailure, id: JSONValue, _ outbound: Output) async throws {
-    try await write(failure.json(id: id), outbound)
+  private func answer(_ failure: RPCFailure, id: JSONValue) async throws { try await small(failure.json(id: id)) }
+
+  private func answer(_ call: RPCCall, _ text: [UInt8]) async {
+    do {
+      try await outlet.answer(text)
+    } catch is SocketOutlet.Full {
+      service.metrics.refused(.replyBudget)
+      try? await answer(.tooMany("too many answers wait to be read", retryAfter: 1), id: call.id)
+    } catch {
+      // The connection is gone.
+    }
   }
 
-  private func write(_ json: JSONValue, _ outbound: Output) async throws {
-    try await write(json.encoded, outbound)
-  }
-
-  private func write(_ text: [UInt8], _ outbound: Output) async throws {
-    try await outbound.write(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(bytes: text)))
+  private func small(_ json: JSONValue) async throws {
+    try await outlet.send(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(bytes: json.encoded)))
   }
 }
