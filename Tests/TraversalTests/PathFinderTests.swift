@@ -46,6 +46,36 @@ struct PathFinderTests: FinderSuite {
     #expect(calls == [.callMeMaybe([SocketAddress("192.0.2.5:41641")!])])
   }
 
+  /// A router that forgot the peer gives it another address. What the peer sends arrives from there, and what is sent to the former one
+  /// gets nowhere, though something comes all the time.
+  @Test(
+    "what comes from elsewhere, and a call, put the way in use to the test: whichever answers first is the way",
+    arguments: [true, false], [true, false])
+  func elsewhere(isCalled: Bool, isFormerAlive: Bool) throws {
+    try makeDirect()
+    let now = start + .seconds(2)
+    let actions =
+      isCalled
+      ? finder.receive(
+        sealed(.callMeMaybe([home, stranger])), .relayed(from: peer.publicKey), now: now)
+      : finder.heard(peer.publicKey, from: stranger, now: now)
+    let sent = pings(actions)
+    #expect(Set(sent.map(\.to)) == [home, stranger])
+    for ping in sent.sorted(by: { $0.to == home && $1.to != home }) where ping.to != home || isFormerAlive {
+      _ = pong(ping, at: now + .milliseconds(20))
+    }
+    #expect(finder.route(to: peer.publicKey) == .direct(isFormerAlive ? home : stranger))
+  }
+
+  @Test("a way that answered a moment ago is not put to the test by packets from elsewhere")
+  func elsewhereAtOnce() throws {
+    try makeDirect()
+    let sent = pings(finder.heard(peer.publicKey, from: stranger, now: start + .milliseconds(900)))
+    #expect(sent.map(\.to) == [stranger])
+    for ping in sent { _ = pong(ping, at: start + .milliseconds(930)) }
+    #expect(finder.route(to: peer.publicKey) == .direct(home))
+  }
+
   @Test(
     "a way that turns out to lead into another tunnel is left at once, and nothing is sent there until it leads elsewhere"
   )
@@ -286,7 +316,9 @@ struct PathFinderTests: FinderSuite {
       pings(finder.heard(peer.publicKey, from: stranger, now: now + time)).map(\.to)
     }
     #expect(again(.milliseconds(10)).isEmpty, "not per packet")
-    #expect(again(.milliseconds(250)) == [stranger], "the first may have been lost")
+    #expect(
+      again(.milliseconds(250)) == [home, stranger],
+      "the first may have been lost; and the way in use has not answered for a second")
     for time in [500, 1000, 4900] as [Int64] { #expect(again(.milliseconds(time)).isEmpty) }
     #expect(again(.milliseconds(5300)) == [stranger])
   }

@@ -170,10 +170,12 @@ public final class PathFinder {
     return takeActions()
   }
 
-  /// A packet of the peer authenticated that came from another address than the one in use.
+  /// A packet of the peer authenticated that came from another address than the one in use. It may have no other any more, and then
+  /// nothing gets to the one in use, though something comes from the peer.
   public func heard(_ key: X25519PublicKey, from source: SocketAddress, now: Instant) -> [PathAction] {
     guard let path = peers[key], let source = hygiene.checked(source), source != path.best?.address else { return [] }
     path.candidates.learn(source, at: now, keeping: path.best?.address)
+    doubt(path, now)
     pingBack(path, source, now)
     schedule(path)
     return takeActions()

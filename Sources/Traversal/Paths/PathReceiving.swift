@@ -95,17 +95,19 @@ extension PathFinder {
     path.candidates.notePong(source, latency: latency, wireMTU: size)
     if let observed = hygiene.checked(observed) { actions.append(.observed(observed, by: path.key)) }
     consider(
-      PathQuality(address: source, latency: latency, wireMTU: path.candidates[source]?.wireMTU ?? size), path, now)
+      PathQuality(address: source, latency: latency, wireMTU: path.candidates[source]?.wireMTU ?? size),
+      askedAt: ping.sentAt, path, now)
     path.probing?.note(size, of: ping.sentAt, at: source)
     answer(ping, path, via: source, now)
     tell(path, now)
   }
 
-  private func consider(_ quality: PathQuality, _ path: PeerPath, _ now: Instant) {
+  private func consider(_ quality: PathQuality, askedAt: Instant, _ path: PeerPath, _ now: Instant) {
     if let until = path.candidates[quality.address]?.tooNarrowUntil, now < until { return }
     let isBest = path.best?.address == quality.address
     // While the best is in doubt the first that answers is taken, without further comparison.
-    guard isBest || !path.isTrusted(at: now) || quality.isBetter(than: path.best) else { return }
+    let isFirst = path.doubt.map { $0.sentAt <= askedAt } ?? false
+    guard isBest || isFirst || !path.isTrusted(at: now) || quality.isBetter(than: path.best) else { return }
     path.best = quality
     path.handshakenAt = nil
     path.isSuspect = false
@@ -140,10 +142,24 @@ extension PathFinder {
     // Its old address is not one of its new ones: whether it still gets there has to show.
     if let best = path.best, !usable.isEmpty, !usable.contains(best.address) { suspect(path, now) }
     if let best = path.best, !path.isTrusted(at: now) { pingBack(path, best.address, now) }
+    // Nor does it say much that it is one of them: where it was a while ago is told, too.
+    doubt(path, now)
     search(path, asksBack: false, now, isUrgent: news.contains)
     callBack(path, now)
     planPortProbing(path, now)
     tell(path, now)
+  }
+
+  /// Puts the best path to the test, unless it has answered a moment ago. An address that answers before it does is better.
+  ///
+  /// - Returns: whether that begins now.
+  @discardableResult
+  func doubt(_ path: PeerPath, _ now: Instant) -> Bool {
+    guard let best = path.best, !path.isSuspect, path.doubt == nil,
+      path.lastPong.map({ now - $0 >= PathConstants.silence }) ?? true
+    else { return false }
+    ping(path, best.address, .doubt, now)
+    return true
   }
 
   /// The best path is not relied on until something answers.

@@ -80,11 +80,7 @@ extension PathFinder {
       return
     }
     path.watchAt = now + PathConstants.silence
-    guard let best = path.best, !path.isSuspect, !path.pings.values.contains(where: { $0.purpose == .doubt }) else {
-      return
-    }
-    ping(path, best.address, .doubt, now)
-    probeAgain(path, now)
+    if doubt(path, now) { probeAgain(path, now) }
   }
 
   /// Sends what shows how long packets may be; after the last try judges by what was answered.

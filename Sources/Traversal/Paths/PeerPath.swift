@@ -101,6 +101,9 @@ final class PeerPath {
     }
   }
 
+  /// The ping that has to show whether the best is still one.
+  var doubt: SentPing? { pings.values.first { $0.purpose == .doubt && $0.address == best?.address } }
+
   /// Whether to ping every candidate.
   func wantsSearch(at now: Instant) -> Bool {
     guard let best, isTrusted(at: now), let lastSearch else { return true }
