@@ -35,7 +35,7 @@ struct RetryPauseTests {
     }
     #expect(pause.next(at: now, random: random) >= .seconds(30), "closed ten times after a second each")
     pause.connected(at: now)
-    #expect(pause.next(at: now + .seconds(5), random: random) <= .milliseconds(100))
+    #expect(pause.next(at: now + .seconds(2), random: random) <= .milliseconds(100))
     // A try that leads nowhere in between does not lend it the time.
     pause.connected(at: now + .seconds(6))
     _ = pause.next(at: now + .seconds(7), random: random)

@@ -8,8 +8,9 @@ import Wire
 struct RetryPause: Sendable {
   static let first: Duration = .milliseconds(100)
   static let longest: Duration = .seconds(60)
-  /// How long a connection has to stand to count.
-  static let probation: Duration = .seconds(5)
+  /// How long a connection has to stand to count. Not long: a machine that loses one network after the other loses its connections too, and
+  /// a relay that cannot cope with those who come back completes no handshakes, which do not count at all.
+  static let probation: Duration = .seconds(2)
 
   private var wanted = first
   /// What the relay itself asked for.
