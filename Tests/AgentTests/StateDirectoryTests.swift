@@ -1,4 +1,6 @@
+import Cryptography
 import DWN
+import Engine
 import Foundation
 import Identity
 import TestSupport
@@ -150,6 +152,21 @@ struct StateDirectoryTests {
       interface: "mesh7", mtu: 1400, dids: DIDSettings(gateway: "https://dht.example.org", allowsPrivateHosts: true))
     try directory.save(settings)
     #expect(try directory.loadSettings() == settings)
+  }
+
+  @Test("whether ports are guessed is kept until somebody says otherwise, and is what the engine gets")
+  func portProbing() throws {
+    let folder = TemporaryFolder()
+    let directory = try StateDirectory(opening: folder.path)
+    let identity = try directory.identity(orMaking: SeededRandom(4))
+    func next(_ probesPorts: Bool?) throws -> Bool {
+      let request = UpRequest(probesPorts: probesPorts)
+      let settings = try directory.loadSettings().updated(by: request)
+      try directory.save(settings)
+      return settings.engine(identity, discoKey: X25519PrivateKey(random: SeededRandom(5)), request).probesPorts
+    }
+    #expect(try [nil, false, nil, true, nil].map(next) == [true, false, false, true, true])
+    #expect(UpRequest(probesPorts: false).arguments == ["--no-port-probing"])
   }
 
   @Test("a settings file with anything else in it is refused")

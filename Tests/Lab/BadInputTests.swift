@@ -63,6 +63,8 @@ extension MeshdLab {
       Refusal("network join --endpoint http://198.51.100.2:8787 --anchor \(someDID)", 2, "--network"),
       Refusal("relay serve", 2, "exactly one of", "--open", "--members", "--state-dir"),
       Refusal("relay serve --open --members m --data d", 2, "exactly one of"),
+      Refusal("relay serve --members m --state-dir s", 2, "exactly one of"),
+      Refusal("relay serve --open --state-dir s", 2, "exactly one of"),
       Refusal("relay serve --open", 2, "--data"),
       Refusal("up --create x --stun nowhere", 2, "nowhere"),
       Refusal("ping x -c 0", 2, "-c"),

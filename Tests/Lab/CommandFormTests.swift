@@ -90,7 +90,7 @@ extension MeshdLab {
         let host = routed.first
         try await host.meshd(
           "up", "--create=lab", "--port=4500", "--interface=wire7", "--mtu=1400", "--listen", "0.0.0.0:9000",
-          "--advertise", "http://198.51.100.2:9000")
+          "--advertise", "http://198.51.100.2:9000", "--no-port-probing")
         let before = try await host.status()
         #expect(before["tunDevice"]?.string == "wire7")
         try await host.meshd("down")
@@ -101,6 +101,14 @@ extension MeshdLab {
         }
         #expect(try await host.namespace.run("ip", "link", "show", "wire7").contains("mtu 1400"))
         #expect(try await host.namespace.listens(onTCP: 9000))
+        let settings = host.state.appendingPathComponent("settings.json")
+        func probesPorts() throws -> Bool? {
+          try JSONValue(parsing: Array(Data(contentsOf: settings)))["portProbing"]?.bool
+        }
+        #expect(try probesPorts() == false)
+        try await host.meshd("down")
+        try await host.meshd("up", "--port-probing")
+        #expect(try probesPorts() == nil, "it is so unless somebody says otherwise")
       }
     }
 

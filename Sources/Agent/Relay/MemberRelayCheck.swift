@@ -13,12 +13,16 @@ enum MemberRelayCheck {
 
   /// The part of an offer that may be recorded: what is reached under public addresses, each of which has shown the certificate. `nil`:
   /// nothing is. A member does not get to choose whom the anchor, or anybody who reads the record, knocks at in their own networks.
-  static func passing(_ offer: RelayOffer) async -> RelayOffer? {
-    guard let offer = offer.limited(to: PublicAddresses.contains) else { return nil }
+  ///
+  /// - Parameter isPublic: whether machines elsewhere can mean the same by an address.
+  static func passing(
+    _ offer: RelayOffer, isPublic: (IPAddress) -> Bool = PublicAddresses.contains
+  ) async -> RelayOffer? {
+    guard let offer = offer.limited(to: isPublic) else { return nil }
     var named: [IPAddress] = []
     if case .name(let name)? = offer.host {
       named = await lookUp(name, port: offer.port)
-      if !named.allSatisfy(PublicAddresses.contains) { named = [] }
+      if !named.allSatisfy(isPublic) { named = [] }
     }
     var literals = [offer.ipv4, offer.ipv6].compactMap { $0 }
     if case .address(let address)? = offer.host { literals.append(address) }

@@ -1,5 +1,7 @@
 import Cryptography
+import Logging
 import Mesh
+import TestSupport
 import Testing
 import Wire
 
@@ -24,6 +26,44 @@ struct MemberRelayCheckTests {
     let isV4 = address.family == .v4
     #expect(await MemberRelayCheck.passing(offer(nil, isV4 ? text : nil, isV4 ? nil : text)) == nil)
     #expect(await MemberRelayCheck.passing(offer(text, nil, nil)) == nil)
+  }
+
+  /// A relay as a member runs it, on loopback, and what the member says of it.
+  private func withRelay(_ body: (RelayOffer) async throws -> Void) async throws {
+    let folder = TemporaryFolder()
+    let relay = try MeshRelay(
+      in: try StateDirectory(opening: folder.path), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    try await relay.listen(on: [SocketAddress("127.0.0.1:0")!])
+    let port = try #require(relay.listeners.first?.port)
+    try await body(RelayOffer(ipv4: IPAddress("127.0.0.1"), port: port, certSHA256: relay.certificate))
+    await relay.stop()
+  }
+
+  private static let anywhere: @Sendable (IPAddress) -> Bool = { _ in true }
+
+  @Test("a relay that shows the certificate of the offer passes, under the addresses that lead to it and no others")
+  func reached() async throws {
+    try await withRelay { offer in
+      #expect(await MemberRelayCheck.passing(offer, isPublic: Self.anywhere) == offer)
+      var more = offer
+      // Nobody listens there.
+      more.host = RelayHost("127.0.0.2")
+      more.ipv6 = IPAddress("::1")
+      #expect(await MemberRelayCheck.passing(more, isPublic: Self.anywhere) == offer)
+    }
+  }
+
+  @Test("a relay that shows another certificate, or that is not there, does not pass")
+  func notReached() async throws {
+    var closed: RelayOffer?
+    try await withRelay { offer in
+      closed = offer
+      var other = offer
+      other.certSHA256 = Bytes32([UInt8](repeating: 7, count: 32))!
+      #expect(await MemberRelayCheck.passing(other, isPublic: Self.anywhere) == nil)
+      #expect(await MemberRelayCheck.passing(offer) == nil, "it is on loopback")
+    }
+    #expect(await MemberRelayCheck.passing(try #require(closed), isPublic: Self.anywhere) == nil)
   }
 
   @Test("the addresses that passed are told, and the name if it leads to one of them")
