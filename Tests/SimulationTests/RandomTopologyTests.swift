@@ -52,9 +52,15 @@ struct RandomTopologyTests {
     }
     for (name, host) in zip(topology.names, simulation.hosts) {
       #expect(host.strays.isEmpty, "seed \(seed): \(name) sends where nobody is")
-      // What may answer is asked every few seconds, and what belongs to somebody else gets no more than that.
+      // What may answer is asked once in five seconds, and once more for a reason, for each peer that names it. What belongs to somebody
+      // else gets no more than that.
+      let most = 2 * (simulation.hosts.count - 1)
       for (address, times) in host.probes {
         #expect(times.count <= 40, "seed \(seed): \(name) sends \(times.count) pings to \(address)")
+        for time in times {
+          let count = times.count { $0 >= time && $0 - time < .seconds(5) }
+          #expect(count <= most, "seed \(seed): \(name) sends \(count) pings to \(address) from \(time) on")
+        }
       }
     }
   }

@@ -9,8 +9,8 @@ public enum PathConstants {
   public static let pingTimeout: Duration = .seconds(5)
   /// A path that was silent for so long is none; until then packets go there too, beside the relay.
   static let givingUp: Duration = .seconds(15)
-  /// A candidate is not pinged again before, except once in this time for a reason: something of the peer came from there, a call names it
-  /// that did not before, or the way in use fell silent.
+  /// A candidate is not pinged again before, except once in this time for a reason: a call names it that did not before, or the way in use
+  /// fell silent. Twice in this time it is pinged since something of the peer came from there.
   static let pingInterval: Duration = .seconds(5)
   /// What comes from an address that is not trusted is not answered with pings more often, be it the way in use.
   static let pingBackInterval: Duration = .milliseconds(250)

@@ -72,10 +72,8 @@ extension PathFinder {
     // A port that was opened for the peer, and is hit, has to show that it leads there as long as it is open.
     let isNeeded =
       source == path.best?.address || path.portProbing.map { $0.side == .open && $0.target == source } ?? false
-    guard path.limits.mayPingBack(source, at: now),
-      isNeeded || path.limits.mayPing(source, isUrgent: true, at: now)
-    else { return }
-    if ping(path, source, .discovery, now) { path.limits.notePingBack(source, at: now) }
+    guard path.limits.mayPingBack(source, isBounded: !isNeeded, at: now) else { return }
+    ping(path, source, .discovery, now, .back)
   }
 
   private func receivePong(

@@ -80,10 +80,13 @@ extension PathFinder {
 
   /// `false` if a rate forbids it.
   @discardableResult
-  func ping(_ path: PeerPath, _ address: SocketAddress, _ purpose: SentPing.Purpose, _ now: Instant) -> Bool {
+  func ping(
+    _ path: PeerPath, _ address: SocketAddress, _ purpose: SentPing.Purpose, _ now: Instant,
+    _ reason: PeerLimits.Reason = .search
+  ) -> Bool {
     let isInUse = address == path.best?.address
     guard takePing(path, isInUse: isInUse, now) else { return false }
-    path.limits.notePing(address, isInUse: isInUse, at: now)
+    path.limits.notePing(address, isInUse && reason != .back ? .inUse : reason, at: now)
     actions.append(.send(sealedPing(path, address, purpose, now), to: address))
     return true
   }

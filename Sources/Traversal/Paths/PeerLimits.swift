@@ -17,43 +17,58 @@ final class PeerLimits {
     var last: Instant
     /// The last that was sent though another one had been sent a moment before.
     var lastUrgent: Instant?
-    /// The last that was sent since something came from there.
+    /// The last two that were sent since something came from there.
     var lastBack: Instant?
+    var formerBack: Instant?
+  }
+
+  /// Why an address is pinged, as far as its bounds depend on that.
+  enum Reason {
+    case search
+    /// Something came from there.
+    case back
+    case inUse
   }
 
   /// When addresses were last pinged that were pinged lately, whether or not they are candidates still.
   private var pinged: [SocketAddress: PingTimes] = [:]
 
-  /// Whether an address that is not in use may be pinged: once in five seconds, and once more if there is a reason. No more addresses than
+  /// Whether a way may be looked for at an address: once in five seconds, and once more if there is a reason. No more addresses than
   /// there can be candidates are pinged in that time, however often those are replaced.
   func mayPing(_ address: SocketAddress, isUrgent: Bool, at now: Instant) -> Bool {
-    guard let times = pinged[address] else {
-      forgetPings(before: now - PathConstants.pingInterval)
-      return pinged.count < PathConstants.candidates
-    }
+    guard let times = pinged[address] else { return hasRoomForAddress(at: now) }
     if now - times.last >= PathConstants.pingInterval { return true }
     return isUrgent && times.lastUrgent.map { now - $0 >= PathConstants.pingInterval } ?? true
   }
 
-  func notePing(_ address: SocketAddress, isInUse: Bool, at now: Instant) {
+  /// Whether an address from which something came may be pinged for that: twice in five seconds, as the first may be lost. What else was
+  /// sent there a moment ago may have been too early for the peer's NAT, and does not count.
+  ///
+  /// - Parameter isBounded: `false` for the way in use, and where ports were opened for the peer: there only not all the time.
+  func mayPingBack(_ address: SocketAddress, isBounded: Bool, at now: Instant) -> Bool {
+    guard let times = pinged[address] else { return !isBounded || hasRoomForAddress(at: now) }
+    guard times.lastBack.map({ now - $0 >= PathConstants.pingBackInterval }) ?? true else { return false }
+    return !isBounded || times.formerBack.map { now - $0 >= PathConstants.pingInterval } ?? true
+  }
+
+  func notePing(_ address: SocketAddress, _ reason: Reason, at now: Instant) {
     var times = pinged[address] ?? PingTimes(last: now - PathConstants.pingInterval)
-    if !isInUse, now - times.last < PathConstants.pingInterval { times.lastUrgent = now }
+    switch reason {
+    case .search: if now - times.last < PathConstants.pingInterval { times.lastUrgent = now }
+    case .back: (times.formerBack, times.lastBack) = (times.lastBack, now)
+    case .inUse: break
+    }
     times.last = now
     pinged[address] = times
   }
 
-  /// Whether something else may have changed since something came from there.
-  func mayPingBack(_ address: SocketAddress, at now: Instant) -> Bool {
-    pinged[address]?.lastBack.map { now - $0 >= PathConstants.pingBackInterval } ?? true
-  }
-
-  func notePingBack(_ address: SocketAddress, at now: Instant) { pinged[address]?.lastBack = now }
-
   /// This machine is elsewhere now: what it sent from before opened nothing here.
   func forgetPings() { pinged = [:] }
 
-  private func forgetPings(before time: Instant) {
-    guard pinged.count >= PathConstants.candidates else { return }
-    pinged = pinged.filter { $0.value.last > time }
+  private func hasRoomForAddress(at now: Instant) -> Bool {
+    if pinged.count >= PathConstants.candidates {
+      pinged = pinged.filter { now - $0.value.last < PathConstants.pingInterval }
+    }
+    return pinged.count < PathConstants.candidates
   }
 }
