@@ -101,8 +101,14 @@ public final class DWNNode: DWNEndpoint {
   public func subscribe(
     tenant: DID, message: JSONValue
   ) async throws(EndpointError) -> (reply: Reply, frames: (any SubscriptionSource)?) {
+    try await subscribe(tenant: tenant, message: message, from: Caller(nil))
+  }
+
+  func subscribe(
+    tenant: DID, message: JSONValue, from caller: Caller
+  ) async throws(EndpointError) -> (reply: Reply, frames: (any SubscriptionSource)?) {
     do {
-      return try await subscription(tenant: tenant, message: message)
+      return try await subscription(tenant: tenant, message: message, from: caller)
     } catch let refusal as DWNError {
       return (Reply(refusal), nil)
     } catch {
@@ -200,11 +206,11 @@ public final class DWNNode: DWNEndpoint {
   }
 
   private func subscription(
-    tenant: DID, message json: JSONValue
+    tenant: DID, message json: JSONValue, from caller: Caller
   ) async throws -> (reply: Reply, frames: (any SubscriptionSource)?) {
     if let refusal = try await gate.refusal(of: tenant) { return (.notATenant(refusal), nil) }
     let checked = try check(json)
-    let opening = Subscribing(store: store, hub: hub, deadlines: deadlines)
+    let opening = Subscribing(store: store, hub: hub, deadlines: deadlines, caller: caller)
     switch checked.message.body {
     case .recordsSubscribe(let body):
       var request = try RecordsQueryRequest(checked.message, checked.claimed)

@@ -12,11 +12,13 @@ public struct NodeLimits: Hashable, Sendable {
   /// The records that a subscription begins with end, with a cursor, before the entry that would make the reply larger than this.
   public var largestSnapshot = 256 << 10
   /// Subscriptions that others than the tenant may have to its feed at a time.
-  public var subscriptionsByOthers = 4096
+  public var subscriptionsByOthers = 65_536
   /// Those of them that claim neither a role nor a grant, so that who has a right finds room.
-  public var subscriptionsWithoutRight = 1024
-  /// Those of one author; all that nobody signed count as one author's.
+  /// One network has a 32nd of them at most, and one site an eighth.
+  public var subscriptionsWithoutRight = 8192
+  /// Those of one author, and those that nobody signed.
   public var subscriptionsByAuthor = 256
+  public var subscriptionsUnsigned = 1024
   /// A request of others to follow a feed, in bytes: it is kept for as long as they follow.
   public var largestSubscription = 16 << 10
   /// How long a subscriber may leave a full window of events unacknowledged while more of them wait.

@@ -62,7 +62,10 @@ struct MessageService: Sendable {
     let begin = Instant.now()
     do {
       let (reply, source) = try await asking(for: caller) { () async throws(EndpointError) in
-        try await endpoint.subscribe(tenant: addressed.tenant, message: addressed.message)
+        guard let servedNode else {
+          return try await endpoint.subscribe(tenant: addressed.tenant, message: addressed.message)
+        }
+        return try await servedNode.subscribe(tenant: addressed.tenant, message: addressed.message, from: caller)
       }
       report(addressed, "\(reply.status.code)", caller, .webSocket, bytes: 0, since: begin)
       return (reply, source)

@@ -16,6 +16,11 @@ protocol ServedNode: DWNEndpoint {
   /// Begins to take in data for a message that is still to be processed.
   func receive(for holder: StagingHolder) -> IncomingData
 
+  /// `subscribe(tenant:message:)` in somebody's name.
+  func subscribe(
+    tenant: DID, message: JSONValue, from caller: Caller
+  ) async throws(EndpointError) -> (reply: Reply, frames: (any SubscriptionSource)?)
+
   func process(tenant: DID, message: JSONValue, received: ReceivedData?) async throws(EndpointError) -> NodeReply
 }
 

@@ -7,6 +7,8 @@ struct Subscribing {
   let store: any MessageStore
   let hub: SubscriptionHub
   let deadlines: Deadlines
+  /// Who asks.
+  let caller: Caller
 
   /// `snapshot` answers a subscription that begins without a cursor, as a query would.
   func open(
@@ -14,7 +16,7 @@ struct Subscribing {
     snapshot: @escaping @Sendable (any MessageReader) throws -> Reply
   ) async throws -> (reply: Reply, frames: (any SubscriptionSource)?) {
     // First listen, then look: what is stored between the two is heard of, and told if the look has not shown it.
-    let subscription = try hub.add(tenant: tenant, access: access)
+    let subscription = try hub.add(tenant: tenant, access: access, from: caller)
     do {
       let (reply, beginning) = try await deadlines.within { [store, hub] in
         try await store.read(tenant) { [hub] reader -> (Reply, Beginning?) in

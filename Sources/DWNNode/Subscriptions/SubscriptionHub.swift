@@ -23,7 +23,7 @@ final class SubscriptionHub: Sendable {
     var index = SubscriptionIndex<Int>()
     var listeners: [Int: Listener] = [:]
     /// Those of others than the tenant.
-    var others = SubscriptionShares()
+    var others: SubscriptionShares
     var news: [News] = []
 
     func listeners(of group: Int) -> [NodeSubscription] {
@@ -62,7 +62,7 @@ final class SubscriptionHub: Sendable {
 
   /// Makes a subscription that hears of everything from now on. It is given nothing before it begins. Throws status 429 when others
   /// than the tenant have as many as they may, and `NodeError` when the node closes.
-  func add(tenant: DID, access: any EventAccess) throws -> NodeSubscription {
+  func add(tenant: DID, access: any EventAccess, from caller: Caller = Caller(nil)) throws -> NodeSubscription {
     let id = state.withLock { state in
       state.lastID += 1
       return state.lastID
@@ -78,10 +78,10 @@ final class SubscriptionHub: Sendable {
     let isOther = access.subscriber != tenant
     try state.withLock { state in
       guard !state.isClosed else { throw NodeError.databaseFailed(path: "", reason: "the node is closing") }
-      if isOther { try state.tenants[tenant]?.others.checkRoom(for: access, limits) }
-      state.tenants[tenant, default: Tenant()].index.insert(id, access.filter)
+      if state.tenants[tenant] == nil { state.tenants[tenant] = Tenant(others: SubscriptionShares(limits)) }
+      if isOther { try state.tenants[tenant]?.others.take(id, access, from: caller) }
+      state.tenants[tenant]?.index.insert(id, access.filter)
       state.tenants[tenant]?.listeners[id] = Listener(subscription: subscription)
-      if isOther { state.tenants[tenant]?.others.insert(id, access) }
     }
     return subscription
   }

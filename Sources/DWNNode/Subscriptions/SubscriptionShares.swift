@@ -2,41 +2,46 @@ import DWN
 import Identity
 
 /// How many subscriptions of one tenant's feed others have, and who: nobody takes the room of all, and who has a right finds room
-/// whatever strangers do.
+/// whatever strangers do. Of what is there for those without one, a network and a site have their parts.
 struct SubscriptionShares: Sendable {
   private struct Share {
     var author: DID?
-    var claimsRight: Bool
+    /// Who asked, for one that claims no right.
+    var stranger: Caller?
   }
 
+  private let limits: NodeLimits
   private var shares: [Int: Share] = [:]
   private var byAuthor: [DID?: Int] = [:]
-  private var withoutRight = 0
+  private var strangers: CallerShares
 
-  /// Throws status 429 when there is none.
-  func checkRoom(for access: any EventAccess, _ limits: NodeLimits) throws(DWNError) {
+  init(_ limits: NodeLimits) {
+    self.limits = limits
+    let whole = limits.subscriptionsWithoutRight
+    strangers = CallerShares(of: whole, perNetwork: max(1, whole / 32), perSite: max(1, whole / 8))
+  }
+
+  /// Throws status 429 when there is no room for one more.
+  mutating func take(_ id: Int, _ access: any EventAccess, from caller: Caller) throws(DWNError) {
     guard shares.count < limits.subscriptionsByOthers else {
       throw refused("\(limits.subscriptionsByOthers) others follow this tenant's feed already")
     }
-    guard byAuthor[access.subscriber] ?? 0 < limits.subscriptionsByAuthor else {
-      throw refused("an author follows a feed \(limits.subscriptionsByAuthor) times at most")
+    let most = access.subscriber == nil ? limits.subscriptionsUnsigned : limits.subscriptionsByAuthor
+    guard byAuthor[access.subscriber] ?? 0 < most else {
+      throw refused("an author follows a feed \(most) times at most")
     }
-    guard access.claimsRight || withoutRight < limits.subscriptionsWithoutRight else {
-      throw refused("\(limits.subscriptionsWithoutRight) follow this tenant's feed already without a role or a grant")
+    guard access.claimsRight || strangers.take(1, for: caller) else {
+      throw refused("too many follow this tenant's feed already without a role or a grant")
     }
-  }
-
-  mutating func insert(_ id: Int, _ access: any EventAccess) {
-    shares[id] = Share(author: access.subscriber, claimsRight: access.claimsRight)
+    shares[id] = Share(author: access.subscriber, stranger: access.claimsRight ? nil : caller)
     byAuthor[access.subscriber, default: 0] += 1
-    if !access.claimsRight { withoutRight += 1 }
   }
 
   mutating func remove(_ id: Int) {
     guard let share = shares.removeValue(forKey: id) else { return }
     byAuthor[share.author, default: 1] -= 1
     if byAuthor[share.author] == 0 { byAuthor[share.author] = nil }
-    if !share.claimsRight { withoutRight -= 1 }
+    if let stranger = share.stranger { strangers.give(1, for: stranger) }
   }
 
   private func refused(_ text: String) -> DWNError { DWNError(429, "SubscriptionQuotaExceeded", text) }

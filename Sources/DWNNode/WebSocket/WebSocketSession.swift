@@ -247,6 +247,8 @@ final class WebSocketSession: Sendable {
       guard subscriptions.open(place, frames, standing: Self.standing(of: frames, at: addressed.tenant)) else {
         throw RPCFailure.invalidParameters("the subscription was closed before it was open")
       }
+      // Who reads that it follows has the place that goes with it.
+      updateStanding()
       let sort = addressed.message["descriptor"]?["dateSort"]?.string.flatMap { DateSort(rawValue: $0) }
       let text = FrameText.subscribed(
         reply, call: call, subscription: place.name, sort: sort ?? .createdAscending,

@@ -124,6 +124,36 @@ struct ManySubscribersTests {
     #expect(try await tenancy.attemptSubscribe(tenancy.alice, fat).reply.status.code == 200)
   }
 
+  @Test(
+    "strangers of one network, and of one site, leave room to those of others, and take none from who claims a right")
+  func networks() async throws {
+    var limits = NodeLimits()
+    limits.subscriptionsWithoutRight = 64
+    let tenancy = try await tenancy(limits)
+    var held: [any SubscriptionSource] = []
+    func follow(from address: String, role: ProtocolPath? = nil) async throws -> Int64? {
+      let person = Person("follower \(held.count)")
+      let filter = RecordsFilter(protocolURI: TestTenancy.protocolURI, path: "box")
+      let message = person.signer.recordsSubscribe(filter, at: tenancy.tick(), role: role).message.value
+      let (reply, frames) = try await tenancy.node.subscribe(
+        tenant: tenancy.alice.did, message: message, from: Caller(IPAddress(address)))
+      if let frames { held.append(frames) }
+      return Int64(reply.status.code)
+    }
+    var codes: [Int64?] = []
+    for address in ["192.0.2.1", "192.0.2.1", "192.0.2.1", "198.51.100.1", "2001:db8::1", "2001:db8::2", "2001:db8::3"]
+    {
+      codes.append(try await follow(from: address))
+    }
+    #expect(codes == [200, 200, 429, 200, 200, 200, 429])
+    codes = []
+    for network in 2...6 { for _ in 0..<2 { codes.append(try await follow(from: "192.0.2.\(network)")) } }
+    #expect(codes == Array(repeating: 200, count: 6) + Array(repeating: 429, count: 4), "the site has its eighth")
+    #expect(try await follow(from: "192.0.2.1", role: "box") != 429, "whether rightly is judged, and not counted")
+    held[0].close()
+    #expect(try await follow(from: "192.0.2.1") == 200)
+  }
+
   @Test("the records that a subscription begins with end, with a cursor, where they become many")
   func snapshot() async throws {
     var limits = NodeLimits()
