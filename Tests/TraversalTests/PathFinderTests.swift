@@ -115,6 +115,17 @@ struct PathFinderTests: FinderSuite {
     #expect(knock(.milliseconds(5050)) == [home])
   }
 
+  @Test("what went to an address before, for whatever reason, puts off no ping that answers what comes from there")
+  func pingBackAfterAll() {
+    #expect(pings(finder.wantsToSend(to: peer.publicKey, now: start)).map(\.to) == [home])
+    let call = sealed(.callMeMaybe([home]))
+    let called = finder.receive(call, .relayed(from: peer.publicKey), now: start + .milliseconds(100))
+    #expect(pings(called).map(\.to) == [home], "named by a call for the first time")
+    // Only now has the peer heard of this machine's address, and opened its NAT.
+    let ping = sealed(.ping(TransactionID(random: random), nodeKey: peer.publicKey, padding: 0))
+    #expect(pings(finder.receive(ping, .datagram(from: home), now: start + .milliseconds(150))).map(\.to) == [home])
+  }
+
   @Test("own addresses that are old are found out again before the peer is told them")
   func staleEndpoints() {
     let later = start + .seconds(28)
