@@ -9,10 +9,13 @@ import Foundation
 struct MeshdBench: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "meshd-bench", abstract: "Measures what meshd's expensive steps cost on this machine.",
-    subcommands: [EngineEnd.self, RelayEnd.self, DatagramTool.self])
+    subcommands: [EngineEnd.self, RelayEnd.self, NodeEnd.self, DatagramTool.self])
 
   static let all: [any Benchmark] =
-    [NodeMemory(), PacketSealing(), Handshaking(), NetmapTranslation(), NodeWrites(), NodeQueries(), NodeEvents()]
+    [
+      NodeMemory(), PacketSealing(), Handshaking(), NetmapTranslation(), NodeWrites(), NodeQueries(), NodeEvents(),
+      NodeOverSockets(),
+    ]
     + [1280, 1420].flatMap { mtu in [1, 4].map { TunnelThroughput(streams: $0, mtu: mtu) } }
     + [
       TunnelLimit(), SmallDatagrams(), SegmentedWire(), TunnelProcessorTime(), LoadedRoundTrip(), OutOfOrder(),

@@ -27,19 +27,22 @@ struct NodeEvents: Benchmark {
 
   /// `groups`: a write concerns one of so many equal groups of subscribers. `nil`: there are none.
   private func run(groups: Int?) async throws -> (writes: Double, events: Double) {
-    try await NodeUnderTest.run { try await run($0, groups: groups) }
+    try await NodeUnderTest.run { subject in try await Self.run(subject, groups: groups) { _ in subject.node } }
   }
 
-  private func run(_ subject: NodeUnderTest, groups: Int?) async throws -> (writes: Double, events: Double) {
+  /// `node`: what each subscriber speaks with.
+  static func run(
+    _ subject: NodeUnderTest, groups: Int?, node: (_ subscriber: Int) -> any DWNEndpoint
+  ) async throws -> (writes: Double, events: Double) {
     let recipients = (0..<(groups ?? 1)).map { _ in MachineIdentity.generate(random: SystemRandom()).did }
     let received = Counter()
     var listeners: [Task<Void, any Error>] = []
-    for number in 0..<(groups == nil ? 0 : Self.subscribers) {
+    for number in 0..<(groups == nil ? 0 : subscribers) {
       let filter = RecordsFilter(
         protocolURI: NodeUnderTest.protocolURI, path: "network/machine", contextID: subject.network.contextID,
         recipient: [recipients[number % recipients.count]])
       let subscribe = subject.tenant.recordsSubscribe(filter, at: subject.time())
-      let (reply, frames) = try await subject.node.subscribe(tenant: subject.tenant.did, message: subscribe.json)
+      let (reply, frames) = try await node(number).subscribe(tenant: subject.tenant.did, message: subscribe.json)
       guard let frames else { throw BenchmarkFailure(reason: "\(reply.status)") }
       listeners.append(
         Task {
@@ -50,15 +53,15 @@ struct NodeEvents: Benchmark {
           }
         })
     }
-    let listening = groups.map { Self.subscribers / $0 } ?? 1
-    let writes = try await Prepared.writes(min(10_000, Self.mostEvents / listening), for: subject) {
+    let listening = groups.map { subscribers / $0 } ?? 1
+    let writes = try await Prepared.writes(min(10_000, mostEvents / listening), for: subject) {
       recipients[$0 % recipients.count]
     }
     let start = Instant.now()
     let taken = Counter()
-    let rate = try await Clients.rate(64, for: Self.slice) { number in
+    let rate = try await Clients.rate(64, for: slice) { number in
       guard number < writes.count else { return false }
-      try await subject.take(writes[number].0, data: writes[number].1)
+      try await subject.take(writes[number].0, data: writes[number].1, from: number)
       taken.take()
       return true
     }

@@ -16,14 +16,7 @@ struct NodeQueries: Benchmark {
   }
 
   private func figures(_ subject: NodeUnderTest) async throws -> [Figure] {
-    var endpoints: [RecordsWrite] = []
-    for _ in 0..<Self.machines {
-      let machine = subject.signed("network/machine", below: subject.network)
-      try await subject.take(machine.0, data: machine.1)
-      let endpoint = subject.signed("network/machine/endpoint", below: machine.0)
-      try await subject.take(endpoint.0, data: endpoint.1)
-      endpoints.append(endpoint.0)
-    }
+    let endpoints = try await Self.endpoints(subject)
     let verification = Figure(
       "signatures of queries alone, one core", NodeUnderTest.checks(of: queried(subject)(endpoints[0]).json), "1/s")
     var queries: [Figure] = []
@@ -44,6 +37,24 @@ struct NodeQueries: Benchmark {
           ?? Figure("reads/s of one record, \(name)", readRate, versus: verification))
     }
     return queries + reads + [verification]
+  }
+
+  private static func endpoints(_ subject: NodeUnderTest) async throws -> [RecordsWrite] {
+    var endpoints: [RecordsWrite] = []
+    for _ in 0..<machines {
+      let machine = subject.signed("network/machine", below: subject.network)
+      try await subject.take(machine.0, data: machine.1)
+      let endpoint = subject.signed("network/machine/endpoint", below: machine.0)
+      try await subject.take(endpoint.0, data: endpoint.1)
+      endpoints.append(endpoint.0)
+    }
+    return endpoints
+  }
+
+  /// Role-authorized queries a second, of a node with few other records.
+  static func rate(of subject: NodeUnderTest) async throws -> Double {
+    let queries = NodeQueries()
+    return try await queries.rate(subject, endpoints(subject), queries.queried(subject))
   }
 
   private func queried(_ subject: NodeUnderTest) -> @Sendable (RecordsWrite) -> SignedMessage {
@@ -71,7 +82,7 @@ struct NodeQueries: Benchmark {
     for _ in 0..<3 {
       rates.append(
         try await Clients.rate(16, for: Self.slice) { number in
-          let reply = try await subject.node.process(
+          let reply = try await subject.node(for: number).process(
             tenant: subject.tenant.did, message: messages[number % messages.count], data: nil)
           try NodeUnderTest.expect(200, reply)
           guard reply.entries.count == 1 || reply.members["entry"] != nil else {

@@ -4,13 +4,14 @@ import Foundation
 import Identity
 import Wire
 
-/// A node with a folder of its own on the disk where the project is built, a tenant, and somebody who holds a role there.
+/// A node with a folder of its own on the disk where the project is built, a tenant, and somebody who holds a role there. It is in this
+/// process, or behind sockets.
 final class NodeUnderTest: Sendable {
   static let protocolURI = "https://bench.example/mesh"
   static let role: ProtocolPath = "network/member"
 
-  let node: DWNNode
-  let tenant = MessageSigner(MachineIdentity.generate(random: SystemRandom()))
+  private let clients: [any DWNEndpoint]
+  let tenant: MessageSigner
   let member = MessageSigner(MachineIdentity.generate(random: SystemRandom()))
   let network: RecordsWrite
   let folder: URL
@@ -18,10 +19,15 @@ final class NodeUnderTest: Sendable {
 
   var databasePath: String { folder.appendingPathComponent("node.sqlite").path }
 
-  private init() async throws {
-    folder = URL(fileURLWithPath: ".build/bench-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    node = try DWNNode(databasePath: folder.appendingPathComponent("node.sqlite").path, tenants: [tenant.did])
+  /// The node, for one who asks.
+  func node(for client: Int) -> any DWNEndpoint { clients[client % clients.count] }
+
+  var node: any DWNEndpoint { clients[0] }
+
+  private init(in folder: URL, tenant: MessageSigner, _ clients: [any DWNEndpoint]) async throws {
+    self.folder = folder
+    self.tenant = tenant
+    self.clients = clients
     let definition: JSONValue = [
       "protocol": .string(Self.protocolURI), "published": false,
       "types": ["network": [:], "member": [:], "machine": [:], "endpoint": [:]],
@@ -36,7 +42,8 @@ final class NodeUnderTest: Sendable {
     ]
     try await Self.expect(
       202,
-      node.process(tenant: tenant.did, message: tenant.protocolsConfigure(definition, at: clock.next()).json, data: nil)
+      clients[0].process(
+        tenant: tenant.did, message: tenant.protocolsConfigure(definition, at: clock.next()).json, data: nil)
     )
     let network = tenant.recordsWrite(
       RecordDraft(protocolURI: Self.protocolURI, path: "network", data: Array("{}".utf8)), at: clock.next())
@@ -50,12 +57,40 @@ final class NodeUnderTest: Sendable {
 
   /// Gives a node to `body`, ends it afterwards and removes everything.
   static func run<Result>(_ body: (NodeUnderTest) async throws -> Result) async throws -> Result {
-    let subject = try await NodeUnderTest()
-    let result: Swift.Result<Result, any Error>
-    do { result = .success(try await body(subject)) } catch { result = .failure(error) }
-    await subject.node.close()
-    try? FileManager.default.removeItem(at: subject.folder)
-    return try result.get()
+    try await within { folder, tenant in
+      let node = try DWNNode(
+        databasePath: folder.appendingPathComponent("node.sqlite").path, tenants: [tenant.did])
+      let result: Swift.Result<Result, any Error>
+      do {
+        result = .success(try await body(NodeUnderTest(in: folder, tenant: tenant, [node])))
+      } catch {
+        result = .failure(error)
+      }
+      await node.close()
+      return try result.get()
+    }
+  }
+
+  /// The same with a node in a process of its own.
+  static func overSockets<Result>(_ body: (NodeUnderTest, ServedNode) async throws -> Result) async throws -> Result {
+    try await within { folder, tenant in
+      let served = try ServedNode(in: folder, tenant: tenant.did)
+      let result: Swift.Result<Result, any Error>
+      do {
+        result = .success(try await body(NodeUnderTest(in: folder, tenant: tenant, served.clients), served))
+      } catch {
+        result = .failure(error)
+      }
+      await served.stop()
+      return try result.get()
+    }
+  }
+
+  private static func within<Result>(_ body: (URL, MessageSigner) async throws -> Result) async throws -> Result {
+    let folder = URL(fileURLWithPath: ".build/bench-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    return try await body(folder, MessageSigner(MachineIdentity.generate(random: SystemRandom())))
   }
 
   /// How often a second one core checks the form, the CIDs and the signature of a message: what cannot be shared.
@@ -88,8 +123,9 @@ final class NodeUnderTest: Sendable {
     return (tenant.recordsWrite(draft, at: time()), draft.data)
   }
 
-  func take(_ write: RecordsWrite, data: [UInt8]) async throws {
-    try await Self.expect(202, node.process(tenant: tenant.did, message: write.message.value, data: data))
+  /// `client`: who sends it.
+  func take(_ write: RecordsWrite, data: [UInt8], from client: Int = 0) async throws {
+    try await Self.expect(202, node(for: client).process(tenant: tenant.did, message: write.message.value, data: data))
   }
 
   static func expect(_ code: Int, _ reply: Reply) throws {
