@@ -52,7 +52,7 @@ public enum NetmapTranslator {
     let networks = node.record.allowedIPs.filter { !addresses.contains($0) }
     guard let first = networks.first else { return nil }
     let more = networks.count > 1 ? " and \(networks.count - 1) more" : ""
-    return "\(node.name) is recorded with networks behind it (\(first)\(more)), which are not routed: only machines are reached"
+    return "\(node.name) has networks behind it (\(first)\(more)) by its record: they are not routed, only machines are"
   }
 
   /// The blocks of addresses that a network gives to its machines.
