@@ -128,6 +128,12 @@ public final class DataPath {
   /// What the kernel does for the threads at this moment: what was switched on, less what turned out not to work.
   public var offloads: Offloads { Offloads(rawValue: shared.pointee.offloads.load(ordering: .relaxed)) }
 
+  /// What sockets refused to do for a route, they may do for those of another network.
+  public func trySocketsAgain() {
+    shared.pointee.trials.wrappingAdd(1, ordering: .relaxed)
+    wakes.sending.signal()
+  }
+
   /// Makes the threads use this table from their next turn on. The former one is freed when they have let go of it.
   public func publish(_ table: ForwardingTable) {
     generation += 1

@@ -4,7 +4,8 @@ import Glibc
 /// Datagrams on their way out of one socket: those of one length to one address that lie one behind the other make a train, which the
 /// kernel cuts; several trains go in one system call.
 ///
-/// A socket that cannot cut trains, by its driver's fault, says so when the first one is sent. From then on datagrams go one by one.
+/// A socket that cannot cut trains, by its driver's fault, says so when the first one is sent. From then on datagrams go one by one, until
+/// `tryAgain`.
 struct DatagramTrains {
   /// Trains that wait at most.
   static let capacity = 128
@@ -23,7 +24,8 @@ struct DatagramTrains {
   }
 
   let descriptor: CInt
-  /// Whether the kernel cuts trains for this socket.
+  /// Whether the kernel is to cut trains for this socket, and whether it does.
+  private let wantsTrains: Bool
   private(set) var makesTrains: Bool
   private let trains: UnsafeMutablePointer<Train>
   // One more than there are trains: the last is for single datagrams.
@@ -38,6 +40,7 @@ struct DatagramTrains {
   init(descriptor: CInt, makesTrains: Bool) {
     let capacity = DatagramTrains.capacity
     self.descriptor = descriptor
+    wantsTrains = makesTrains
     self.makesTrains = makesTrains
     trains = .allocate(capacity: capacity)
     messages = .allocate(capacity: capacity + 1)
@@ -59,6 +62,12 @@ struct DatagramTrains {
   }
 
   var isFull: Bool { count == DatagramTrains.capacity }
+
+  /// Whatever the kernel refused is offered to it again: another driver may send it now.
+  mutating func tryAgain() {
+    makesTrains = wantsTrains
+    hasSentTrain = false
+  }
 
   /// Adds a datagram, which lies still until the flush is done. There is room for it: `isFull` is false.
   @inline(__always)

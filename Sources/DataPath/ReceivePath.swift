@@ -60,34 +60,30 @@ struct ReceivePath {
 
   mutating func clearRing() { rang = false }
 
-  /// Receives, opens and delivers until both sockets are dry or the budget is used up. `false`: there was nothing, and whatever
-  /// comes from now on wakes the thread.
-  mutating func drain(_ shared: UnsafeMutablePointer<DataThreadShared>, at now: Instant) -> Bool {
-    var worked = drainRelays(shared, at: now)
-    var isDry4 = batch4.descriptor < 0
-    var isDry6 = batch6.descriptor < 0
+  /// Receives, opens and delivers until the sockets that have something are dry or the budget is used up, and some of what came over
+  /// relays. `false`: what is left, and whatever comes from now on, ends a wait.
+  mutating func drain(
+    _ shared: UnsafeMutablePointer<DataThreadShared>, _ ready: Readiness, at now: Instant
+  ) -> Bool {
+    let hasRelayed = drainRelays(shared, at: now)
+    var isDry4 = !ready.ipv4
+    var isDry6 = !ready.ipv6
     for _ in 0..<ReceivePath.budget {
+      if isDry4, isDry6 { break }
       if !isDry4 {
         let count = batch4.receive(drops)
         // Read after the batch: a session that was published before its handshake was answered is then in the table of
         // whatever the peer sent under it.
-        if count > 0 {
-          take(batch4, count, shared.pointee.table.load(ordering: .acquiring).pointee, at: now)
-          worked = true
-        }
+        if count > 0 { take(batch4, count, shared.pointee.table.load(ordering: .acquiring).pointee, at: now) }
         isDry4 = count < ReceivePath.batchSize
       }
       if !isDry6 {
         let count = batch6.receive(drops)
-        if count > 0 {
-          take(batch6, count, shared.pointee.table.load(ordering: .acquiring).pointee, at: now)
-          worked = true
-        }
+        if count > 0 { take(batch6, count, shared.pointee.table.load(ordering: .acquiring).pointee, at: now) }
         isDry6 = count < ReceivePath.batchSize
       }
-      if isDry4, isDry6 { break }
     }
-    return worked || !fromRelays.mayWait()
+    return hasRelayed || !fromRelays.mayWait()
   }
 
   /// Takes a batch of what came over relays. `false`: there was nothing.

@@ -11,14 +11,6 @@ struct SendPath {
   /// Packets read from the TUN before the other direction has its turn.
   static let budget = 64
 
-  enum Progress {
-    /// Nothing was there to do.
-    case dry
-    case worked
-    /// A socket is full: nothing is read until it takes more.
-    case blocked
-  }
-
   /// Sealed bytes after which they are sent, though the TUN may have more: one full train.
   private static let enough = 65_536
   /// Room for sealed datagrams, and how much of it one packet may take that the kernel left to be cut.
@@ -86,6 +78,11 @@ struct SendPath {
     return isLost ? .gso : []
   }
 
+  mutating func tryTrainsAgain() {
+    trains4.tryAgain()
+    trains6.tryAgain()
+  }
+
   /// Whether the thread has to wait until a socket takes more.
   var blockedSockets: (ipv4: Bool, ipv6: Bool) { (trains4.count > 0, trains6.count > 0) }
   var readsDevice: Bool { hasDevice }
@@ -95,12 +92,9 @@ struct SendPath {
   /// Looks for requests of the control side. Called before the table is read: what was published before a request is then in it.
   mutating func lookForRequests() -> Bool { requests.look() }
 
-  /// Seals what the control side asked for, in its order, before anything newer from the TUN.
-  mutating func serveRequests(_ table: ForwardingView, at now: Instant) -> Progress {
-    guard flush() else { return .blocked }
-    var progress = Progress.dry
+  /// Seals what the control side asked for, in its order, before anything newer from the TUN. `false`: a socket is full.
+  mutating func serveRequests(_ table: ForwardingView, at now: Instant) -> Bool {
     while hasRoom || flush(), let (header, payload) = requests.next() {
-      progress = .worked
       guard header.kind == RecordKind.seal, let peer = table.peer(number: header.subject),
         payload.count <= PacketInbox.capacity
       else { continue }
@@ -109,28 +103,26 @@ struct SendPath {
       }
       send(inbox.packet, payload.count, to: peer, at: now)
     }
-    return flush() ? progress : .blocked
+    return flush()
   }
 
-  /// Reads, seals and sends until the TUN is dry or the budget is used up.
-  mutating func drain(_ table: ForwardingView, at now: Instant) -> Progress {
-    guard flush() else { return .blocked }
-    guard hasDevice else { return .dry }
-    var progress = Progress.dry
+  /// Reads, seals and sends until the TUN is dry or the budget is used up. `false`: a socket is full, and nothing is read until it takes
+  /// more.
+  mutating func drain(_ table: ForwardingView, at now: Instant) -> Bool {
+    guard hasDevice else { return true }
     let headerLength = hasHeaders ? VirtioHeader.length : 0
     // Dropped packets need no room, but they count: a flood of them must not keep the other direction waiting.
     for _ in 0..<SendPath.budget {
-      if used >= SendPath.enough || !hasRoom, !flush() { return .blocked }
+      if used >= SendPath.enough || !hasRoom, !flush() { return false }
       let count = read(tun, inbox.packet - headerLength, PacketInbox.capacity &+ headerLength)
       if count <= 0 {
         if count < 0, errno != EAGAIN, errno != EINTR { failReading(errno) }
         break
       }
       unreadable = 0
-      progress = .worked
       route(count &- headerLength, table, at: now)
     }
-    return flush() ? progress : .blocked
+    return flush()
   }
 
   /// Sends the packet in the inbox to whom its destination belongs.
@@ -309,7 +301,8 @@ struct SendPath {
     if !isKept { drops.count(.waitingQueueFull) }
   }
 
-  private mutating func flush() -> Bool {
+  /// Sends what is sealed. `false`: a socket is full, and the rest waits.
+  mutating func flush() -> Bool {
     let done4 = trains4.flush(drops)
     let done6 = trains6.flush(drops)
     if done4, done6 { used = 0 }

@@ -1,3 +1,4 @@
+import DataPath
 import Logging
 import Netmap
 import Traversal
@@ -20,6 +21,7 @@ extension Engine {
 
   /// Addresses or routes are others now, or the machine slept: whatever was found out before counts no more.
   func networkChanged(_ reason: String) {
+    io?.dataPath.trySocketsAgain()
     guard let pathfinding else { return }
     let now = Instant.now()
     logger.info(

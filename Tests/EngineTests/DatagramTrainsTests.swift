@@ -130,6 +130,32 @@ struct DatagramTrainsTests {
     #expect(DropReason.allCases.allSatisfy { drops[$0] == 0 })
   }
 
+  @Test("a data path makes trains again when the sockets are to be tried anew, and says so", arguments: [1, 2])
+  func again(threads: Int) throws {
+    let link = try Link(threads: threads == 1 ? .one : .onePerDirection, offloads: .all)
+    link.publishBoth()
+    var packet = FullPacket()
+    packet.payload = [UInt8](repeating: 7, count: 5000)
+    let (virtio, bytes) = packet.superPacket(segmentSize: 1000)
+    var header = [UInt8](repeating: 0, count: VirtioHeader.length)
+    header.withUnsafeMutableBytes { virtio.write(to: $0.baseAddress!) }
+    func carries() -> Bool {
+      link.a.send(header + bytes)
+      var received = 0
+      while received < 5000, let next = link.b.receive() { received += next.count - header.count - 40 }
+      return received == 5000
+    }
+    for refuses: CInt in [1, 0] {
+      var refuses = refuses
+      setsockopt(link.a.socket, SOL_SOCKET, SO_NO_CHECK, &refuses, socklen_t(MemoryLayout<CInt>.size))
+      if refuses == 0 { link.a.dataPath.trySocketsAgain() }
+      #expect(link.a.sees { link.a.dataPath.offloads.contains(.gso) })
+      #expect(carries())
+      #expect(link.a.sees { link.a.dataPath.offloads.contains(.gso) == (refuses == 0) })
+    }
+    #expect(DropReason.allCases.allSatisfy { link.a.dataPath.drops($0) == 0 })
+  }
+
   @Test("a train is cut by the kernel into what it was made of, the last one shorter")
   func cut() throws {
     let wire = try SocketPair(isPair: false)
