@@ -199,6 +199,29 @@ int clinux_process_signal(int descriptor, int signal) {
 
 void clinux_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
+static inline __attribute__((always_inline)) uint64_t sum_words(const void *bytes, size_t count) {
+  uint64_t sum = 0;
+  for (size_t offset = 0; offset < count; offset += 4) {
+    uint32_t word;
+    memcpy(&word, (const char *)bytes + offset, sizeof word);
+    sum += word;
+  }
+  return sum;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static uint64_t sum_words_avx2(const void *bytes, size_t count) {
+  return sum_words(bytes, count);
+}
+#endif
+
+uint64_t clinux_sum_words(const void *bytes, size_t count) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2")) return sum_words_avx2(bytes, count);
+#endif
+  return sum_words(bytes, count);
+}
+
 void clinux_limit_arenas(int count) { mallopt(M_ARENA_MAX, count); }
 
 void clinux_give_back_heap(void) { malloc_trim(0); }

@@ -97,6 +97,12 @@ int clinux_process_signal(int descriptor, int signal);
 // Names the calling thread, at most 15 characters, for people who look at it with ps or gdb.
 void clinux_name_thread(const char *name);
 
+// --- Checksums -----------------------------------------------------------------------------------------------------
+
+// The sum of 32-bit words in memory order, `count` bytes of them, a multiple of 4: for Internet checksums, with registers as wide as
+// the processor has them, which the compiler must be told function by function.
+uint64_t clinux_sum_words(const void *bytes, size_t count);
+
 // --- Memory --------------------------------------------------------------------------------------------------------
 
 // At most so many arenas from now on, from which malloc serves all threads.

@@ -1,3 +1,5 @@
+import CLinux
+
 /// The Internet checksum (RFC 1071): the sum of 16-bit words in ones' complement, gathered in 64 bits and folded at the end.
 ///
 /// The sum does not depend on the byte order as long as words are read and stored in the same one, so nothing is swapped. A part that
@@ -20,18 +22,11 @@ struct InternetChecksum {
   @inline(__always)
   mutating func add(_ bytes: UnsafeRawPointer, count: Int) {
     var offset = 0
-    var first = SIMD2<UInt64>()
-    var second = SIMD2<UInt64>()
-    let low = SIMD2<UInt64>(repeating: 0xffff_ffff)
-    while offset &+ 32 <= count {
-      let a = bytes.loadUnaligned(fromByteOffset: offset, as: SIMD2<UInt64>.self)
-      let b = bytes.loadUnaligned(fromByteOffset: offset &+ 16, as: SIMD2<UInt64>.self)
-      first = first &+ (a & low) &+ (a &>> 32)
-      second = second &+ (b & low) &+ (b &>> 32)
-      offset = offset &+ 32
+    // A call is worth it from here on: payloads, not headers.
+    if count >= 64 {
+      offset = count & ~3
+      sum = sum &+ clinux_sum_words(bytes, offset)
     }
-    first = first &+ second
-    sum = sum &+ first[0] &+ first[1]
     while offset &+ 4 <= count {
       sum = sum &+ UInt64(bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
       offset = offset &+ 4
