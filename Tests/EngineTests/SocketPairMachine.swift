@@ -11,6 +11,8 @@ import WireGuard
 /// A data path whose device is one end of a socket pair, and whose network is loopback: no privilege needed.
 final class Machine {
   let address: IPAddress
+  /// Made of the last byte of the other one.
+  let address6: IPAddress
   let peer = PeerMemory(PeerID(1))
   let dataPath: DataPath
   let socket: CInt
@@ -28,6 +30,7 @@ final class Machine {
   /// - Parameter offloads: on the sockets, which loopback has, and on the device, where the test is the kernel.
   init(_ address: String, threads: DataPath.Threads, offloads: Offloads = [], isStarted: Bool = true) throws {
     self.address = IPAddress(address)!
+    address6 = IPAddress(v6: 0xfd << 120 | (self.address.value & 0xff) * 0x01010101010101_0101010101010101)
     var pair: [CInt] = [0, 0]
     let kind = CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_NONBLOCK.rawValue) | CInt(SOCK_CLOEXEC.rawValue)
     #expect(socketpair(AF_UNIX, kind, 0, &pair) == 0)
@@ -149,7 +152,9 @@ struct Link {
     endpoint: SocketAddress? = nil, way: Way = .direct, innerLimit: Int? = nil, filter: PacketFilter = .acceptAll
   ) -> ForwardingTable {
     var allowedIPs = AllowedIPs()
-    for prefix in allowed ?? ["\(there.address)"] { allowedIPs.insert(IPPrefix(prefix)!, for: PeerID(1)) }
+    for prefix in allowed ?? ["\(there.address)", "\(there.address6)"] {
+      allowedIPs.insert(IPPrefix(prefix)!, for: PeerID(1))
+    }
     return ForwardingTable(
       peers: [
         .init(
@@ -157,7 +162,7 @@ struct Link {
           endpoint: way == .relayed ? nil : endpoint ?? there.endpoint, viaRelay: way != .direct,
           innerLimit: innerLimit)
       ],
-      policy: .init(allowedIPs: allowedIPs.table(), ownAddresses: [here.address], filter: filter))
+      policy: .init(allowedIPs: allowedIPs.table(), ownAddresses: [here.address, here.address6], filter: filter))
   }
 
   func publishBoth(_ way: Way = .direct, innerLimit: Int? = nil, filter: PacketFilter = .acceptAll) {
