@@ -31,6 +31,7 @@ final class NamespacePair {
       try run(index, ["ip", "address", "add", "\(NamespacePair.wire[index])/24", "dev", "wire"])
       try run(index, ["ip", "link", "set", "wire", "up"])
       try run(index, ["ip", "link", "set", "lo", "up"])
+      try run(index, ["sh", "-c", "echo reno > /proc/sys/net/ipv4/tcp_congestion_control"])
     }
     server = try ChildProcess(inside(1, ["iperf3", "-s"]))
   }

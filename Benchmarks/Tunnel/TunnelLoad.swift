@@ -12,7 +12,8 @@ struct TunnelRun {
 
 /// Programs that make traffic from the first namespace to the second.
 extension NamespacePair {
-  /// Congestion control is cubic, as most hosts have it.
+  /// Congestion control is cubic, as most hosts have it. What connects begins with the namespace's: on a host whose own is BBR the
+  /// connection would keep that one's pacing, a timer for each of its bursts, whatever it is told to use later.
   func tcp(to address: String, streams: Int, seconds: Int, pids: [pid_t]) throws -> TunnelRun {
     let before = ProcessorTime.now(pids)
     let report = try iperf(["-c", address, "-P", "\(streams)", "-t", "\(seconds)", "-C", "cubic"], seconds)
