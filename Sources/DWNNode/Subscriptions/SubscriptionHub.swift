@@ -5,9 +5,9 @@ import Wire
 
 /// Tells the subscriptions of a node what was stored, in the order of the feed.
 ///
-/// A commit costs one look into an index of what is listened for. What matches is read once, however many wait for it, and handed
-/// to those that keep up; the others find it in the feed when they have room. Of several commits in a row, what comes while one is
-/// being told is told together.
+/// A commit costs its place in a line. Then what was stored is looked up in an index of what is listened for; what matches is read once,
+/// however many wait for it, and handed to those that keep up; the others find it in the feed when they have room. Of several
+/// commits in a row, what comes while one is being told is told together.
 final class SubscriptionHub: Sendable {
   /// A position of the feed, and whose filters the message there matches.
   private struct News {
@@ -24,10 +24,36 @@ final class SubscriptionHub: Sendable {
     var listeners: [Int: Listener] = [:]
     /// Those of others than the tenant.
     var others: SubscriptionShares
+    /// What was stored and is still to be looked up.
+    var arrived: [StoredMessage] = []
+    /// Of their texts.
+    var arrivedBytes = 0
     var news: [News] = []
 
     func listeners(of group: Int) -> [NodeSubscription] {
       index.members(of: group).compactMap { listeners[$0]?.subscription }
+    }
+
+    /// `false` if there is no room for them.
+    mutating func take(_ entries: [StoredMessage], _ most: Int, _ mostBytes: Int) -> Bool {
+      let bytes = entries.reduce(0) { $0 + $1.json.utf8.count }
+      guard arrived.count + entries.count <= most, arrivedBytes + bytes <= mostBytes else { return false }
+      arrivedBytes += bytes
+      arrived += entries.map { entry in
+        var entry = entry
+        // It has the tags that it came with, or none; nobody need look for them in its text.
+        if entry.content?.tags == nil { entry.content?.tags = [:] }
+        return entry
+      }
+      return true
+    }
+
+    mutating func giveArrived() -> [StoredMessage] {
+      defer {
+        arrived = []
+        arrivedBytes = 0
+      }
+      return arrived
     }
   }
 
@@ -40,6 +66,9 @@ final class SubscriptionHub: Sendable {
 
   /// Matches that wait to be told to a tenant's subscribers; of later ones they are told to look themselves.
   private static let mostNews = 1024
+  /// What waits to be looked up; of later ones everybody is told to look.
+  private static let mostArrived = 1024
+  private static let mostArrivedBytes = 8 << 20
 
   private let store: any MessageStore
   private let definitions: DefinitionCache
@@ -132,36 +161,45 @@ final class SubscriptionHub: Sendable {
 
   // MARK: Commits
 
-  /// Called in the order of the commits. Does not wait.
+  /// Called in the order of the commits. Does not wait, and looks at no filter: writers wait for it.
   func committed(_ entries: [StoredMessage], tenant: DID) {
-    let (start, late) = state.withLock { state -> (Bool, [(NodeSubscription, Int64)]) in
+    let (starts, late) = state.withLock { state -> (Bool, [NodeSubscription]) in
       guard state.tenants[tenant] != nil else { return (false, []) }
-      var late: [(NodeSubscription, Int64)] = []
-      for var entry in entries {
-        // It has the tags that it came with, or none; nobody need look for them in its text.
-        if entry.content?.tags == nil { entry.content?.tags = [:] }
-        // A message that cannot be read matches nobody; the feed says the same of it.
-        guard let groups = try? state.tenants[tenant]?.index.matches(entry), !groups.isEmpty else { continue }
-        if let held = state.tenants[tenant], held.news.count >= Self.mostNews {
-          late += groups.flatMap { held.listeners(of: $0) }.map { ($0, entry.position) }
-        } else {
-          state.tenants[tenant]?.news.append(News(position: entry.position, groups: groups))
-        }
-      }
-      let hasNews = state.tenants[tenant]?.news.isEmpty == false
-      return (hasNews && state.telling.insert(tenant).inserted, late)
+      let isTaken = state.tenants[tenant]?.take(entries, Self.mostArrived, Self.mostArrivedBytes) ?? false
+      let late = isTaken ? [] : state.tenants[tenant]?.listeners.values.compactMap(\.subscription) ?? []
+      return (state.telling.insert(tenant).inserted, late)
     }
-    for (subscription, position) in late { subscription.missed(upTo: position) }
-    if start { Task { await self.tell(tenant) } }
+    if let last = entries.last { for subscription in late { subscription.missed(upTo: last.position) } }
+    if starts { Task { await self.tell(tenant) } }
+  }
+
+  private enum Turn {
+    case match([StoredMessage], SubscriptionIndex<Int>)
+    case tell([(NodeSubscription, [Int64])])
   }
 
   private func tell(_ tenant: DID) async {
-    while let news = takeNews(of: tenant) { await tell(news, to: tenant) }
+    var hasMatched = false
+    while let turn = nextTurn(of: tenant, hasMatched) {
+      switch turn {
+      case .match(let messages, let index):
+        match(messages, index, of: tenant)
+        hasMatched = true
+      case .tell(let news):
+        await tell(news, to: tenant)
+        hasMatched = false
+      }
+    }
   }
 
-  /// The next matches, with their listeners.
-  private func takeNews(of tenant: DID) -> [(NodeSubscription, [Int64])]? {
-    state.withLock { state -> [(NodeSubscription, [Int64])]? in
+  /// What came is looked up, then a part of it is told, in turns.
+  private func nextTurn(of tenant: DID, _ hasMatched: Bool) -> Turn? {
+    state.withLock { state -> Turn? in
+      if !hasMatched || state.tenants[tenant]?.news.isEmpty == true,
+        let arrived = state.tenants[tenant]?.giveArrived(), let index = state.tenants[tenant]?.index, !arrived.isEmpty
+      {
+        return .match(arrived, index)
+      }
       guard let held = state.tenants[tenant], !held.news.isEmpty else {
         state.telling.remove(tenant)
         return nil
@@ -170,8 +208,26 @@ final class SubscriptionHub: Sendable {
       state.tenants[tenant]?.news.removeFirst(news.count)
       var positions: [Int: [Int64]] = [:]
       for item in news { for group in item.groups { positions[group, default: []].append(item.position) } }
-      return positions.flatMap { group, positions in held.listeners(of: group).map { ($0, positions) } }
+      return .tell(positions.flatMap { group, positions in held.listeners(of: group).map { ($0, positions) } })
     }
+  }
+
+  /// The index is a copy: nobody waits for this.
+  private func match(_ messages: [StoredMessage], _ index: SubscriptionIndex<Int>, of tenant: DID) {
+    let found = messages.compactMap { message -> News? in
+      // A message that cannot be read matches nobody; the feed says the same of it.
+      guard let groups = try? index.matches(message), !groups.isEmpty else { return nil }
+      return News(position: message.position, groups: groups)
+    }
+    let late = state.withLock { state -> [(NodeSubscription, Int64)] in
+      guard let held = state.tenants[tenant] else { return [] }
+      let room = max(0, Self.mostNews - held.news.count)
+      state.tenants[tenant]?.news += found.prefix(room)
+      return found.dropFirst(room).flatMap { news in
+        news.groups.flatMap { held.listeners(of: $0) }.map { ($0, news.position) }
+      }
+    }
+    for (subscription, position) in late { subscription.missed(upTo: position) }
   }
 
   private func tell(_ news: [(NodeSubscription, [Int64])], to tenant: DID) async {

@@ -1,10 +1,12 @@
 import DWN
 import Identity
+import Wire
 
 /// Finds those whose filter a message matches, at a cost that follows what it finds and not how many listen.
 ///
 /// Equal filters make one group. A filter is kept under the narrowest thing that it asks to be equal; a message is looked up under
-/// everything that it has, some fifteen places, and only the filters found there are compared with it.
+/// everything that it has, some fifteen places and the values of those tags that somebody asks for, and only the filters found there
+/// are compared with it.
 struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
   typealias GroupID = Int
 
@@ -15,10 +17,31 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
     case context(String)
     case recipient(DID)
     case author(DID)
+    case data(String)
+    case tag(String, TagValue)
     case path(String, ProtocolPath)
     case schema(String)
     case inProtocol(String)
     case any
+  }
+
+  /// Texts that look alike are one here; the filter tells them apart.
+  private enum TagValue: Hashable {
+    case text(String)
+    case number(Double)
+    case flag(Bool)
+
+    init?(_ value: JSONValue) {
+      if let text = value.string {
+        self = .text(text)
+      } else if let flag = value.bool {
+        self = .flag(flag)
+      } else if let number = value.double {
+        self = .number(number)
+      } else {
+        return nil
+      }
+    }
   }
 
   private struct Group {
@@ -30,6 +53,8 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
   private var groupOfFilter: [FeedFilter: GroupID] = [:]
   private var groupOfMember: [ID: GroupID] = [:]
   private var places: [Key: Set<GroupID>] = [:]
+  /// The names of the tags under whose values filters are kept, and how many are.
+  private var tagNames: [String: Int] = [:]
   private var lastGroup = 0
 
   init() {}
@@ -52,13 +77,14 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
     for key in Self.keys(of: left.filter) {
       places[key]?.remove(group)
       if places[key]?.isEmpty == true { places[key] = nil }
+      count(key, by: -1)
     }
   }
 
   /// The groups whose filter a message matches. Throws if the message cannot be read.
   func matches(_ message: StoredMessage) throws -> Set<GroupID> {
     var found: Set<GroupID> = []
-    for key in try Self.keys(of: message) {
+    for key in try keys(of: message) {
       for group in places[key] ?? [] where !found.contains(group) {
         if try groups[group]?.filter.matches(message) == true { found.insert(group) }
       }
@@ -68,7 +94,7 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
 
   /// How many filters are compared with a message.
   func candidates(for message: StoredMessage) throws -> Int {
-    try Self.keys(of: message).reduce(0) { $0 + (places[$1]?.count ?? 0) }
+    try keys(of: message).reduce(0) { $0 + (places[$1]?.count ?? 0) }
   }
 
   func members(of group: GroupID) -> Set<ID> { groups[group]?.members ?? [] }
@@ -77,8 +103,17 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
     lastGroup += 1
     groups[lastGroup] = Group(filter: filter, members: [])
     groupOfFilter[filter] = lastGroup
-    for key in Self.keys(of: filter) { places[key, default: []].insert(lastGroup) }
+    for key in Self.keys(of: filter) {
+      places[key, default: []].insert(lastGroup)
+      count(key, by: 1)
+    }
     return lastGroup
+  }
+
+  private mutating func count(_ key: Key, by number: Int) {
+    guard case .tag(let name, _) = key else { return }
+    let left = tagNames[name, default: 0] + number
+    tagNames[name] = left == 0 ? nil : left
   }
 
   // MARK: Places
@@ -96,9 +131,18 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
     if let parent = filter.parentID { return [.parent(parent)] }
     if !filter.recipient.isEmpty { return filter.recipient.map { .recipient($0) } }
     if !filter.author.isEmpty { return filter.author.map { .author($0) } }
+    if let cid = filter.dataCID { return [.data(cid)] }
+    if let tag = tagKey(of: filter) { return [tag] }
     if let context = filter.contextID { return [.context(context.text)] }
     if let uri = filter.protocolURI { return [filter.path.map { .path(uri, $0) } ?? .inProtocol(uri)] }
     return [filter.schema.map { .schema($0) } ?? .any]
+  }
+
+  private static func tagKey(of filter: RecordsFilter) -> Key? {
+    for (name, condition) in filter.tags.sorted(by: { $0.key < $1.key }) {
+      if case .equals(let value) = condition, let value = TagValue(value) { return .tag(name, value) }
+    }
+    return nil
   }
 
   private static func key(of filter: MessagesFilter) -> Key {
@@ -106,18 +150,31 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
     return filter.protocolURI.map { .inProtocol($0) } ?? .any
   }
 
-  private static func keys(of message: StoredMessage) throws -> [Key] {
+  private func keys(of message: StoredMessage) throws -> [Key] {
     var keys: [Key] = [.any, .inProtocol(message.protocolURI)]
     keys += try message.concernedProtocols().map { .inProtocol($0) }
     guard let place = message.place else { return keys }
     keys += [.record(place.recordID), .author(message.author), .path(message.protocolURI, place.path)]
     if let recipient = place.recipient { keys.append(.recipient(recipient)) }
     if let schema = place.schema { keys.append(.schema(schema)) }
+    if let cid = message.content?.dataCID { keys.append(.data(cid.text)) }
+    if !tagNames.isEmpty { keys += try tagKeys(of: message) }
     if let parent = place.contextID.parent { keys.append(.parent(parent.record)) }
     var context: ContextID? = place.contextID
     while let level = context {
       keys.append(.context(level.text))
       context = level.parent
+    }
+    return keys
+  }
+
+  /// Of those tags alone that somebody asks for.
+  private func tagKeys(of message: StoredMessage) throws -> Set<Key> {
+    var keys: Set<Key> = []
+    for (name, value) in try message.tags()?.members ?? [] where tagNames[name] != nil {
+      for value in value.array ?? [value] {
+        if let value = TagValue(value) { keys.insert(.tag(name, value)) }
+      }
     }
     return keys
   }

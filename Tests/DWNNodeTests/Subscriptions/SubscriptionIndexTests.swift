@@ -88,4 +88,39 @@ struct SubscriptionIndexTests {
     #expect(try index.candidates(for: message) == 1)
     #expect(try index.matches(message).flatMap { index.members(of: $0) } == [77])
   }
+
+  @Test("filters that differ in a tag or in the data alone lie apart, and a tag that nobody asks for costs nothing")
+  func tags() throws {
+    var index = SubscriptionIndex<Int>()
+    for number in 0..<10_000 {
+      var filter = RecordsFilter(protocolURI: "https://example.org/one")
+      switch number % 3 {
+      case 0: filter.tags["n"] = .equals(.integer(Int64(number)))
+      case 1: filter.tags = ["m": .startsWith("x"), "n": .equals(.string("text \(number)"))]
+      default: filter.dataCID = CID(of: .integer(Int64(number))).text
+      }
+      index.insert(number, .records(filter))
+    }
+    var message = RandomFeed(random: SeededRandom(1)).message(1)
+    let context = try #require(ContextID("r"))
+    message.kind = .write
+    message.isLatest = true
+    message.protocolURI = "https://example.org/one"
+    message.place = StoredMessage.Place(
+      recordID: context.record, contextID: context, path: "x", recipient: nil, schema: nil,
+      dateCreated: message.timestamp)
+    func found(_ tags: JSONObject, data: Int = -1) throws -> [Int] {
+      message.content = StoredMessage.Content(
+        dataFormat: "f", dataCID: CID(of: .integer(Int64(data))), dataSize: 1, isPublished: false, isSquash: false,
+        isInitial: true, tags: tags)
+      #expect(try index.candidates(for: message) <= 3)
+      return try index.matches(message).flatMap { index.members(of: $0) }.sorted()
+    }
+    #expect(try found(["n": 300]) == [300])
+    #expect(try found(["n": ["text 301", 300, true], "m": "xyz"], data: 302) == [300, 301, 302])
+    #expect(try found(["n": "text 301", "m": "y", "o": 300]) == [])
+    for number in 0..<10_000 { index.remove(number) }
+    #expect(index.count == 0)
+    #expect(try found(["n": 300]) == [])
+  }
 }
