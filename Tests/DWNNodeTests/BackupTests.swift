@@ -87,16 +87,49 @@ struct BackupTests {
         == [])
   }
 
+  /// In the middle, so that the file is as long as before.
+  private func flipByte(of path: String) throws {
+    let handle = try #require(FileHandle(forUpdatingAtPath: path))
+    try handle.seek(toOffset: 500_000)
+    let byte = try #require(try handle.read(upToCount: 1)?.first)
+    try handle.seek(toOffset: 500_000)
+    try handle.write(contentsOf: Data([byte ^ 1]))
+    try handle.close()
+  }
+
+  @Test("data that a disk changed is found while it is copied, and no backup is made of it")
+  func changedData() throws {
+    let data = tenancy.databasePath + "-data"
+    let name = try #require(FileManager.default.contentsOfDirectory(atPath: data).first)
+    try flipByte(of: data + "/" + name)
+    let error = #expect(throws: NodeError.self) { try NodeBackup.make(of: tenancy.databasePath, to: backup) }
+    guard case .corruptDatabase(_, let detail)? = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    #expect(detail.contains(name))
+    #expect(!FileManager.default.fileExists(atPath: backup))
+    try flipByte(of: data + "/" + name)
+    #expect(try NodeBackup.make(of: tenancy.databasePath, to: backup).dataFiles == 1)
+  }
+
   @Test("a backup that lacks data, or is damaged, is refused in words, and leaves nothing")
   func damaged() throws {
     _ = try NodeBackup.make(of: tenancy.databasePath, to: backup)
     let data = backup + "/node.sqlite-data"
     let name = try #require(FileManager.default.contentsOfDirectory(atPath: data).first)
     try FileManager.default.moveItem(atPath: data + "/" + name, toPath: backup + "/kept")
-    #expect(throws: NodeError.unusableBackup(path: backup, reason: "the data file \(name) is missing, or not whole")) {
+    #expect(
+      throws: NodeError.unusableBackup(path: backup, reason: "the data file \(name) is missing, or not what it was")
+    ) {
       try NodeRestore.run(from: backup, to: restored)
     }
     try FileManager.default.moveItem(atPath: backup + "/kept", toPath: data + "/" + name)
+    try flipByte(of: data + "/" + name)
+    #expect(
+      throws: NodeError.unusableBackup(path: backup, reason: "the data file \(name) is missing, or not what it was")
+    ) { try NodeRestore.run(from: backup, to: restored) }
+    try flipByte(of: data + "/" + name)
     let handle = try #require(FileHandle(forWritingAtPath: backup + "/node.sqlite"))
     try handle.truncate(atOffset: 20_000)
     try handle.close()

@@ -41,8 +41,10 @@ enum FileCopy {
     return descriptor
   }
 
-  /// Copies a file to a name that is free, and flushes it. Returns `false` if there is no such file. `copied` is told of each piece.
-  static func copy(_ source: String, to target: String, copied: (Int) -> Void = { _ in }) throws(NodeError) -> Bool {
+  /// Copies a file to a name that is free, and flushes it. Returns `false` if there is no such file. `copied` is given each piece.
+  static func copy(
+    _ source: String, to target: String, copied: (ArraySlice<UInt8>) -> Void = { _ in }
+  ) throws(NodeError) -> Bool {
     let input = open(source, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
     guard input >= 0 else {
       if errno == ENOENT { return false }
@@ -58,7 +60,7 @@ enum FileCopy {
       guard count >= 0 else { throw failure(source) }
       if count == 0 { break }
       try write(buffer[..<count], to: output, path: target)
-      copied(count)
+      copied(buffer[..<count])
     }
     guard fsync(output) == 0 else { throw failure(target) }
     return true

@@ -1,6 +1,7 @@
 #if canImport(Glibc)
   import Glibc
 #endif
+import DWN
 import GRDB
 import Wire
 
@@ -9,7 +10,8 @@ public typealias JobProgress = (_ done: Int, _ total: Int) -> Void
 
 /// A copy of everything that a node has, of one instant, made while the node runs: a folder that is laid out like the node's own.
 ///
-/// A backup has its name once it is complete, verified and on the disk. It never takes the place of something else.
+/// A backup has its name once it is complete, verified and on the disk: the database's pages, and the data in files by its CIDs. It never
+/// takes the place of something else.
 public enum NodeBackup {
   public struct Summary: Hashable, Sendable {
     /// Of the database and the files with large data.
@@ -55,16 +57,19 @@ public enum NodeBackup {
         let files = try files(database)
         let pages = try Int.fetchOne(database, sql: "PRAGMA page_count") ?? 0
         let pageSize = try Int.fetchOne(database, sql: "PRAGMA page_size") ?? 0
-        let total = files.values.reduce(pages * pageSize, +)
-        var done = files.reduce(0) { $0 + (copied.contains($1.key) ? $1.value : 0) }
-        for (name, size) in files.sorted(by: { $0.key < $1.key }) where !copied.contains(name) {
+        let total = files.values.reduce(pages * pageSize) { $0 + $1.size }
+        var done = files.reduce(0) { $0 + (copied.contains($1.key) ? $1.value.size : 0) }
+        for (name, file) in files.sorted(by: { $0.key < $1.key }) where !copied.contains(name) {
+          var seen = DataCID()
           let isThere = try FileCopy.copy(archive.folder.path(of: name), to: dataTarget + "/" + name) {
-            done += $0
+            seen.update(Array($0))
+            done += $0.count
             progress(done, total)
           }
           guard isThere else { return nil }
-          guard FileCopy.size(dataTarget + "/" + name) == size else {
-            throw NodeError.corruptDatabase(path: archive.path, detail: "the data file \(name) has not \(size) bytes")
+          guard FileCopy.size(dataTarget + "/" + name) == file.size, seen.finalize().text == file.cid else {
+            throw NodeError.corruptDatabase(
+              path: archive.path, detail: "the data file \(name) is not what its message says: \(file.cid)")
           }
           copied.insert(name)
         }
@@ -82,12 +87,12 @@ public enum NodeBackup {
       path: archive.path, reason: "large data was removed faster than it could be copied: try again")
   }
 
-  /// Files of this state of the database, and their sizes.
-  private static func files(_ database: Database) throws -> [String: Int] {
-    var files: [String: Int] = [:]
+  /// Files of this state of the database, with what their messages say of them.
+  private static func files(_ database: Database) throws -> [String: (size: Int, cid: String)] {
+    var files: [String: (size: Int, cid: String)] = [:]
     let rows = try Row.fetchCursor(
-      database, sql: "SELECT name, data_size FROM data_file JOIN message ON message.id = data_file.message")
-    while let row = try rows.next() { files[row[0]] = row[1] as Int? ?? 0 }
+      database, sql: "SELECT name, data_size, data_cid FROM data_file JOIN message ON message.id = data_file.message")
+    while let row = try rows.next() { files[row[0]] = (row[1] as Int? ?? 0, row[2] as String? ?? "") }
     return files
   }
 

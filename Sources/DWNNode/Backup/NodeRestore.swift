@@ -1,6 +1,7 @@
 #if canImport(Glibc)
   import Glibc
 #endif
+import DWN
 import GRDB
 import Wire
 
@@ -56,14 +57,14 @@ public enum NodeRestore {
     try FileCopy.makeFolder(partData)
     for name in names {
       _ = try FileCopy.copy(sourceData + "/" + name, to: partData + "/" + name) {
-        done += $0
+        done += $0.count
         progress(done, total)
       }
     }
     // A folder that was copied while it was in use has a log beside the database.
     for suffix in ["", "-wal"] {
       _ = try FileCopy.copy(source + suffix, to: part + suffix) {
-        done += $0
+        done += $0.count
         progress(done, max(done, total))
       }
     }
@@ -84,19 +85,19 @@ public enum NodeRestore {
     }
   }
 
-  /// Every file that a message names has to be there, and whole.
+  /// Every file that a message names has to be there, and be what the message says.
   private static func countFiles(_ path: String, _ folder: DataFolder, backup: String) throws -> Int {
     let queue = try DatabaseQueue(path: path)
     defer { try? queue.close() }
     return try queue.read { database in
       guard try database.tableExists("data_file") else { return 0 }
       let files = try Row.fetchCursor(
-        database, sql: "SELECT name, data_size FROM data_file JOIN message ON message.id = data_file.message")
+        database, sql: "SELECT name, data_size, data_cid FROM data_file JOIN message ON message.id = data_file.message")
       var count = 0
       while let row = try files.next() {
         let name: String = row[0]
-        guard FileCopy.size(folder.path(of: name)) == row[1] else {
-          throw NodeError.unusableBackup(path: backup, reason: "the data file \(name) is missing, or not whole")
+        guard let file = folder.file(name, size: row[1] as Int? ?? 0), try file.cid().text == row[2] as String? else {
+          throw NodeError.unusableBackup(path: backup, reason: "the data file \(name) is missing, or not what it was")
         }
         count += 1
       }

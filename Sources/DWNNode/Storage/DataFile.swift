@@ -1,6 +1,7 @@
 #if canImport(Glibc)
   import Glibc
 #endif
+import DWN
 import Synchronization
 
 /// Data of one message in a file that never changes any more. Who holds this can read it, whatever happens to the file's name.
@@ -47,6 +48,17 @@ final class DataFile: Sendable {
 
   /// From now on the file outlives this object.
   func keep() { isKept.store(true, ordering: .releasing) }
+
+  /// Of everything in it. Blocks for as long as that takes.
+  func cid() throws(NodeError) -> CID {
+    var hash = DataCID()
+    for start in stride(from: 0, to: size, by: Self.piece) {
+      hash.update(try read(start..<min(start + Self.piece, size)))
+    }
+    return hash.finalize()
+  }
+
+  private static let piece = 1 << 20
 
   /// Blocks for as long as the disk takes. The range lies within the size.
   func read(_ range: Range<Int>) throws(NodeError) -> [UInt8] {
