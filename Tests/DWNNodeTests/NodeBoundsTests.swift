@@ -9,7 +9,7 @@ import Wire
 @testable import DWNNode
 
 /// What a node holds in all. Who runs it says so, and its own tenants go on when the bounds are reached.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct NodeBoundsTests {
   private let tenancy: TestTenancy
   private let free = Counter(1 << 30)

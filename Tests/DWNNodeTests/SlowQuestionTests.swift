@@ -10,7 +10,7 @@ import Wire
 @testable import DWNNode
 
 /// Questions that take long keep nobody else from an answer.
-@Suite(.timeLimit(.minutes(1)))
+@Suite(.timeLimit(.minutes(10)))
 struct SlowQuestionTests {
   private let alice = SampleMessages.alice
   private let bob = SampleMessages.bob

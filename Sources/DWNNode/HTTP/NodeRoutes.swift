@@ -20,18 +20,40 @@ struct NodeRoutes: Sendable {
     return .rateLimited(wait: wait)
   }
 
+  /// Each request has a line in the log of accesses: that of its message, or one that names the route.
   func answer(_ request: NodeRequest) async -> NodeAnswer {
-    let path = request.uri.prefix { $0 != "?" && $0 != "#" }
+    let begin = Instant.now()
+    let path = String(request.uri.prefix { $0 != "?" && $0 != "#" })
     let isRoot = path.allSatisfy { $0 == "/" }
-    switch (request.method, String(path)) {
-    case (.POST, _) where isRoot: return await call(request)
+    var broughtMessage = false
+    let answer = await answer(request, path: path, isRoot: isRoot, &broughtMessage)
+    if !broughtMessage {
+      service.report(
+        Self.methods.contains(request.method) ? request.method.rawValue : "other",
+        isRoot ? "/" : Self.paths.contains(path) ? path : "other",
+        Int(answer.status.code), request.caller, bytes: request.data?.size ?? 0, since: begin)
+    }
+    return answer
+  }
+
+  /// Those that the log names.
+  private static let paths: Set = [
+    "/health", "/info", "/metrics", "/registration", "/registration/proof-of-work", "/registration/terms-of-service",
+  ]
+  private static let methods: [HTTPMethod] = [.GET, .POST, .OPTIONS, .HEAD, .PUT, .DELETE]
+
+  private func answer(
+    _ request: NodeRequest, path: String, isRoot: Bool, _ broughtMessage: inout Bool
+  ) async -> NodeAnswer {
+    switch (request.method, path) {
+    case (.POST, _) where isRoot: return await call(request, &broughtMessage)
     case (.OPTIONS, _): return NodeAnswer(status: .noContent)
     case (.GET, _) where isRoot: return .text("This is a Decentralized Web Node of meshd.\n")
     case (.GET, "/health"): return .json(["ok": true])
     case (.GET, "/info"): return .json(info)
     case (.GET, "/registration/proof-of-work"), (.GET, "/registration/terms-of-service"), (.POST, "/registration"):
       guard let gate = service.servedNode?.gate else { return .notFound }
-      return await RegistrationRoutes(gate: gate, log: service.log).answer(request, path: String(path))
+      return await RegistrationRoutes(gate: gate, log: service.log).answer(request, path: path)
     case (.GET, "/metrics") where request.caller.network == nil:
       guard let registry = configuration.metrics as? PrometheusRegistry else { return .notFound }
       return .text(registry.text)
@@ -90,12 +112,14 @@ struct NodeRoutes: Sendable {
     }
   }
 
-  private func call(_ request: NodeRequest) async -> NodeAnswer {
+  private func call(_ request: NodeRequest, _ broughtMessage: inout Bool) async -> NodeAnswer {
     guard let json = request.call else { return .failure(.noPayload, status: .badRequest) }
     do throws(RPCFailure) {
       let call = try RPCCall(json)
       guard call.method == "dwn.processMessage" else { throw RPCFailure.methodNotFound(call.method) }
-      let reply = try await service.process(call.message(), data: request.data, from: request.caller, over: .http)
+      let addressed = try call.message()
+      broughtMessage = true
+      let reply = try await service.process(addressed, data: request.data, from: request.caller, over: .http)
       return answer(reply, to: call)
     } catch {
       return .failure(error, id: RPCCall.id(of: json))

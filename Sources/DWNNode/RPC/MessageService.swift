@@ -26,6 +26,7 @@ struct MessageService: Sendable {
     _ addressed: AddressedMessage, data: ReceivedData?, from caller: Caller, over transport: Transport
   ) async throws(RPCFailure) -> NodeReply {
     guard !addressed.opensSubscription else {
+      report(addressed, "400", caller, transport, bytes: 0, since: .now())
       throw .invalidRequest("a subscription is opened over WebSocket, with rpc.subscribe.dwn.processMessage")
     }
     try admit(addressed, caller, transport)
@@ -99,8 +100,10 @@ struct MessageService: Sendable {
   private func admit(
     _ addressed: AddressedMessage, _ caller: Caller, _ transport: Transport
   ) throws(RPCFailure) {
-    guard let wait = rates.wait(for: addressed.tenant, from: caller, now: .now()) else { return }
+    let begin = Instant.now()
+    guard let wait = rates.wait(for: addressed.tenant, from: caller, now: begin) else { return }
     metrics.refused(.tenantRate)
+    report(addressed, "429", caller, transport, bytes: 0, since: begin)
     log.debug(
       "a tenant's rate is used up", metadata: ["from": "\(caller)", "transport": "\(transport.rawValue)"])
     throw .tooMany("too many messages for this tenant", retryAfter: wait.retrySeconds)
@@ -117,6 +120,18 @@ struct MessageService: Sendable {
     log.error("a message could not be processed", metadata: ["error": "\(error)"])
     report(addressed, "error", caller, transport, bytes: 0, since: since)
     return .internalError
+  }
+
+  /// One line for a request that brought no message. `path` is one of ours, or `other`: strangers choose what they ask for.
+  func report(
+    _ method: String, _ path: String, _ status: Int, _ caller: Caller, bytes: Int, since begin: Instant
+  ) {
+    log.log(
+      level: accessLevel, "request",
+      metadata: [
+        "from": "\(caller)", "method": "\(method)", "path": "\(path)", "status": "\(status)", "bytes": "\(bytes)",
+        "ms": "\((Instant.now() - begin).nanoseconds / 1_000_000)",
+      ])
   }
 
   /// One line for each message, without what it says.

@@ -182,6 +182,7 @@ struct NetworkDirectoryTests {
       var results: [Result<DIDDocument, DIDError>] = []
       while results.count < 4, let result = await group.next() { results.append(result) }
       #expect(results.allSatisfy { if case .failure(.busy) = $0 { true } else { false } })
+      while source.mostUnderWay < 2 { try? await Task.sleep(for: .milliseconds(2)) }
       source.release()
       for await result in group { results.append(result) }
       return results
