@@ -36,7 +36,7 @@ struct RawWebSocket {
           try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
         }
       }
-    let closing = channel.channel.eventLoop.scheduleTask(in: .seconds(50)) { channel.channel.close(promise: nil) }
+    let closing = channel.channel.eventLoop.scheduleTask(in: .seconds(500)) { channel.channel.close(promise: nil) }
     defer { closing.cancel() }
     try await channel.executeThenClose { inbound, outbound in
       var socket = RawWebSocket(outbound: outbound, inbound: inbound.makeAsyncIterator())
