@@ -298,8 +298,8 @@ public final class DWNNode: DWNEndpoint {
       let quota = quota(of: tenant, for: signed.author)
       let countsTenants = tenants.isOpen
       let reply = try await store.write(tenant) { [room] transaction in
-        if countsTenants { try room.checkNewcomer(transaction) }
-        return try quota.within(transaction) { try body(transaction) }
+        func write() throws -> Reply { try quota.within(transaction) { try body(transaction) } }
+        return countsTenants ? try room.counting(transaction, write) : try write()
       }
       if reply.status.isSuccess { room.took(size) }
       return reply

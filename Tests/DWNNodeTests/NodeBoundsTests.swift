@@ -23,18 +23,18 @@ struct NodeBoundsTests {
 
   init() throws { tenancy = try TestTenancy() }
 
-  private func node(_ tenants: Tenancy, _ bounds: NodeBounds) throws -> DWNNode {
+  private func node(_ tenants: Tenancy, _ bounds: NodeBounds, step: Duration = .seconds(1)) throws -> DWNNode {
     var limits = NodeLimits()
     limits.bounds = bounds
     let path = tenancy.folder.appendingPathComponent("bounded").appendingPathComponent("node.sqlite").path
-    // A second of this clock goes by with every message, so that what is stored is summed up anew.
+    // As a second of this clock goes by with every message, what is stored is summed up anew.
     let uptime = Mutex(Instant.now())
     return DWNNode(
       store: try SQLiteMessageStore(path: path, limits: limits), tenants: tenants, limits: limits,
       directory: OfflineResolver(),
       uptime: {
         uptime.withLock {
-          $0 = $0 + .seconds(1)
+          $0 = $0 + step
           return $0
         }
       }, freeDisk: { [free] in free.now })
@@ -111,6 +111,17 @@ struct NodeBoundsTests {
     #expect(try await install(node, tenancy.bob) == "202")
     #expect(try await install(node, tenancy.carol) == "507 NodeTenantsExceeded")
     #expect(try await write(node, tenancy.bob, to: tenancy.bob).status == "202")
+    await node.close()
+  }
+
+  @Test("who is refused takes no tenant's place, also before it is counted anew")
+  func refused() async throws {
+    let node = try node(.open, NodeBounds(tenants: 1), step: .zero)
+    for _ in 0..<3 {
+      #expect(try await write(node, tenancy.bob, to: tenancy.alice).status.hasPrefix("400"))
+    }
+    #expect(try await install(node, tenancy.alice) == "202")
+    #expect(try await install(node, tenancy.bob) == "507 NodeTenantsExceeded")
     await node.close()
   }
 

@@ -54,13 +54,16 @@ final class NodeRoom: Sendable {
     }
   }
 
-  /// Throws status 507 if a tenant who has nothing here yet would be one too many. Called within a write of the tenant's.
-  func checkNewcomer(_ transaction: any MessageReader) throws {
-    guard let most = bounds.tenants, try transaction.head() == 0 else { return }
+  /// Makes a write of somebody's within a transaction. Throws status 507 if its tenant, who has nothing here yet, would be one too many.
+  /// Who is refused for another reason takes nobody's place.
+  func counting(_ transaction: any MessageReader, _ write: () throws -> Reply) throws -> Reply {
+    guard let most = bounds.tenants, try transaction.head() == 0 else { return try write() }
     guard state.withLock({ $0.totals?.tenants ?? 0 }) < most else {
       throw DWNError(507, "NodeTenantsExceeded", "this node has as many tenants as it may: \(most)")
     }
-    state.withLock { $0.totals?.tenants += 1 }
+    let reply = try write()
+    if reply.status.isSuccess { state.withLock { $0.totals?.tenants += 1 } }
+    return reply
   }
 
   /// Counts what was taken in.

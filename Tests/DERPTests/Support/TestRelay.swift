@@ -14,8 +14,8 @@ final class TestRelay: Sendable {
   /// A machine that is busy with other tests takes its time.
   static let patient: RelayLimits = {
     var limits = RelayLimits()
-    limits.handshake = .seconds(60)
-    limits.writeTimeout = .seconds(60)
+    limits.handshake = .seconds(600)
+    limits.writeTimeout = .seconds(600)
     return limits
   }()
 
