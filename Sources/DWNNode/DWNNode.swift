@@ -293,8 +293,7 @@ public final class DWNNode: DWNEndpoint {
     let sender = signed.owner?.did ?? signed.author
     return try await shares.within(tenant, sender) {
       guard let size else { return try await store.write(tenant) { try body($0) } }
-      let isBounded = sender != tenant || !tenants.names(tenant)
-      if isBounded { try await room.check(size, in: store, now: uptime()) }
+      try await checkRoom(for: size, of: sender, at: tenant)
       let quota = quota(of: tenant, for: signed.author)
       let countsTenants = tenants.isOpen
       let reply = try await store.write(tenant) { [room] transaction in
@@ -303,6 +302,21 @@ public final class DWNNode: DWNEndpoint {
       }
       if reply.status.isSuccess { room.took(size) }
       return reply
+    }
+  }
+
+  private func checkRoom(for size: Int, of sender: DID, at tenant: DID) async throws {
+    guard sender != tenant || !tenants.names(tenant) else { return }
+    try await room.check(size, in: store, now: uptime())
+  }
+
+  func refusalOfRoom(for size: Int, of author: DID, at tenant: DID) async -> DWNError? {
+    do {
+      try await checkRoom(for: size, of: author, at: tenant)
+      return nil
+    } catch {
+      // What else went wrong goes wrong again when the message is processed, and is said there.
+      return error as? DWNError
     }
   }
 

@@ -141,7 +141,7 @@ struct DWNCommand: AsyncParsableCommand {
       options.limits.bounds = NodeBounds(
         total: totalMegabytes.map { $0 << 20 }, tenants: mostTenants, freeDisk: freeMegabytes << 20)
       options.limits.largestData = largestMegabytes << 20
-      options.limits.largestStaging = max(options.limits.largestStaging, options.limits.largestData)
+      options.limits.largestStaging = max(options.limits.largestStaging, options.limits.largestData * 2)
       options.limits.isStrict = strict
       options.webSockets = webSockets
       options.publicURL = publicURL

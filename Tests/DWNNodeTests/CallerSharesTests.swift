@@ -34,4 +34,14 @@ import Wire
     shares.give(10, for: Caller(IPAddress("192.0.2.1")))
     #expect(shares.taken == 0 && shares.count == 0, "nobody is remembered who has nothing")
   }
+
+  @Test("what is large leaves a quarter of a budget to what is small")
+  func small() {
+    let budget = ByteBudget(80, small: 4)
+    let callers = (1...4).map { Caller(IPAddress("203.0.\($0).1")) }
+    #expect(callers.map { budget.take(20, for: $0) } == [true, true, true, false])
+    #expect(budget.take(4, for: callers[3]) && !budget.take(5, for: callers[3]))
+    budget.give(20, for: callers[0])
+    #expect(budget.take(5, for: callers[0]))
+  }
 }

@@ -27,6 +27,25 @@ struct HTTPTests {
       + (body.isEmpty ? "" : "content-length: \(body.utf8.count)\r\n") + "\r\n" + body
   }
 
+  @Test(
+    "a request that wants to become tens of thousands of other things is answered like any other, and one that names a WebSocket twice becomes one",
+    arguments: ["a", "websocket"], ["GET", "POST"])
+  func upgrades(name: String, method: String) async throws {
+    let running = try await RunningServer.start(tenancy.node)
+    let names = Array(repeating: name, count: 78_000 / (name.utf8.count + 1)).joined(separator: ",")
+    for more in ["", "connection: upgrade, close\r\n"] {
+      let answer = try await running.exchange(
+        "\(method) /health HTTP/1.1\r\nhost: x\r\nupgrade: \(names)\r\n\(more.isEmpty ? "connection: close\r\n" : more)\r\n",
+        limit: .seconds(60))
+      #expect(answer.hasPrefix("HTTP/1.1 "), "\(answer.prefix(200))")
+    }
+    let twice = try await running.exchange(
+      "GET / HTTP/1.1\r\nhost: x\r\nupgrade: h2c, WebSocket, websocket\r\nconnection: upgrade\r\n"
+        + "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", limit: .seconds(2))
+    #expect(twice.hasPrefix("HTTP/1.1 101 "), "\(twice)")
+    await running.server.shutdown()
+  }
+
   @Test("a record goes over HTTP and comes back the same", arguments: ["127.0.0.1:0", "[::1]:0"])
   func roundTrip(address: String) async throws {
     let running = try await RunningServer.start(tenancy.node, on: address)

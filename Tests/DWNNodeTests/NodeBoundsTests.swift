@@ -72,6 +72,10 @@ struct NodeBoundsTests {
     let earlier = try await write(node, bob, to: alice)
     #expect(earlier.status == "202")
 
+    free.set(2 << 20)
+    #expect(await node.refusalOfRoom(for: 1 << 20, of: bob.did, at: alice.did) == nil)
+    #expect(await node.refusalOfRoom(for: 2 << 20, of: bob.did, at: alice.did)?.status == 507)
+    #expect(await node.refusalOfRoom(for: 2 << 20, of: alice.did, at: alice.did) == nil)
     free.set(1 << 20)
     #expect(try await write(node, bob, to: alice).status == "507 NodeDiskReserved")
     #expect(try await write(node, bob, to: bob).status == "507 NodeDiskReserved")

@@ -112,4 +112,15 @@ struct RequestAdmissionTests {
     #expect(own.grow(by: 200) && !own.grow(by: 1))
     withExtendedLifetime((first, others, own)) {}
   }
+
+  @Test("data as large as one may bring finds room piece by piece")
+  func largestData() throws {
+    let folder = DataFolder(
+      path: tenancy.folder.appendingPathComponent("staged").path, largestStaging: 800, largestData: 400,
+      random: SystemRandom())
+    let room = StagingRoom(in: folder, for: .other(Caller(IPAddress("192.0.2.1"))))
+    for _ in 0..<40 { #expect(room.grow(by: 10)) }
+    #expect(!room.grow(by: 1))
+    withExtendedLifetime(room) {}
+  }
 }

@@ -86,6 +86,8 @@ struct ConnectionPipeline: Sendable {
         completionHandler: { $0.pipeline.syncOperations.removeHandler(onLoop.value, promise: nil) }
       ),
       withErrorHandling: false, withEncoderConfiguration: .init(), withDecoderLimitConfiguration: limits)
+    try pipeline.addHandler(
+      UpgradeNames(), position: .before(try pipeline.handler(type: HTTPServerUpgradeHandler.self)))
     try pipeline.addHandler(handler)
   }
 

@@ -43,7 +43,8 @@ final class Connections: Sendable {
 
   init(_ configuration: ServerConfiguration, metrics: ServerMetrics) {
     bodies = ByteBudget(configuration.bodyBudget)
-    replies = ByteBudget(configuration.replyBudget) { metrics.change(.unread, by: Double($0)) }
+    let small = max(configuration.smallReply, configuration.webSocket.largestFrame)
+    replies = ByteBudget(configuration.replyBudget, small: small) { metrics.change(.unread, by: Double($0)) }
     proxies = configuration.trustedProxies
     let sockets = configuration.webSocket
     state = Mutex(

@@ -101,9 +101,13 @@ struct NodeRoutes: Sendable {
       }
       let size = addressed.message["descriptor"]?["dataSize"]?.integer ?? 0
       guard size <= largestData else { return .refuse(.tooLarge(limit: largestData)) }
-      do {
+      do throws(DWNError) {
         let author = try await service.author(of: addressed, at: node, from: request.caller)
-        return .receive(node.receive(for: author == addressed.tenant ? .tenant : .other(request.caller)))
+        let bytes = Int(max(size, 0))
+        if let refusal = await node.refusalOfRoom(for: bytes, of: author, at: addressed.tenant) { throw refusal }
+        // On a node for everybody, a tenant is just another stranger.
+        let isNamed = author == addressed.tenant && node.gate.tenancy.names(author)
+        return .receive(node.receive(for: isNamed ? .tenant : .other(request.caller)))
       } catch {
         return .refuse(.json(call.success(["reply": Reply(error).json])))
       }

@@ -117,7 +117,9 @@ struct MessageService: Sendable {
       report(addressed, "429", caller, transport, bytes: 0, since: since)
       return .tooMany("too many messages of this author for this tenant", retryAfter: wait.retrySeconds)
     }
-    log.error("a message could not be processed", metadata: ["error": "\(error)"])
+    // Who went away while it waited caused no fault.
+    log.log(
+      level: Task.isCancelled ? .debug : .error, "a message could not be processed", metadata: ["error": "\(error)"])
     report(addressed, "error", caller, transport, bytes: 0, since: since)
     return .internalError
   }

@@ -13,6 +13,9 @@ protocol ServedNode: DWNEndpoint {
   /// what is no write, or not genuine.
   func author(ofWrite message: JSONValue) async throws(DWNError) -> DID
 
+  /// Why this node as a whole has no room for so many bytes of somebody's at a tenant's; `nil`: it has, as far as it knows.
+  func refusalOfRoom(for size: Int, of author: DID, at tenant: DID) async -> DWNError?
+
   /// Begins to take in data for a message that is still to be processed.
   func receive(for holder: StagingHolder) -> IncomingData
 

@@ -12,9 +12,13 @@ final class DataFolder: Sendable {
   private let staged: Mutex<CallerShares>
   private let random: any RandomSource
 
-  init(path: String, largestStaging: Int, random: any RandomSource) {
+  /// `largestData`: what somebody may bring at once, and so the least that a part of the staging room is.
+  init(path: String, largestStaging: Int, largestData: Int = 0, random: any RandomSource) {
     self.path = path
-    staged = Mutex(CallerShares(of: largestStaging))
+    staged = Mutex(
+      CallerShares(
+        of: largestStaging, perNetwork: max(largestStaging / 8, largestData),
+        perSite: max(largestStaging / 4, largestData)))
     self.random = random
   }
 
