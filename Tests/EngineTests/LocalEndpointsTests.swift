@@ -88,7 +88,7 @@ struct LocalEndpointsTests {
   }
 
   @Test(
-    "what others are told of a listener: neither tunnels nor bridges of guests nor addresses that change, the default route's first"
+    "what others are told of a listener: neither bridges of guests nor addresses that change, the default route's first, and of tunnels what is public, last"
   )
   func listeners() {
     func reachable(_ network: HostNetwork) -> [String] { network.reachable(excluding: mesh).map(\.description) }
@@ -99,6 +99,13 @@ struct LocalEndpointsTests {
     network.addresses.append(.init(ip: IPAddress("10.200.0.1")!, link: 9))
     network.defaultRoutes = [9]
     #expect(reachable(network) == ["198.51.100.7", "192.168.1.2", "2001:db8::7"])
+    network.links[10] = .init(name: "wg0", isTunnel: true)
+    for text in ["203.0.113.5", "10.64.0.2", "100.64.0.2", "fd00:1::2", "fe80::2"] {
+      network.addresses.append(.init(ip: IPAddress(text)!, link: 10))
+    }
+    network.defaultRoutes.insert(10)
+    #expect(reachable(network) == ["198.51.100.7", "192.168.1.2", "2001:db8::7", "203.0.113.5"])
+    network.links[10]?.isUp = false
     network.links[9]?.isUp = false
     network.links[6]?.isUp = false
     #expect(reachable(network) == ["172.17.0.1"], "there is nobody else to tell anything")
@@ -113,18 +120,71 @@ struct LocalEndpointsTests {
     network.addresses[0].prefixLength = 24
     network.addresses[1].prefixLength = 32
     network.addresses[2].prefixLength = 16
-    network.routes = [
-      4: [IPPrefix("10.200.0.0/16")!], 2: [IPPrefix("172.16.5.0/24")!],
-      7: [IPPrefix("172.16.0.0/12")!, IPPrefix("128.0.0.0/1")!, IPPrefix("2000::/3")!, IPPrefix("fd00:1::/64")!],
-    ]
-    let hygiene = EndpointHygiene(meshPrefixes: [], host: network.bounds(besides: 4))
-    func isUsed(_ text: String) -> Bool { hygiene.checked(SocketAddress(IPAddress(text)!, port: 1)) != nil }
+    network.addRoute(IPPrefix("10.200.0.0/16")!, over: 4)
+    network.addRoute(IPPrefix("172.16.5.0/24")!, over: 2)
+    for route in ["172.16.0.0/12", "128.0.0.0/1", "2000::/3", "fd00:1::/64"] {
+      network.addRoute(IPPrefix(route)!, over: 7)
+    }
+    func isUsed(_ text: String) -> Bool { Self.isUsed(text, network) }
     for text in ["10.8.77.1", "172.16.1.1", "fd00:1::9", "192.168.1.255", "::ffff:10.8.0.5"] {
       #expect(!isUsed(text), "\(text)")
     }
     for text in ["192.168.1.7", "172.16.5.9", "203.0.113.9", "2001:db8::1", "10.9.0.7", "10.200.0.5", "192.168.2.255"] {
       #expect(isUsed(text), "\(text)")
     }
+  }
+
+  /// Whether the host with the mesh's device 4 sends anything to the address.
+  private static func isUsed(_ text: String, _ network: HostNetwork) -> Bool {
+    EndpointHygiene(meshPrefixes: [], host: network.bounds(besides: 4))
+      .checked(SocketAddress(IPAddress(text)!, port: 1)) != nil
+  }
+
+  /// All IPv4 but the private networks, as people write it who want to reach their own network beside a VPN.
+  private static let complement = [
+    "0.0.0.0/5", "8.0.0.0/7", "11.0.0.0/8", "12.0.0.0/6", "16.0.0.0/4", "32.0.0.0/3", "64.0.0.0/2", "128.0.0.0/3",
+    "160.0.0.0/5", "168.0.0.0/6", "172.0.0.0/12", "172.32.0.0/11", "172.64.0.0/10", "172.128.0.0/9", "173.0.0.0/8",
+    "174.0.0.0/7", "176.0.0.0/4", "192.0.0.0/9", "192.128.0.0/11", "192.160.0.0/13", "192.169.0.0/16",
+    "192.170.0.0/15", "192.172.0.0/14", "192.176.0.0/12", "192.192.0.0/10", "193.0.0.0/8", "194.0.0.0/7",
+    "196.0.0.0/6", "200.0.0.0/5", "208.0.0.0/4",
+  ]
+
+  @Test("a tunnel that takes all but the private networks rules out nothing but its own address, however it is written")
+  func fullTunnel() {
+    var network = host([("192.168.1.2", 2), ("11.0.0.9", 7)])
+    network.links[7] = .init(name: "vpn0", isTunnel: true)
+    network.addresses[1].prefixLength = 8
+    for route in Self.complement + ["2000::/4", "3000::/5", "2600::/24"] {
+      network.addRoute(IPPrefix(route)!, over: 7)
+    }
+    #expect(!Self.isUsed("11.0.0.9", network))
+    for text in ["11.0.0.10", "172.5.1.1", "193.0.2.7", "192.168.1.7", "203.0.113.9", "2600::1", "2001:db8::1"] {
+      #expect(Self.isUsed(text, network), "\(text)")
+    }
+  }
+
+  @Test("private networks behind a tunnel count however many public ones its routes name before them")
+  func manyRoutes() {
+    var network = host([("192.168.1.2", 2)])
+    network.links[7] = .init(name: "vpn0", isTunnel: true)
+    for number in 0..<2000 {
+      network.addRoute(IPPrefix(IPAddress(v4: 0x0b00_0000 + UInt32(number) << 8), length: 24)!, over: 7)
+    }
+    for route in ["172.20.0.0/16", "100.80.0.0/16", "fd00:7::/48"] { network.addRoute(IPPrefix(route)!, over: 7) }
+    for text in ["172.20.1.1", "100.80.1.1", "fd00:7::9"] { #expect(!Self.isUsed(text, network), "\(text)") }
+    for text in ["11.0.0.1", "100.128.0.1"] { #expect(Self.isUsed(text, network), "\(text)") }
+  }
+
+  @Test(
+    "private is what lies within one block of private addresses, whole",
+    arguments: [
+      ("10.0.0.0/8", true), ("10.0.0.0/7", false), ("172.16.0.0/12", true), ("172.16.0.0/11", false),
+      ("192.168.0.0/16", true), ("192.168.0.0/15", false), ("100.64.0.0/10", true), ("100.0.0.0/8", false),
+      ("fc00::/7", true), ("fc00::/6", false), ("fd00::1/128", true), ("0.0.0.0/0", false), ("::/0", false),
+      ("10.1.2.3/32", true), ("203.0.113.0/24", false), ("2001:db8::/32", false),
+    ])
+  func privateNetworks(text: String, isPrivate: Bool) {
+    #expect(IPPrefix(text)?.isPrivate == isPrivate)
   }
 
   @Test("a peer's candidates keep their order, each once, and are bounded")

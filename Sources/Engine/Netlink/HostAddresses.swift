@@ -11,16 +11,20 @@ public enum HostAddresses {
 }
 
 extension HostNetwork {
-  /// Addresses on links that are up: without loopback, link-local and the like, those on tunnels, those that are not settled, and IPv6
-  /// privacy addresses, which change. Bridges of guests count only where there is nothing else.
+  /// Addresses on links that are up: without loopback, link-local and the like, private ones on tunnels, those that are not settled, and
+  /// IPv6 privacy addresses, which change. A public one on a tunnel comes last: somebody has it routed here. Bridges of guests count only
+  /// where there is nothing else.
   func reachable(excluding excluded: [IPPrefix]) -> [IPAddress] {
     let hygiene = EndpointHygiene(meshPrefixes: excluded)
     let usable = addresses.filter { address in
-      guard let link = links[address.link], link.isUp, !link.isLoopback, !link.isTunnel else { return false }
+      guard let link = links[address.link], link.isUp, !link.isLoopback, !link.isTunnel || !address.ip.isPrivate
+      else { return false }
       return !address.isUnsettled && !address.isTemporary && hygiene.checked(SocketAddress(address.ip, port: 1)) != nil
     }
     let outside = usable.filter { !isForGuests($0.link) }
-    func rank(_ address: Address) -> Int { defaultRoutes.contains(address.link) ? 0 : 1 }
+    func rank(_ address: Address) -> Int {
+      links[address.link]?.isTunnel == true ? 2 : defaultRoutes.contains(address.link) ? 0 : 1
+    }
     var seen: Set<IPAddress> = []
     return (outside.isEmpty ? usable : outside).sorted { (rank($0), $0.ip) < (rank($1), $1.ip) }.map(\.ip)
       .filter { seen.insert($0).inserted }

@@ -33,8 +33,8 @@ struct HostNetwork: Equatable {
   var defaultRoutes: Set<Int> = []
   /// The default routes of IPv4 that lead to a gateway.
   var gateways: [Gateway] = []
-  /// The other routes, by link.
-  var routes: [Int: Set<IPPrefix>] = [:]
+  /// The routes to private networks, by link.
+  private(set) var privateRoutes: [Int: Set<IPPrefix>] = [:]
 
   /// A default route: the less its metric, the more it is preferred.
   struct Gateway: Hashable {
@@ -147,10 +147,9 @@ struct HostNetwork: Equatable {
     guard let link = attributes.uint32(Int(RTA_OIF.rawValue)) else { return }
     guard content[1] == 0 else {
       if let destination = attributes.address(Int(RTA_DST.rawValue)),
-        let prefix = IPPrefix(destination, length: Int(content[1])),
-        routes[Int(link)]?.count ?? 0 < HostNetwork.mostRoutes
+        let prefix = IPPrefix(destination, length: Int(content[1]))
       {
-        routes[Int(link), default: []].insert(prefix)
+        addRoute(prefix, over: Int(link))
       }
       return
     }
@@ -161,7 +160,14 @@ struct HostNetwork: Equatable {
     }
   }
 
-  /// Of one link. A router of the Internet has a million of them.
+  /// Notes a route that is none by default, if it leads to a private network. A full tunnel is often written as dozens of routes, to
+  /// all that is public, and a router of the Internet has a million of them: neither says where a machine of the mesh is.
+  mutating func addRoute(_ destination: IPPrefix, over link: Int) {
+    guard destination.isPrivate, privateRoutes[link]?.count ?? 0 < HostNetwork.mostRoutes else { return }
+    privateRoutes[link, default: []].insert(destination)
+  }
+
+  /// Of one link.
   private static let mostRoutes = 1024
   /// ARPHRD_NONE.
   private static let typeWithoutLinkLayer: UInt16 = 0xfffe
