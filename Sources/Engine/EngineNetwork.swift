@@ -9,10 +9,12 @@ extension Engine {
   /// What may be an endpoint of anybody, as far as this host and its mesh know.
   var hygiene: EndpointHygiene { EndpointHygiene(meshPrefixes: netmap?.node.meshPrefixes ?? [], host: hostBounds) }
 
-  /// Tunnels came or went, or this host is in another network: the finder sends nothing into tunnels from now on.
+  /// Tunnels came or went, or this host is in another network: nothing is sent into tunnels from now on, neither by the finder nor to
+  /// the candidates of peers that it does not know.
   func heed(_ bounds: HostBounds) {
     guard bounds != hostBounds else { return }
     hostBounds = bounds
+    for state in peers.values where !state.hasRoute { updatePeer(state.peer) }
     guard let pathfinding else { return }
     let now = Instant.now()
     perform(pathfinding.finder.setHostBounds(bounds, now: now))
