@@ -52,6 +52,14 @@ public actor DWNControlPlane: ControlPlane {
     case upkeep
     /// The anchor's: trying the relays of members.
     case relays
+
+    /// The one that it is about.
+    var endpoint: Int? {
+      switch self {
+      case .fetch(let index), .publish(let index), .follow(let index, _): index
+      case .upkeep, .relays: nil
+      }
+    }
   }
 
   public nonisolated let netmaps: AsyncStream<Netmap>
@@ -69,7 +77,11 @@ public actor DWNControlPlane: ControlPlane {
   private nonisolated let newJobs: AsyncStream<Job>
   private nonisolated let jobSink: AsyncStream<Job>.Continuation
 
+  /// A place here is that of an endpoint in everything that is kept by index. It goes to another one only when nothing of the former is
+  /// under way.
   private(set) var endpoints: [any DWNEndpoint] = []
+  /// What is being done right now.
+  private(set) var underWay: Set<Job> = []
   /// The newest of `endpointURLs`.
   var told: [String] = []
 
@@ -132,7 +144,7 @@ public actor DWNControlPlane: ControlPlane {
     publication = PublicationSchedule(now: clock.now())
     begin(.upkeep)
     if tendsRelays { begin(.relays) }
-    for endpoint in configuration.endpoints { add(endpoint, cursors: stored.cursors) }
+    for endpoint in configuration.endpoints { add(endpoint, at: endpoints.count, cursors: stored.cursors) }
     translate()
     // Without heads to say so, the ledger says that what the anchor wrote is all there is.
     await take(
@@ -158,26 +170,33 @@ public actor DWNControlPlane: ControlPlane {
     jobSink.yield(job)
   }
 
-  /// Takes up work with one more endpoint.
-  func add(_ endpoint: any DWNEndpoint, cursors: [SubscriptionPlace: ProgressToken] = [:]) {
+  /// Takes up work with one more endpoint, behind the others or in the place of one that is asked no more: of that nothing is left.
+  func add(_ endpoint: any DWNEndpoint, at index: Int, cursors: [SubscriptionPlace: ProgressToken] = [:]) {
     let now = clock.now()
-    let index = endpoints.count
-    let isFirst = isAnchor || index == 0
+    let isFirst = isAnchor || endpoints.isEmpty
     let topics = LiveTopic.all(isAnchor: isAnchor, envelope: network.envelope)
     var remembered: [LiveTopic: ProgressToken] = [:]
     for topic in topics {
       remembered[topic] = cursors[SubscriptionPlace(endpoint: endpoint.name, topic: topic.name)]
     }
-    endpoints.append(endpoint)
-    choice.add()
-    plans.append(PollPlan(startedAt: now, isStandby: !isFirst))
-    lines.append(PublicationLine())
-    live.append(
-      LiveLines(
-        topics, first: .first(isAnchor: isAnchor), remembered: remembered, isWanted: isFirst, at: now))
-    begin(.fetch(index))
-    begin(.publish(index))
-    for topic in topics { begin(.follow(index, topic)) }
+    let places = index..<min(index + 1, endpoints.count)
+    let jobs: [Job] = [.fetch(index), .publish(index)] + topics.map { .follow(index, $0) }
+    endpoints.replaceSubrange(places, with: [endpoint])
+    plans.replaceSubrange(places, with: [PollPlan(startedAt: now, isStandby: !isFirst)])
+    lines.replaceSubrange(places, with: [PublicationLine()])
+    live.replaceSubrange(
+      places,
+      with: [
+        LiveLines(topics, first: .first(isAnchor: isAnchor), remembered: remembered, isWanted: isFirst, at: now)
+      ])
+    if places.isEmpty {
+      choice.add()
+      for job in jobs { begin(job) }
+    } else {
+      choice.replace(index)
+      readTroubles[index] = nil
+      for job in jobs { wake(job) }
+    }
   }
 
   private nonisolated func repeatedly(_ job: Job) async {
@@ -203,6 +222,8 @@ public actor DWNControlPlane: ControlPlane {
   }
 
   func perform(_ job: Job) async {
+    underWay.insert(job)
+    defer { underWay.remove(job) }
     switch job {
     case .fetch(let index): await fetch(index)
     case .publish(let index): await publish(to: index)

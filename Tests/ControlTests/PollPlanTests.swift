@@ -199,6 +199,19 @@ struct EndpointChoiceTests {
     #expect(!choice.hasStartedOver)
   }
 
+  @Test("one that takes the place of a retired one begins without its failures")
+  func replaced() {
+    var choice = EndpointChoice(count: 2)
+    choice.failed(1)
+    choice.retire(1, true)
+    choice.failed(0)
+    #expect(choice.hasStartedOver && choice.preferred == 0)
+    choice.failed(1)
+    choice.replace(1)
+    choice.failed(0)
+    #expect(choice.preferred == 1)
+  }
+
   @Test("a reserve is chosen when all others have failed, is idle otherwise, and is left for any other that answers")
   func reserve() {
     var choice = EndpointChoice(count: 2)

@@ -3,6 +3,7 @@ import DWNClient
 import Identity
 import Mesh
 import Netmap
+import Synchronization
 import TestSupport
 import Testing
 import Wire
@@ -143,6 +144,69 @@ struct SeveralEndpointsTests {
     #expect(second.questions == stale)
   }
 
+  /// The anchor names another endpoint, and the member has time to see it.
+  private func move(to url: String) async throws {
+    let (id, wall) = (network.id, clock.wallTime())
+    try await anchor.keeper.perform { ledger in try ledger.updateNetwork(id, now: wall) { $0.anchorEndpoints = [url] } }
+    try await run(.seconds(12))
+  }
+
+  /// Starts the member at the first node. What it dials but `known` answers nothing.
+  private func startMember(dialling known: FakeNode? = nil) async throws -> DWNControlPlane {
+    member.stop()
+    try await member.start(
+      network, [first], addresses: [World.address(1)],
+      dial: { url in
+        if let known, known.name == url.text { return known }
+        return SilentNode(url.text)
+      })
+    return try #require(member.plane)
+  }
+
+  @Test("an anchor that moves again and again is followed: who is named no more leaves its place, and nothing in it")
+  func moving() async throws {
+    let last = FakeNode(name: "http://last.example", tenant: anchor.did)
+    anchor.stop()
+    try await anchor.start(network, [first, last], addresses: [World.address(0)])
+    let plane = try await startMember(dialling: last)
+    for number in 1...20 {
+      try await move(to: "http://node\(number).example")
+      #expect(await plane.activeEndpoints.map { $0.endpoint.name } == ["first", "http://node\(number).example"])
+    }
+    try await move(to: last.name)
+    #expect(await plane.endpoints.count <= DWNControlPlane.endpointLimit + 1)
+    #expect(await plane.told == ["first", last.name])
+    #expect(await member.status.endpoints.allSatisfy { $0.lacking == 0 && $0.trouble == nil })
+    for path in [MeshProtocol.nodeInfo, MeshProtocol.endpoint] {
+      #expect(
+        Set(first.live(path).map { $0.latest.message.cid }) == Set(last.live(path).map { $0.latest.message.cid }))
+    }
+    first.isReachable = false
+    let third = try await addMachine("third")
+    try await run(.seconds(60))
+    #expect(await plane.endpoints[plane.choice.preferred].name == last.name)
+    #expect(await member.netmap?.peers.map(\.key).contains(third.key) == true)
+  }
+
+  @Test("a place is not given away while something of the former endpoint is under way")
+  func underWay() async throws {
+    let plane = try await startMember()
+    for number in 1...20 { try await move(to: "http://node\(number).example") }
+    let (place, endpoint) = try #require(await plane.activeEndpoints.last)
+    let slow = try #require(endpoint as? SilentNode)
+    slow.hold()
+    let question = Task { await plane.perform(.fetch(place)) }
+    while await !plane.underWay.contains(.fetch(place)) { await Task.yield() }
+    try await move(to: "http://another.example")
+    #expect(await plane.endpoints[place].name == slow.name)
+    #expect(await plane.endpoints.contains { $0.name == "http://another.example" })
+    slow.release()
+    await question.value
+    try await move(to: "http://one-more.example")
+    #expect(await plane.endpoints[place].name == "http://one-more.example")
+    #expect(await plane.readTroubles[place]?.reason.contains(slow.name) != true)
+  }
+
   @Test(
     "a member that reaches no other node asks the anchor's over the mesh, and leaves it when another answers; no start begins with it"
   )
@@ -190,5 +254,24 @@ struct SeveralEndpointsTests {
     let queries = first.count(.recordsQuery) + second.count(.recordsQuery) - before
     #expect(queries < 1500)
     #expect(await member.netmap?.peers.count == 1)
+  }
+}
+
+/// An endpoint that cannot be reached: it fails at once; while it is held, questions fail when it is released.
+private final class SilentNode: DWNEndpoint {
+  let name: String
+  private let isHeld = Mutex(false)
+
+  init(_ name: String) { self.name = name }
+
+  func hold() { isHeld.withLock { $0 = true } }
+
+  func release() { isHeld.withLock { $0 = false } }
+
+  func process(tenant: DID, message: JSONValue, data: [UInt8]?) async throws(EndpointError) -> Reply {
+    if message["descriptor"]?["method"] == "Query" {
+      for _ in 0..<10_000 where isHeld.withLock({ $0 }) { try? await Task.sleep(for: .milliseconds(1)) }
+    }
+    throw .unreachable(name: name, reason: "it is switched off")
   }
 }

@@ -18,6 +18,12 @@ struct EndpointChoice: Hashable, Sendable {
   /// There is one more, behind the others.
   mutating func add() { count += 1 }
 
+  /// In the place of one is another one, of which nothing is known yet.
+  mutating func replace(_ index: Int) {
+    failed.remove(index)
+    retired.remove(index)
+  }
+
   /// One is not to be asked any more, or again after all. The preferred one stays.
   mutating func retire(_ index: Int, _ isRetired: Bool) {
     guard index != preferred else { return }

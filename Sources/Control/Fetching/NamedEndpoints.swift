@@ -6,7 +6,7 @@ import Mesh
 /// The nodes that the anchor's network record names, taken up as they change: who joined by one address finds the others, and is
 /// not lost when the anchor moves.
 extension DWNControlPlane {
-  /// More than these are not taken up.
+  /// More than these are not taken up at a time.
   static let endpointLimit = 16
 
   /// Compares the endpoints with those that the record names, and the anchor's mesh address. One that is not named stays as long as it
@@ -17,18 +17,15 @@ extension DWNControlPlane {
     }
     let named = urls.prefix(Self.endpointLimit).compactMap { try? EndpointURL($0) }
     guard !named.isEmpty else { return }
-    for url in named where endpoints.count < Self.endpointLimit && !endpoints.contains(where: { $0.name == url.text }) {
+    for (index, endpoint) in endpoints.enumerated() {
+      retire(index, index != choice.reserve && !named.contains { $0.text == endpoint.name })
+    }
+    for url in named where !endpoints.contains(where: { $0.name == url.text }) {
+      guard let place = freePlace(of: Self.endpointLimit) else { break }
       logger.info("another endpoint is named", metadata: ["endpoint": "\(url)"])
-      add(dial(url))
+      add(dial(url), at: place)
     }
     if !isAnchor, view.own != nil { takeUpMeshEndpoint(of: view, dial) }
-    for (index, endpoint) in endpoints.enumerated() {
-      let isRetired = index != choice.reserve && !named.contains { $0.text == endpoint.name }
-      guard choice.retired.contains(index) != isRetired else { continue }
-      choice.retire(index, isRetired)
-      if choice.retired.contains(index) { want(index, false) }
-      for job in [Job.fetch(index), .publish(index)] { wake(job) }
-    }
     // The one that works comes first, whatever the order of the record; but no start begins with one that needs the mesh.
     let preferred = choice.preferred == choice.reserve ? nil : endpoints[choice.preferred].name
     let inUse = [preferred].compactMap { $0 } + named.map(\.text).filter { $0 != preferred }
@@ -39,12 +36,29 @@ extension DWNControlPlane {
   }
 
   private func takeUpMeshEndpoint(of view: MeshView, _ dial: @Sendable (EndpointURL) -> any DWNEndpoint) {
-    guard let mesh = MeshEndpoint(view), mesh != meshEndpoint, endpoints.count <= Self.endpointLimit,
-      !endpoints.contains(where: { $0.name == mesh.url }), let url = try? EndpointURL(mesh.url)
+    guard let mesh = MeshEndpoint(view), mesh != meshEndpoint, !endpoints.contains(where: { $0.name == mesh.url }),
+      let url = try? EndpointURL(mesh.url), let place = freePlace(of: Self.endpointLimit + 1)
     else { return }
     meshEndpoint = mesh
-    choice.reserve = endpoints.count
-    add(dial(url))
+    let former = choice.reserve
+    choice.reserve = place
+    add(dial(url), at: place)
+    if let former { retire(former, true) }
+  }
+
+  private func retire(_ index: Int, _ isRetired: Bool) {
+    guard choice.retired.contains(index) != isRetired else { return }
+    choice.retire(index, isRetired)
+    if choice.retired.contains(index) { want(index, false) }
+    for job in [Job.fetch(index), .publish(index)] { wake(job) }
+  }
+
+  /// Where one more endpoint goes: behind the others, or, if those are as many as there may be, to the place of one that is not named any
+  /// more and of which nothing is under way. `nil`: not now.
+  private func freePlace(of limit: Int) -> Int? {
+    if endpoints.count < limit { return endpoints.count }
+    let busy = Set(underWay.compactMap(\.endpoint))
+    return choice.retired.subtracting(busy).min()
   }
 
   /// The endpoints that are asked and written to.

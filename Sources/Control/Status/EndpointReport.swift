@@ -6,8 +6,8 @@ extension DWNControlPlane {
   func endpointReports() async -> [ControlStatus.Endpoint] {
     var reports: [ControlStatus.Endpoint] = []
     for (index, endpoint) in activeEndpoints {
-      let lacking = await lacking(at: endpoint.name)
       let troubles = [lines[index].trouble, readTroubles[index]].compactMap { $0 }
+      let lacking = await lacking(at: endpoint.name)
       let (now, wall) = (clock.now(), clock.wallTime())
       let since = troubles.map(\.since).min().map { wall + (.zero - max(.zero, now - $0)) }
       reports.append(
