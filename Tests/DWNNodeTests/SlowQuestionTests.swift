@@ -80,6 +80,35 @@ struct SlowQuestionTests {
     #expect(order.tenants.withLock { $0 } == [alice, bob, alice, bob, alice, alice])
   }
 
+  @Test("what others wait for goes before a tenant's questions, and beside as many as are looked for")
+  func first() async throws {
+    let turns = ReaderTurns(readers: 3, share: 1)
+    let held = Reading(alice, turns)
+    try await until { held.isBegun }
+    let waiting = Reading(alice, turns)
+    try await until { turns.waiting == 1 }
+    // There are readers left, only not for another question.
+    #expect(try await turns.read(alice, isFirst: true) { !waiting.isBegun })
+    held.end()
+    try await until { waiting.isBegun }
+    waiting.end()
+    for reading in [held, waiting] { _ = await reading.result() }
+
+    let single = ReaderTurns(readers: 1, share: 1)
+    let only = Reading(alice, single)
+    try await until { only.isBegun }
+    let order = Order()
+    var tasks: [Task<Void, any Error>] = []
+    for (count, (mark, isFirst)) in [(alice, false), (bob, true)].enumerated() {
+      tasks.append(
+        Task { try await single.read(alice, isFirst: isFirst) { order.tenants.withLock { $0.append(mark) } } })
+      try await until { single.waiting == count + 1 }
+    }
+    only.end()
+    for task in tasks { try await task.value }
+    #expect(order.tenants.withLock { $0 } == [bob, alice])
+  }
+
   @Test("who gives up while waiting leaves the line, and those behind come nearer")
   func leaving() async throws {
     let turns = ReaderTurns(readers: 1, share: 1)

@@ -45,24 +45,32 @@ public final class NetworkDirectory: DIDDirectory {
   }
 
   private func known(_ did: DID) async -> Result<DIDDocument, DIDError> {
+    let (result, isOwn) = await answer(did)
+    // That somebody else had no room to ask says nothing of who asks now.
+    guard case .failure(.busy) = result, !isOwn else { return result }
+    return await answer(did).result
+  }
+
+  /// `isOwn`: nobody had asked before.
+  private func answer(_ did: DID) async -> (result: Result<DIDDocument, DIDError>, isOwn: Bool) {
     enum Answer {
       case known(Result<DIDDocument, DIDError>)
-      case underWay(Task<Result<DIDDocument, DIDError>, Never>)
+      case underWay(Task<Result<DIDDocument, DIDError>, Never>, isOwn: Bool)
     }
     let answer = state.withLock { state -> Answer in
       if let task = state.underWay[did] {
-        return state.cache.stale(for: did, now: now()).map { .known($0) } ?? .underWay(task)
+        return state.cache.stale(for: did, now: now()).map { .known($0) } ?? .underWay(task, isOwn: false)
       }
       if let result = state.cache.result(for: did, now: now()) { return .known(result) }
       let stale = state.cache.stale(for: did, now: now())
       // Not a part of whoever asked: others may wait for the same, and it ends by itself.
       let task = Task { await self.fetched(did) }
       state.underWay[did] = task
-      return stale.map { .known($0) } ?? .underWay(task)
+      return stale.map { .known($0) } ?? .underWay(task, isOwn: true)
     }
     switch answer {
-    case .known(let result): return result
-    case .underWay(let task): return await task.value
+    case .known(let result): return (result, true)
+    case .underWay(let task, let isOwn): return (await task.value, isOwn)
     }
   }
 

@@ -22,6 +22,11 @@ protocol MessageStore: Sendable {
     _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
   ) async throws -> Result
 
+  /// The same before those who ask: for what the store's own node does, and others wait for.
+  func readFirst<Result: Sendable>(
+    _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
+  ) async throws -> Result
+
   /// Who is told of what was committed; called in the order of the commits, and must not wait. Set once, before the first write.
   func observe(_ observer: @escaping @Sendable (_ tenant: DID, _ entries: [StoredMessage]) -> Void)
 
@@ -136,6 +141,10 @@ protocol MessageTransaction: MessageReader {
 }
 
 extension MessageStore {
+  func readFirst<Result: Sendable>(
+    _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
+  ) async throws -> Result { try await read(tenant, body) }
+
   func totals() async throws -> StoreTotals {
     let summaries = try await summaries()
     return StoreTotals(

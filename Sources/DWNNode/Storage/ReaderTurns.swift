@@ -6,6 +6,9 @@ import Synchronization
 final class ReaderTurns: Sendable {
   fileprivate struct Waiting {
     let id: Int
+    let isFirst: Bool
+    /// How many of the tenant may read beside it at most, itself among them.
+    let share: Int
     let continuation: CheckedContinuation<Bool, Never>
   }
 
@@ -18,12 +21,14 @@ final class ReaderTurns: Sendable {
     var lastID = 0
   }
 
+  private let readers: Int
   private let share: Int
   private let state: Mutex<State>
 
   /// `share`: of the readers, for one tenant.
   init(readers: Int, share: Int) {
     precondition((1...readers).contains(share), "everybody gets a turn")
+    self.readers = readers
     self.share = share
     state = Mutex(State(free: readers))
   }
@@ -32,13 +37,18 @@ final class ReaderTurns: Sendable {
   var waiting: Int { state.withLock { $0.lines.values.reduce(0) { $0 + $1.count } } }
 
   /// Reads when it is the tenant's turn. Throws `CancellationError` for who gives up before.
-  func read<Result>(_ tenant: DID, _ body: () async throws -> Result) async throws -> Result {
-    try await begin(tenant)
+  ///
+  /// `isFirst`: before those of the tenant that wait, and beside as many as read: for what is short, and others wait for.
+  func read<Result>(
+    _ tenant: DID, isFirst: Bool = false, _ body: () async throws -> Result
+  ) async throws -> Result {
+    try await begin(tenant, isFirst)
     defer { end(tenant) }
     return try await body()
   }
 
-  private func begin(_ tenant: DID) async throws {
+  private func begin(_ tenant: DID, _ isFirst: Bool) async throws {
+    let share = isFirst ? readers : share
     guard !state.withLock({ $0.take(tenant, share) }) else { return }
     let id = state.withLock { state in
       state.lastID += 1
@@ -50,7 +60,7 @@ final class ReaderTurns: Sendable {
           if Task.isCancelled { return false }
           if state.take(tenant, share) { return true }
           if state.lines[tenant] == nil { state.order.append(tenant) }
-          state.lines[tenant, default: []].append(Waiting(id: id, continuation: continuation))
+          state.wait(Waiting(id: id, isFirst: isFirst, share: share, continuation: continuation), tenant)
           return nil
         }
         if let answer { continuation.resume(returning: answer) }
@@ -65,7 +75,7 @@ final class ReaderTurns: Sendable {
     let next = state.withLock { state -> [CheckedContinuation<Bool, Never>] in
       state.giveBack(tenant)
       var next: [CheckedContinuation<Bool, Never>] = []
-      while let continuation = state.next(share) { next.append(continuation) }
+      while let continuation = state.next() { next.append(continuation) }
       return next
     }
     for continuation in next { continuation.resume(returning: true) }
@@ -86,11 +96,22 @@ extension ReaderTurns.State {
     reading[tenant] = left == 0 ? nil : left
   }
 
-  /// Who has waited longest of the next tenant that may have another reader.
-  fileprivate mutating func next(_ share: Int) -> CheckedContinuation<Bool, Never>? {
-    guard let index = order.firstIndex(where: { reading[$0, default: 0] < share }), free > 0 else { return nil }
+  /// Who is first stands before all but those who are so, too.
+  fileprivate mutating func wait(_ waiting: ReaderTurns.Waiting, _ tenant: DID) {
+    var line = lines[tenant] ?? []
+    let place = waiting.isFirst ? line.firstIndex { !$0.isFirst } : nil
+    line.insert(waiting, at: place ?? line.endIndex)
+    lines[tenant] = line
+  }
+
+  /// Who is first in the line of the next tenant that may have another reader.
+  fileprivate mutating func next() -> CheckedContinuation<Bool, Never>? {
+    let next = order.firstIndex { tenant in
+      lines[tenant]?.first.map { reading[tenant, default: 0] < $0.share } ?? false
+    }
+    guard let index = next, free > 0 else { return nil }
     let tenant = order.remove(at: index)
-    guard let first = lines[tenant]?.removeFirst(), take(tenant, share) else { return nil }
+    guard let first = lines[tenant]?.removeFirst(), take(tenant, first.share) else { return nil }
     if lines[tenant]?.isEmpty == false { order.append(tenant) } else { lines[tenant] = nil }
     return first.continuation
   }

@@ -71,12 +71,20 @@ final class SQLiteMessageStore: MessageStore {
 
   func read<Result: Sendable>(
     _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
+  ) async throws -> Result { try await read(tenant, isFirst: false, body) }
+
+  func readFirst<Result: Sendable>(
+    _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
+  ) async throws -> Result { try await read(tenant, isFirst: true, body) }
+
+  private func read<Result: Sendable>(
+    _ tenant: DID, isFirst: Bool, _ body: @escaping @Sendable (any MessageReader) throws -> Result
   ) async throws -> Result {
     let folder = dataFolder
     var attempts = 3
     while true {
       do {
-        return try await turns.read(tenant) {
+        return try await turns.read(tenant, isFirst: isFirst) {
           try await pool.read { database in
             // A tenant that has nothing yet has no number; no row has this one.
             let id = try Self.tenantID(database, tenant) ?? 0
