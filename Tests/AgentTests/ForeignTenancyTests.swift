@@ -16,7 +16,7 @@ struct ForeignTenancyTests {
 
   private func machine(_ name: String, _ seed: UInt64) throws -> (MeshCommands, MachineIdentity) {
     let directory = try StateDirectory(opening: folder.path + "/" + name)
-    return (MeshCommands(directory), try directory.identity(orMaking: SeededRandom(seed)))
+    return (MeshCommands(directory, patience: .seconds(300)), try directory.identity(orMaking: SeededRandom(seed)))
   }
 
   private func node(

@@ -200,13 +200,19 @@ struct HTTPTests {
 
   @Test("when all connections are taken, the one that waits longest for a request is closed for a new one")
   func makingRoom() async throws {
-    let running = try await RunningServer.start(tenancy.node) { $0.maximumConnections = 1 }
+    let metrics = PrometheusRegistry()
+    let running = try await RunningServer.start(tenancy.node) {
+      $0.maximumConnections = 1
+      $0.metrics = metrics
+    }
     for _ in 0..<3 {
       let waiting = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
         .connect(host: running.address.ip.description, port: Int(running.address.port)).get()
+      while !metrics.text.contains("meshd_dwn_connections 1\n") { try await Task.sleep(for: .milliseconds(2)) }
       let answer = try await running.exchange("GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
       #expect(answer.hasPrefix("HTTP/1.1 200 "), "\(answer)")
       try await waiting.closeFuture.get()
+      while !metrics.text.contains("meshd_dwn_connections 0\n") { try await Task.sleep(for: .milliseconds(2)) }
     }
     await running.server.shutdown()
   }

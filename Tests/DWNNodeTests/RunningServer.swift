@@ -31,7 +31,7 @@ struct RunningServer {
   var url: EndpointURL { get throws { try EndpointURL("http://\(address)") } }
 
   /// Sends bytes over a fresh connection and returns what comes back until the other side closes or the time is up.
-  func exchange(_ bytes: String, limit: TimeAmount = .seconds(5)) async throws -> String {
+  func exchange(_ bytes: String, limit: TimeAmount = .minutes(2)) async throws -> String {
     let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .connect(host: address.ip.description, port: Int(address.port)) { channel in
         channel.eventLoop.makeCompletedFuture {

@@ -10,9 +10,12 @@ public import Wire
 public struct MeshCommands: Sendable {
   private let directory: StateDirectory
   private let client: ControlSocketClient
+  private let patience: Duration
 
-  public init(_ directory: StateDirectory) {
+  /// `patience`: how long a command waits for a node to take what it published, where no daemon does that.
+  public init(_ directory: StateDirectory, patience: Duration = .seconds(10)) {
     self.directory = directory
+    self.patience = patience
     self.client = ControlSocketClient(directory)
   }
 
@@ -166,7 +169,7 @@ public struct MeshCommands: Sendable {
       network, endpoints: network.embedsNode ? [] : try endpoints(network.endpoints),
       nodePort: network.embedsNode ? try directory.loadSettings().listen.first?.port : nil, logger: Self.quietLogger)
     return try await withControl(control) {
-      try await locally(MeshOperations(session: session, network: network, control: control))
+      try await locally(MeshOperations(session: session, network: network, control: control, patience: patience))
     }
   }
 
@@ -175,7 +178,7 @@ public struct MeshCommands: Sendable {
   ) async throws -> Bool {
     let control = try await session.controlPlane(network, endpoints: remote, logger: Self.quietLogger)
     return try await withControl(control) {
-      await control.waitUntilPublished(within: MeshOperations.publishPatience)
+      await control.waitUntilPublished(within: patience)
     }
   }
 

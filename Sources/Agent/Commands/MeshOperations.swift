@@ -5,12 +5,11 @@ import Wire
 
 /// The commands that change or show a network, over an open session: the same code in the daemon and without one.
 struct MeshOperations: Sendable {
-  /// How long a command waits for a node to take what it published.
-  static let publishPatience: Duration = .seconds(10)
-
   let session: MeshSession
   let network: NetworkState
   let control: DWNControlPlane
+  /// How long a command waits for a node to take what it published.
+  var patience: Duration = .seconds(10)
 
   func addPeer(_ did: DID, label: String) async throws -> JSONValue {
     guard isAnchor else { throw AgentError.notTheAnchor("add peers") }
@@ -28,7 +27,7 @@ struct MeshOperations: Sendable {
     result["meshIPv6"] = .string("\(AddressPlan.ipv6(for: did))")
     result["label"] = node.record.label.map { .string($0) } ?? .string(label)
     result["command"] = .string(await joinCommand())
-    result["published"] = .bool(await control.waitUntilPublished(within: Self.publishPatience))
+    result["published"] = .bool(await control.waitUntilPublished(within: patience))
     result["known"] = .bool(!isNew)
     result["delivered"] = .bool(
       await session.keeper.ledger.nodes(of: id).first { $0.recordID == node.recordID }?.hasKeys ?? false)
@@ -46,7 +45,7 @@ struct MeshOperations: Sendable {
       try ledger.approve(did, in: id, definitions: definitions, now: .now(), random: SystemRandom())
     }
     var result: JSONObject = ["did": .string(did.text), "delivered": .bool(!change.isEmpty)]
-    result["published"] = .bool(await control.waitUntilPublished(within: Self.publishPatience))
+    result["published"] = .bool(await control.waitUntilPublished(within: patience))
     return .object(result)
   }
 
@@ -58,7 +57,7 @@ struct MeshOperations: Sendable {
     }
     return [
       "did": .string(did.text), "network": .string(network.name),
-      "published": .bool(await control.waitUntilPublished(within: Self.publishPatience)),
+      "published": .bool(await control.waitUntilPublished(within: patience)),
     ]
   }
 

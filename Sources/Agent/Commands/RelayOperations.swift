@@ -113,7 +113,7 @@ extension MeshOperations {
   private func published(_ result: JSONObject) async -> JSONValue {
     var result = result
     result["network"] = .string(network.name)
-    result["published"] = .bool(await control.waitUntilPublished(within: Self.publishPatience))
+    result["published"] = .bool(await control.waitUntilPublished(within: patience))
     return .object(result)
   }
 
