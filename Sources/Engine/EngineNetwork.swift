@@ -32,7 +32,10 @@ extension Engine {
     pathfinding.standing.forgetFailures()
     closeProbeSockets { _ in true }
     pathfinding.relayOrders.yield(.networkChanged(addresses: localEndpoints.map(\.ip)))
+    // Whoever waits for a pong waits for one from the new network.
+    let waiting = pathfinding.takePings()
     perform(pathfinding.finder.networkChanged(now: now))
+    for ping in waiting { beginPing(ping.key, until: ping.until, ping.waiter) }
     beginNetcheck(isFull: true)
     updateReach(now)
   }

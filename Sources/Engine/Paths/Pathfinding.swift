@@ -78,6 +78,12 @@ final class Pathfinding {
       .min()
   }
 
+  /// Those that somebody waits for, to be asked anew.
+  func takePings() -> [(key: X25519PublicKey, waiter: Waiter, until: Instant)] {
+    defer { pings = [:] }
+    return Array(pings.values)
+  }
+
   /// Nobody waits longer for what did not come.
   func expirePings(at now: Instant) {
     for (token, ping) in pings where ping.until <= now {
