@@ -111,6 +111,11 @@ public struct STUNHost: Hashable, Sendable {
   }
 }
 
+extension STUNHost: CustomStringConvertible {
+  /// As it is read.
+  public var description: String { IPAddress(host).map { "\(SocketAddress($0, port: port))" } ?? "\(host):\(port)" }
+}
+
 /// A relay in the engine's own process: reached without leaving the machine, and no witness of which address others see.
 public struct LocalRelay: Hashable, Sendable {
   /// SHA-256 of its certificate's DER: the relay of the netmap with this pin is the one.

@@ -20,24 +20,26 @@ extension Engine {
   private var netcheckResult: NetcheckResult {
     var result = NetcheckResult()
     guard let check = pathfinding?.check else { return result }
-    if let report = check.last {
-      result.hasIPv4 = report.hasIPv4
-      result.hasIPv6 = report.hasIPv6
-      result.globalIPv4 = report.globalIPv4
-      result.globalIPv6 = report.globalIPv6
-      result.hairpin = report.hairpin
-    }
+    (result.hasIPv4, result.hasIPv6, result.hasUDP) = check.openness(
+      hasHost: hostHas, isAsked: hasWitnesses(over:))
+    result.globalIPv4 = check.sighting(over: .v4)
+    result.globalIPv6 = check.sighting(over: .v6)
+    result.hairpin = check.last?.hairpin
     result.natMapping = check.natMapping
     result.relays = (netmap?.relays ?? []).sorted { $0.id < $1.id }.map { relay in
       .init(
         id: relay.id, region: relay.region,
         latency: isLocal(relay) ? .zero : check.last?.latencies[relay.id]?.best,
-        error: pathfinding?.relayErrors[relay.id])
+        error: pathfinding?.relayErrors[relay.id], trouble: check.last?.troubles[relay.id])
+    }
+    result.servers = configuredServers.map { server, region in
+      .init(
+        server: server, latency: check.last?.latencies[region.id]?.best, isKnown: region.hasAddresses,
+        trouble: check.last?.troubles[region.id])
     }
     if let mapper = gatewayLink?.mapper {
       result.portMapping = mapper.answering
-      let inner = mapper.mappings.map(\.external.ip).first(where: \.isPrivate)
-      result.mappingTrouble = inner.map { .behindNAT($0) } ?? mapper.refusal.map { .refused($0) }
+      result.mappingTrouble = mapper.trouble
     }
     result.homeRelay = check.homeRelay
     result.standbyRelay = check.standbyRelay
@@ -60,8 +62,7 @@ extension Engine {
   public func renewDiscoKey(_ key: X25519PrivateKey) {
     guard let pathfinding else { return }
     let now = Instant.now()
-    let waiting = pathfinding.pings.values
-    pathfinding.pings = [:]
+    let waiting = pathfinding.takePings()
     pathfinding.discoKey = key
     pathfinding.finder = newFinder(key)
     closeProbeSockets { !$0.isProven }

@@ -35,17 +35,20 @@ enum NetcheckText {
     func yesNo(_ value: JSONValue?) -> String { value?.bool.map { $0 ? "yes" : "no" } ?? "unknown" }
 
     let relays = result["relays"]?.array ?? []
-    // Where nobody could be asked, no answer says nothing.
-    let nobody = relays.isEmpty && result["udp"]?.bool != true ? "unknown: there is nobody to ask" : nil
-    row("UDP", nobody ?? yesNo(result["udp"]))
-    row("IPv4", result["globalV4"]?.string.map { "yes, seen as \($0)" } ?? nobody ?? yesNo(result["ipv4"]))
-    row("IPv6", result["globalV6"]?.string.map { "yes, seen as \($0)" } ?? nobody ?? yesNo(result["ipv6"]))
+    func open(_ value: JSONValue?, _ seen: JSONValue? = nil) -> String {
+      seen?.string.map { "yes, seen as \($0)" }
+        ?? value?.bool.map { $0 ? "yes" : "no" } ?? "unknown: there is nobody to ask"
+    }
+    row("UDP", open(result["udp"]))
+    row("IPv4", open(result["ipv4"], result["globalV4"]))
+    row("IPv6", open(result["ipv6"], result["globalV6"]))
     row("NAT maps", natType(result["natType"]?.string))
     row("Hairpin", yesNo(result["hairpin"]))
     let services = [("NAT-PMP", "pmp"), ("PCP", "pcp"), ("UPnP", "upnp")]
       .filter { result["portMapping"]?[$0.1]?.bool == true }.map(\.0)
-    let trouble = result["portMapping"]?["error"]?.string.map { ", but \($0)" } ?? ""
-    row("Port mapping", services.isEmpty ? "the router offers none" : services.joined(separator: ", ") + trouble)
+    let trouble = result["portMapping"]?["error"]?.string
+    let offers = services.isEmpty ? "the router offers none" : services.joined(separator: ", ")
+    row("Port mapping", offers + (trouble.map { ", but \($0)" } ?? ""))
     if relays.isEmpty {
       row("Relays", "none: machines without a direct way to each other stay apart ('meshd relay add' adds one)")
     } else {
@@ -59,6 +62,18 @@ enum NetcheckText {
           return [
             id.map(String.init) ?? "?", relay["region"]?.string ?? "", relay["latencyMs"]?.milliseconds ?? "no answer",
             relay["error"]?.string ?? role,
+          ]
+        })
+      lines.append(contentsOf: table.split(separator: "\n").map { "    " + $0 })
+    }
+    if let servers = result["stun"]?.array, !servers.isEmpty {
+      lines.append("  STUN servers:")
+      let table = Terminal.table(
+        ["SERVER", "LATENCY", ""],
+        servers.map { server in
+          [
+            server["server"]?.string ?? "", server["latencyMs"]?.milliseconds ?? "no answer",
+            server["error"]?.string ?? "",
           ]
         })
       lines.append(contentsOf: table.split(separator: "\n").map { "    " + $0 })

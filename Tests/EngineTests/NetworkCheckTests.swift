@@ -68,6 +68,38 @@ struct NetworkCheckTests {
     #expect(check.natMapping == .endpointIndependent)
   }
 
+  @Test("whether UDP gets through is not known where nobody could be asked, until a peer outside sees this machine")
+  func openness() {
+    var check = NetworkCheck(startedAt: start)
+    func openness(asked: Set<IPAddress.Family>, host: Set<IPAddress.Family> = [.v4, .v6]) -> [Bool?] {
+      let (ipv4, ipv6, udp) = check.openness(hasHost: host.contains, isAsked: asked.contains)
+      return [ipv4, ipv6, udp]
+    }
+    check.take(report([]), at: start)
+    #expect(openness(asked: []) == [nil, nil, nil])
+    #expect(openness(asked: [], host: [.v6]) == [false, nil, nil])
+    #expect(openness(asked: [], host: []) == [false, false, false])
+    #expect(openness(asked: [.v4]) == [false, nil, false])
+    #expect(openness(asked: [.v4], host: [.v6]) == [false, nil, nil], "nobody was asked over what the host has not")
+    note("192.168.1.9:7", &check)
+    #expect(openness(asked: []) == [nil, nil, nil], "a peer in the same network tells nothing of the outside")
+    note("203.0.113.1:7", &check)
+    #expect(openness(asked: []) == [true, nil, true])
+    #expect(check.sighting(over: .v4) == address("203.0.113.1:7"))
+    check.forget()
+    #expect(openness(asked: []) == [nil, nil, nil])
+  }
+
+  @Test("another public IPv4 address than the last one is news, a port or a private one is not")
+  func elsewhere() {
+    var check = NetworkCheck(startedAt: start)
+    let addresses = [
+      "203.0.113.1:7", "203.0.113.1:8", "192.168.1.9:7", "[2001:db8::1]:7", "203.0.113.2:7", "203.0.113.1:7",
+    ]
+    let news = addresses.map { check.isElsewhere(address($0)) }
+    #expect(news == [true, false, false, false, true, true])
+  }
+
   @Test("pongs that are minutes apart say nothing together: the router may have started again between them")
   func apart() {
     var check = NetworkCheck(startedAt: start)

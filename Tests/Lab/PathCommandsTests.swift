@@ -59,6 +59,15 @@ extension MeshdLab {
         let text = try await second.meshd("netcheck")
         #expect(text.contains("UDP: yes") && text.contains("home"), "\(text)")
 
+        // The anchor's own relay sees nothing of it: that nobody answers says nothing.
+        let alone = try await first.json("netcheck")
+        #expect(alone.object?.names.sorted() == members.sorted())
+        #expect(alone["udp"] == .null && alone["ipv4"] == .null && alone["ipv6"] == .null, "\(alone.text)")
+        let aloneText = try await first.meshd("netcheck")
+        #expect(aloneText.contains("UDP: unknown: there is nobody to ask"), "\(aloneText)")
+        let diagnosis = try await first.attempt(["doctor"]).output
+        #expect(diagnosis.contains("Whether UDP gets through is unknown"), "\(diagnosis)")
+
         let keyFile = second.state.appendingPathComponent("disco.key")
         let before = try Data(contentsOf: keyFile)
         try await second.meshd("netcheck", "--new-disco-key")

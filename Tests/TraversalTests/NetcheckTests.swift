@@ -235,6 +235,32 @@ struct NetcheckTests {
     network.mapping = { _ in address }
     let report = try network.run()
     #expect(report.latencies.isEmpty && report.globalIPv4 == nil)
+    #expect(report.troubles == [10: .impossible(address)])
+  }
+
+  @Test(
+    "an answer that cannot be read is told as nonsense, beside what others say",
+    arguments: [
+      [0x01, 0x11, 0, 0], [0x01, 0x01, 0, 0], [0x01, 0x01, 0, 12], [0x01, 0x01, 0, 4, 0, 0x20, 0, 99],
+      [0x3f, 0xff, 0, 0],
+    ] as [[UInt8]])
+  func unreadable(head: [UInt8]) throws {
+    let random = SeededRandom(84)
+    let relays = [Self.relay(1), Self.relay(2)]
+    var check = Netcheck(relays, hasIPv4: true, hasIPv6: false, previous: nil, home: nil, at: Self.start)
+    for case .send(let request, let target) in check.advance(at: Self.start, random) {
+      let id = try #require(TransactionID(Array(request[8..<20])))
+      let garbage = Array(head.prefix(4) + request[4..<20] + head.dropFirst(4))
+      let answer = STUNResponse.bytes(id, to: SocketAddress("203.0.113.1:1")!)
+      _ = check.receive(target == Self.address(1) ? garbage : answer, at: Self.start, random)
+    }
+    let actions = check.advance(at: Self.start + .seconds(3), random)
+    guard case .finished(let report)? = actions.last else {
+      Issue.record("\(actions)")
+      return
+    }
+    #expect(report.troubles == [1: .nonsense])
+    #expect(Set(report.latencies.keys) == [2])
   }
 
   @Test("answers that nobody asked for, or that come twice, change nothing")

@@ -23,12 +23,15 @@ private struct Router {
   var upnpService = "urn:schemas-upnp-org:service:WANIPConnection:1"
   var location = "http://192.168.1.1:5000/root.xml"
   var isSilent = false
+  /// Whether it has nothing to say to requests for mappings, over UDP.
+  var ignoresRequests = false
   /// What it passes on: external port by internal one.
   private(set) var passes: [PortMapping.Port: UInt16] = [:]
   private(set) var calls: [String] = []
 
   mutating func answer(_ bytes: [UInt8], to target: SocketAddress) -> [(bytes: [UInt8], from: SocketAddress)] {
     guard !isSilent else { return [] }
+    if ignoresRequests, target.port == NATPMP.port, bytes[1] != 0 { return [] }
     if target.port == SSDP.port {
       guard speaksUPnP, String(decoding: bytes, as: UTF8.self).contains("ssdp:all") else { return [] }
       let text =
@@ -119,6 +122,8 @@ private struct Household {
   mutating func want(_ ports: [PortMapping.Port]) { perform(mapper.want(ports, at: now, random)) }
 
   mutating func release() { perform(mapper.release()) }
+
+  mutating func doubt() { perform(mapper.doubtAddress(at: now, random)) }
 
   /// Lets time pass, and everything happen that is due in it.
   mutating func pass(_ time: Duration) {
@@ -223,6 +228,58 @@ struct PortMapperTests {
     }
   }
 
+  private static let speakers: [@Sendable (inout Router) -> Void] = [
+    { $0.speaksNATPMP = true }, { $0.speaksPCP = true }, { $0.speaksUPnP = true },
+  ]
+
+  @Test("a router that gets another address has its mappings there within five minutes, at once where it is doubted")
+  func moved() throws {
+    for speak in Self.speakers {
+      var home = try household(speak)
+      home.want([Self.udp, Self.tcp])
+      home.pass(.seconds(60))
+      let ports = home.mappings.map(\.external.port)
+      for (address, wait, isDoubted) in [("198.51.100.7", 300, false), ("198.51.100.8", 1, true)] {
+        let next = try #require(IPAddress(address))
+        home.router.external = next
+        if isDoubted { home.doubt() }
+        home.pass(.seconds(wait))
+        #expect(home.mappings.map(\.external.ip) == [next, next])
+        #expect(home.mappings.map(\.external.port) == ports)
+      }
+    }
+  }
+
+  @Test("whoever doubts all the time has the router asked every ten seconds; one without mappings is not asked at all")
+  func doubts() throws {
+    for speak in Self.speakers {
+      var home = try household(speak)
+      home.doubt()
+      #expect(home.requests == 0 && home.mapper.deadline == nil)
+      home.want([Self.udp])
+      home.pass(.seconds(60))
+      let before = home.requests
+      for _ in 0..<100 {
+        home.doubt()
+        home.pass(.seconds(1))
+      }
+      #expect((10...11).contains(home.requests - before))
+    }
+  }
+
+  @Test("a router that says it is nowhere keeps its mappings as they are")
+  func nowhere() throws {
+    for speak in [Self.speakers[0], Self.speakers[2]] {
+      var home = try household(speak)
+      home.want([Self.udp])
+      home.pass(.seconds(60))
+      let before = home.mappings.map(\.external)
+      home.router.external = IPAddress(v4: 0)
+      home.pass(.seconds(600))
+      #expect(home.mappings.map(\.external) == before && before.count == 1)
+    }
+  }
+
   @Test("what is not wanted any more is given back")
   func release() throws {
     for speak in [{ $0.speaksNATPMP = true }, { $0.speaksPCP = true }, { $0.speaksUPnP = true }]
@@ -264,10 +321,10 @@ struct PortMapperTests {
     home.want([Self.udp])
     home.pass(.seconds(30))
     #expect(home.mapper.answering == [.natPMP])
-    #expect(home.mapper.refusal == PortMapper.Refusal(service: .natPMP, code: 2))
+    #expect(home.mapper.trouble == .refused(.init(service: .natPMP, code: 2)))
     home.router.natPMPResult = 0
     home.pass(.seconds(600))
-    #expect(home.mappings.count == 1 && home.mapper.refusal == nil)
+    #expect(home.mappings.count == 1 && home.mapper.trouble == nil)
     var other = try household {
       $0.speaksUPnP = true
       $0.upnpErrors = Array(repeating: 606, count: 100)
@@ -275,7 +332,61 @@ struct PortMapperTests {
     other.want([Self.udp])
     other.pass(.seconds(30))
     #expect(other.mapper.answering == [.upnp])
-    #expect(other.mapper.refusal == PortMapper.Refusal(service: .upnp, code: 606))
+    #expect(other.mapper.trouble == .refused(.init(service: .upnp, code: 606)))
+  }
+
+  @Test("a router that answers and maps nothing is told of, whatever it does instead, and one that maps is not")
+  func mapsNothing() throws {
+    let changes: [(inout Router) -> Void] = [
+      { $0.external = IPAddress(v4: 0) }, { $0.lifetime = 0 }, { $0.ignoresRequests = true },
+      { $0.upnpService = "urn:schemas-upnp-org:service:Toaster:1" },
+    ]
+    for (index, change) in changes.enumerated() {
+      for (number, speak) in Self.speakers.enumerated() where (number == 2) == (index == 3) || index == 0 {
+        var home = try household {
+          speak(&$0)
+          change(&$0)
+        }
+        home.want([Self.udp])
+        #expect(home.mapper.trouble == nil, "nobody has been asked yet")
+        home.pass(.seconds(20))
+        #expect(home.mappings.isEmpty && home.mapper.trouble == .mapsNothing, "\(index), \(number)")
+        home.pass(.seconds(600))
+        #expect(home.mapper.trouble == .mapsNothing, "\(index), \(number)")
+        home.router = Router()
+        speak(&home.router)
+        home.pass(.seconds(1300))
+        #expect(home.mappings.count == 1 && home.mapper.trouble == nil, "\(index), \(number)")
+      }
+    }
+    var silent = try household { _ in }
+    silent.want([Self.udp])
+    silent.pass(.seconds(600))
+    #expect(silent.mapper.trouble == nil && silent.mapper.answering.isEmpty)
+  }
+
+  @Test("a router whose answers are none of the protocols is told of as one that talks nonsense")
+  func nonsense() throws {
+    var home = try household { _ in }
+    home.want([Self.udp])
+    _ = home.mapper.receive(
+      [7, 7, 7], from: SocketAddress(Router.address, port: NATPMP.port), at: home.now, SeededRandom(96))
+    home.pass(.seconds(20))
+    #expect(home.mapper.trouble == .nonsense && home.mapper.answering.isEmpty)
+    home.pass(.seconds(600))
+    #expect(home.mapper.trouble == nil, "it said nothing when it was looked for again")
+  }
+
+  @Test("a router behind another NAT is told of by its address outside")
+  func behindNAT() throws {
+    let address = try #require(IPAddress("10.64.0.7"))
+    var home = try household {
+      $0.speaksNATPMP = true
+      $0.external = address
+    }
+    home.want([Self.udp])
+    home.pass(.seconds(20))
+    #expect(home.mapper.trouble == .behindNAT(address))
   }
 
   @Test("that one port is refused keeps no other from being mapped")
@@ -283,6 +394,19 @@ struct PortMapperTests {
     var home = try household {
       $0.speaksUPnP = true
       $0.upnpErrors = [606]
+    }
+    home.want([Self.udp, Self.tcp, .init(.udp, 8787), .init(.udp, 8788)])
+    home.pass(.seconds(20))
+    #expect(home.mappings.count == 3)
+    home.pass(.seconds(120))
+    #expect(home.mappings.count == 4)
+  }
+
+  @Test("a port that is taken wherever it is asked for keeps no other waiting")
+  func takenPort() throws {
+    var home = try household {
+      $0.speaksUPnP = true
+      $0.upnpErrors = [718, 718, 718]
     }
     home.want([Self.udp, Self.tcp, .init(.udp, 8787), .init(.udp, 8788)])
     home.pass(.seconds(20))
@@ -312,16 +436,23 @@ struct PortMapperTests {
     #expect(refusing.router.calls.count { $0 == "AddPortMapping" } == 1)
   }
 
-  @Test("a router that restarted is asked again at once")
+  @Test("a router that restarted, perhaps with another address, has its mappings again within five minutes")
   func restarted() throws {
-    var home = try household { $0.speaksNATPMP = true }
-    home.want([Self.udp, Self.tcp])
-    home.pass(.seconds(5))
-    home.router.epoch = 3
-    // The renewal of one shows it for both.
-    home.pass(.seconds(3600))
-    #expect(home.mappings.count == 2)
-    #expect(home.mappings.allSatisfy { $0.expires - home.now > .seconds(7000) })
+    for speak in Self.speakers.prefix(2) {
+      var home = try household(speak)
+      home.want([Self.udp, Self.tcp])
+      home.pass(.seconds(5))
+      let kept = home.router.passes
+      home.router = Router()
+      speak(&home.router)
+      home.router.epoch = 3
+      home.router.external = try #require(IPAddress("198.51.100.7"))
+      home.pass(.seconds(310))
+      #expect(home.router.passes == kept && kept.count == 2)
+      #expect(home.mappings.count == 2)
+      #expect(home.mappings.allSatisfy { $0.external.ip == home.router.external })
+      #expect(home.mappings.allSatisfy { $0.expires - home.now > .seconds(6800) })
+    }
   }
 
   @Test("without a router that maps, one look is taken in a while, and the while grows")

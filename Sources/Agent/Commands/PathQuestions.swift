@@ -64,7 +64,8 @@ extension NetcheckResult {
   /// `netcheck --json` (`reach.md` 7).
   var json: JSONValue {
     var object: JSONObject = [
-      "udp": .bool(hasUDP), "ipv4": .bool(hasIPv4), "ipv6": .bool(hasIPv6),
+      "udp": hasUDP.map { .bool($0) } ?? .null, "ipv4": hasIPv4.map { .bool($0) } ?? .null,
+      "ipv6": hasIPv6.map { .bool($0) } ?? .null,
     ]
     object["globalV4"] = globalIPv4.map { .string("\($0)") } ?? .null
     object["globalV6"] = globalIPv6.map { .string("\($0)") } ?? .null
@@ -78,21 +79,44 @@ extension NetcheckResult {
       relays.map { relay in
         var entry: JSONObject = ["id": .integer(Int64(relay.id)), "region": .string(relay.region)]
         entry["latencyMs"] = relay.latency.map { .number($0.milliseconds) } ?? .null
-        entry["error"] = relay.error.map { .string($0) } ?? .null
+        entry["error"] = (relay.error ?? relay.trouble?.text).map { .string($0) } ?? .null
         return .object(entry)
       })
+    if !servers.isEmpty { object["stun"] = .array(servers.map(\.json)) }
     object["home"] = homeRelay.map { .integer(Int64($0)) } ?? .null
     object["standby"] = standbyRelay.map { .integer(Int64($0)) } ?? .null
     return .object(object)
   }
 }
 
-extension NetcheckResult.MappingTrouble {
-  /// For people.
+extension NetcheckResult.ServerResult {
+  fileprivate var json: JSONValue {
+    var object: JSONObject = ["server": .string("\(server)")]
+    object["latencyMs"] = latency.map { .number($0.milliseconds) } ?? .null
+    let error = isKnown ? trouble?.text : "its name stands for no address"
+    object["error"] = error.map { .string($0) } ?? .null
+    return .object(object)
+  }
+}
+
+extension NetcheckReport.Trouble {
+  /// For people, of a server.
+  fileprivate var text: String {
+    switch self {
+    case .nonsense: "its answers to STUN make no sense"
+    case .impossible(let address): "it says that this machine is seen at \(address), which cannot be"
+    }
+  }
+}
+
+extension PortMapper.Trouble {
+  /// For people, of a router.
   fileprivate var text: String {
     switch self {
     case .refused(let refusal): "it maps nothing: \(refusal.service.rawValue) says error \(refusal.code)"
     case .behindNAT(let address): "its own address outside is \(address): it stands behind another NAT"
+    case .mapsNothing: "it maps nothing, and does not say why"
+    case .nonsense: "its answers make no sense"
     }
   }
 }

@@ -6,7 +6,7 @@ struct WaysDiagnosis {
   let netcheck: JSONValue?
 
   var findings: [Finding] {
-    [ports, advertised, udp, nat, mapping].compactMap { $0 } + relays + [peers, drops].compactMap { $0 }
+    [ports, advertised, udp, nat, mapping].compactMap { $0 } + servers + relays + [peers, drops].compactMap { $0 }
   }
 
   private var ports: Finding {
@@ -31,8 +31,7 @@ struct WaysDiagnosis {
 
   private var udp: Finding? {
     guard let netcheck else { return nil }
-    let isAnybodyThere = netcheck["relays"]?.array?.isEmpty == false
-    guard let udp = netcheck["udp"]?.bool, udp || isAnybodyThere else {
+    guard let udp = netcheck["udp"]?.bool else {
       return Finding(.info, "Whether UDP gets through is unknown: there is nobody to ask")
     }
     let seen = ["globalV4", "globalV6"].compactMap { netcheck[$0]?.string }
@@ -57,10 +56,28 @@ struct WaysDiagnosis {
 
   private var mapping: Finding? {
     guard let offers = netcheck?["portMapping"] else { return nil }
-    let services = [("NAT-PMP", "pmp"), ("PCP", "pcp"), ("UPnP", "upnp")].filter { offers[$0.1]?.bool == true }
+    let services = [("NAT-PMP", "pmp"), ("PCP", "pcp"), ("UPnP", "upnp")].filter { offers[$0.1]?.bool == true }.map(\.0)
+    if let error = offers["error"]?.string {
+      return Finding(
+        .info, "Nobody outside gets in by what the router maps",
+        detail: ([error] + (services.isEmpty ? [] : ["asked by \(services.joined(separator: ", "))"]))
+          .joined(separator: "; "))
+    }
     return services.isEmpty
       ? Finding(.info, "The router maps no ports")
-      : Finding(.ok, "The router maps ports", detail: services.map(\.0).joined(separator: ", "))
+      : Finding(.ok, "The router maps ports", detail: services.joined(separator: ", "))
+  }
+
+  /// STUN servers that say what makes no sense. A relay that is not reached is told of as such.
+  private var servers: [Finding] {
+    let unreached = (status["relays"]?.array ?? []).filter { $0["error"]?.string != nil }.map { $0["id"]?.integer }
+    let relays = (netcheck?["relays"]?.array ?? []).filter { !unreached.contains($0["id"]?.integer) }
+    let named =
+      relays.map { ("Relay \($0["id"]?.integer ?? 0) (\($0["region"]?.string ?? "?"))", $0) }
+      + (netcheck?["stun"]?.array ?? []).map { ("The STUN server \($0["server"]?.string ?? "?")", $0) }
+    return named.compactMap { name, row in
+      row["error"]?.string.map { Finding(.warn, "\(name) does not tell where this machine is seen", detail: $0) }
+    }
   }
 
   private var relays: [Finding] {

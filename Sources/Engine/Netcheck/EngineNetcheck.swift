@@ -33,7 +33,7 @@ extension Engine {
     perform(actions)
   }
 
-  private func hostHas(_ family: IPAddress.Family) -> Bool { localEndpoints.contains { $0.ip.family == family } }
+  func hostHas(_ family: IPAddress.Family) -> Bool { localEndpoints.contains { $0.ip.family == family } }
 
   /// As long as something is sent the NAT's holes and the peers' knowledge of them are kept fresh; else nothing wakes up for that.
   func keepChecking(_ now: Instant) {
@@ -70,7 +70,11 @@ extension Engine {
   // MARK: What is asked
 
   /// Whether anybody besides peers can say where this machine is seen.
-  var hasWitnesses: Bool { !probeRegions().allSatisfy { $0.nodes.allSatisfy { $0.ipv4.isEmpty && $0.ipv6.isEmpty } } }
+  var hasWitnesses: Bool { probeRegions().contains(where: \.hasAddresses) }
+
+  func hasWitnesses(over family: IPAddress.Family) -> Bool {
+    probeRegions().contains { $0.nodes.contains { !(family == .v4 ? $0.ipv4 : $0.ipv6).isEmpty } }
+  }
 
   /// The relay of this process is none: what it sees is this machine's own.
   func isLocal(_ relay: Relay) -> Bool {
@@ -80,7 +84,7 @@ extension Engine {
 
   private func probeRegions() -> [ProbeRegion] {
     let relays = netmap?.relays ?? []
-    let asked = relays.filter { !isLocal($0) }.map { relay in
+    return relays.filter { !isLocal($0) }.map { relay in
       let addresses = IPAddress.Family.allCases.flatMap { family -> [IPAddress] in
         switch relay.way(over: family) {
         case .address(let address): [address]
@@ -89,14 +93,17 @@ extension Engine {
         }
       }
       return region(relay.id, relay.region, addresses, relay.stunPorts.filter { $0 > 0 })
-    }
-    var taken = Set(relays.map(\.id))
-    let configured = configuration.stunServers.compactMap { server -> ProbeRegion? in
+    } + configuredServers.map(\.region)
+  }
+
+  /// The servers that only this machine asks, with ids that no relay has.
+  var configuredServers: [(server: STUNHost, region: ProbeRegion)] {
+    var taken = Set((netmap?.relays ?? []).map(\.id))
+    return configuration.stunServers.compactMap { server in
       guard let id = (1...UInt16.max).last(where: { taken.insert($0).inserted }) else { return nil }
       let addresses = IPAddress(server.host).map { [$0] } ?? resolved(server.host, .v4) + resolved(server.host, .v6)
-      return region(id, server.host, addresses, [server.port])
+      return (server, region(id, server.host, addresses, [server.port]))
     }
-    return asked + configured
   }
 
   private func region(_ id: UInt16, _ name: String, _ addresses: [IPAddress], _ ports: [UInt16]) -> ProbeRegion {
@@ -193,6 +200,7 @@ extension Engine {
     guard let pathfinding else { return }
     let now = Instant.now()
     pathfinding.check.take(report, at: now)
+    if let seen = report.globalIPv4 { sighted(at: seen) }
     chooseHome(report, now)
     payCalls(now)
     updateReach(now)
@@ -217,6 +225,7 @@ extension Engine {
     guard let pathfinding, pathfinding.answering == nil, !localEndpoints.contains(address),
       pathfinding.check.note(address, by: key, at: now)
     else { return }
+    sighted(at: address)
     updateReach(now)
   }
 

@@ -32,6 +32,8 @@ struct NetworkCheck {
   private var mapping: NATMapping?
   /// The same by what peers see.
   private var mappingByPeers: NATMapping?
+  /// Where this machine was last seen over IPv4. Known across changes of the network: those of a router make none here.
+  private var sightedIPv4: IPAddress?
   /// When the next check begins; `nil`: when something is sent.
   var nextAt: Instant?
   /// Another one is wanted as soon as the running one has ended; `true`: a full one.
@@ -73,6 +75,34 @@ struct NetworkCheck {
   private func wasAnswered(over family: IPAddress.Family) -> Bool {
     guard let last else { return true }
     return family == .v4 ? last.hasIPv4 : last.hasIPv6
+  }
+
+  /// Where others see this machine over a family, first servers, then peers outside its private network.
+  func sighting(over family: IPAddress.Family) -> SocketAddress? {
+    if let seen = family == .v4 ? last?.globalIPv4 : last?.globalIPv6 { return seen }
+    return witnesses.addresses.first { $0.ip.family == family && !$0.ip.isPrivate }
+  }
+
+  /// Whether UDP gets through over each of the families, and at all, where these could be asked about. `nil`: nobody could be, and no
+  /// peer has said where it sees this machine.
+  func openness(
+    hasHost: (IPAddress.Family) -> Bool, isAsked: (IPAddress.Family) -> Bool
+  ) -> (ipv4: Bool?, ipv6: Bool?, udp: Bool?) {
+    func isOpen(_ family: IPAddress.Family) -> Bool? {
+      if sighting(over: family) != nil { return true }
+      return !hasHost(family) || isAsked(family) ? false : nil
+    }
+    let (ipv4, ipv6) = (isOpen(.v4), isOpen(.v6))
+    if ipv4 == true || ipv6 == true { return (ipv4, ipv6, true) }
+    let isAnybodyAsked = IPAddress.Family.allCases.contains { hasHost($0) && isAsked($0) }
+    return (ipv4, ipv6, isAnybodyAsked || (ipv4 == false && ipv6 == false) ? false : nil)
+  }
+
+  /// Somebody sees this machine there. `true`: elsewhere than it was last seen over IPv4, outside its private network.
+  mutating func isElsewhere(_ address: SocketAddress) -> Bool {
+    guard address.ip.family == .v4, !address.ip.isPrivate, address.ip != sightedIPv4 else { return false }
+    sightedIPv4 = address.ip
+    return true
   }
 
   /// A check has ended.

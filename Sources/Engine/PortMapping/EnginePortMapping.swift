@@ -54,6 +54,14 @@ extension Engine {
     perform(link.mapper.advance(at: now, random), of: link)
   }
 
+  /// Somebody sees this machine there. Where the gateway maps ports at another address, that one may be the former.
+  func sighted(at address: SocketAddress) {
+    guard let pathfinding, pathfinding.check.isElsewhere(address), let link = gatewayLink,
+      link.mapper.mappings.contains(where: { $0.external.ip != address.ip })
+    else { return }
+    perform(link.mapper.doubtAddress(at: .now(), random), of: link)
+  }
+
   private func gatewayAnswered() {
     guard let link = gatewayLink else { return }
     for (bytes, source) in link.receive() {

@@ -116,13 +116,19 @@ public struct Netcheck: Sendable {
       self.hairpin = nil
       return advance(at: now, random)
     }
-    guard let response = try? STUNResponse(parsing: datagram), let probe = outstanding[response.transactionID],
-      case .probing = phase
-    else { return nil }
-    outstanding[response.transactionID] = nil
+    guard case .probing = phase, let id = STUNMessage.transactionID(of: datagram), let probe = outstanding[id] else {
+      return nil
+    }
+    outstanding[id] = nil
     var actions: [Action] = []
-    if Self.isPlausible(response.address, probe.family) {
-      take(response.address, of: probe, now, random, &actions)
+    if let address = try? STUNResponse(parsing: datagram).address {
+      if Self.isPlausible(address, probe.family) {
+        take(address, of: probe, now, random, &actions)
+      } else {
+        report.troubles[probe.region] = .impossible(address)
+      }
+    } else {
+      report.troubles[probe.region] = .nonsense
     }
     return actions + advance(at: now, random)
   }

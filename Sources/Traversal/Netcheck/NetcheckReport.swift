@@ -25,9 +25,19 @@ public struct NetcheckReport: Hashable, Sendable {
     }
   }
 
+  /// What a server says instead of where it sees this machine.
+  public enum Trouble: Hashable, Sendable {
+    /// It answers what was asked, and no address can be read of it.
+    case nonsense
+    /// An address that no machine is seen at.
+    case impossible(SocketAddress)
+  }
+
   public var startedAt: Instant
   /// By the relay's id; one that did not answer is not in it.
   public var latencies: [UInt16: Latency] = [:]
+  /// By the relay's id, whatever else it says.
+  public var troubles: [UInt16: Trouble] = [:]
   /// The address that the nearest relay saw.
   public var globalIPv4: SocketAddress?
   public var globalIPv6: SocketAddress?

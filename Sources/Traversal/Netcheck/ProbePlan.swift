@@ -30,6 +30,9 @@ public struct ProbeRegion: Hashable, Sendable {
     self.isAvoided = isAvoided
     self.isMeasured = isMeasured
   }
+
+  /// Whether anything of it can be asked.
+  public var hasAddresses: Bool { nodes.contains { !$0.ipv4.isEmpty || !$0.ipv6.isEmpty } }
 }
 
 /// Which relays are asked when (`traversal.md` 5). A list ends with its first answer.

@@ -55,6 +55,12 @@ struct GatewayControl: Hashable {
     return .done(Dictionary(result.children.map { ($0.name, $0.text) }) { first, _ in first })
   }
 
+  /// The address of an answer to `externalAddress`, if anybody could be at it.
+  static func externalAddress(in body: [UInt8]) -> IPAddress? {
+    guard case .done(let arguments) = answer(body, to: "GetExternalIPAddress") else { return nil }
+    return arguments["NewExternalIPAddress"].flatMap { IPAddress($0) }.flatMap { PortMapping.isUsable($0) ? $0 : nil }
+  }
+
   private func call(_ action: String, _ arguments: [(String, String)]) -> Call {
     // None of the values has a character that XML would need written otherwise.
     let inner = arguments.map { "<\($0.0)>\($0.1)</\($0.0)>" }.joined()

@@ -77,11 +77,7 @@ struct GatewayFinder {
       }
       step = .external(index)
     case .external(let index):
-      if case .done(let arguments) = GatewayControl.answer(body ?? [], to: "GetExternalIPAddress"),
-        let address = arguments["NewExternalIPAddress"].flatMap({ IPAddress($0) }), PortMapping.isUsable(address)
-      {
-        candidates[index].external = address
-      }
+      candidates[index].external = GatewayControl.externalAddress(in: body ?? [])
       step = index + 1 < candidates.count && !isBest(candidates[index]) ? .status(index + 1) : .done(choice)
     case .done: break
     }

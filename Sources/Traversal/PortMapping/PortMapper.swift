@@ -3,8 +3,9 @@ public import Wire
 /// Has a router pass ports on to this machine, for as long as they are wanted (`traversal.md` 16, `reach.md` 6). Without I/O: it says
 /// what to send and when it wants to be called, and is told what came.
 ///
-/// NAT-PMP is asked first, then PCP, then UPnP, of those that answer. What was granted is renewed at half its time. A router that
-/// refuses, is silent or talks nonsense is asked again after a while that doubles; whatever it sends, nothing here grows.
+/// NAT-PMP is asked first, then PCP, then UPnP, of those that answer. What was granted is renewed at half its time, and looked after
+/// in between: a router may get another address outside, or begin anew. A router that refuses, is silent or talks nonsense is asked
+/// again after a while that doubles; whatever it sends, nothing here grows.
 public struct PortMapper: Sendable {
   public enum Action: Hashable, Sendable {
     /// By UDP.
@@ -62,15 +63,10 @@ public struct PortMapper: Sendable {
     var lease: UInt32 = PortMapping.lifetime
   }
 
-  /// What a router said instead of mapping a port.
-  public struct Refusal: Hashable, Sendable {
-    public var service: PortMapping.Service
-    /// The service's own: RFC 6886 3.5, RFC 6887 7.4, UPnP's error codes.
-    public var code: Int
-  }
-
   enum HTTPPurpose {
     case finding
+    /// For the router's address outside.
+    case looking
     case adding(PortMapping.Port)
   }
 
@@ -80,7 +76,9 @@ public struct PortMapper: Sendable {
   /// Services that answered the last time that somebody was looked for: whatever they said.
   public internal(set) var answering: Set<PortMapping.Service> = []
   /// The last one since a port was mapped.
-  public internal(set) var refusal: Refusal?
+  var refusal: Refusal?
+  /// When somebody was last looked for, what came made no sense.
+  var talksNonsense = false
   /// Those that are asked for mappings.
   var services: Set<PortMapping.Service> = []
   var externalByNATPMP: IPAddress?
@@ -89,6 +87,12 @@ public struct PortMapper: Sendable {
   var finder: GatewayFinder?
   var gatewayService: GatewayFinder.Found?
   var http: (id: UInt64, purpose: HTTPPurpose, until: Instant)?
+  /// When the router was last asked where it is, in so many words or by a first mapping.
+  var lastLookAt: Instant?
+  /// It may be elsewhere now.
+  var isAddressDoubted = false
+  /// UPnP's service is to be asked for its address.
+  var asksUPnPForAddress = false
   private var nextID: UInt64 = 0
   private var shown: [PortMapping] = []
 
@@ -100,6 +104,7 @@ public struct PortMapper: Sendable {
     var answers: [SSDP.Answer] = []
     /// Who said anything.
     var heard: Set<PortMapping.Service> = []
+    var hadNonsense = false
   }
 
   /// `nil` unless the gateway is at a private IPv4 address: no other router maps ports for its neighbours.
@@ -138,6 +143,7 @@ public struct PortMapper: Sendable {
     search = nil
     finder = nil
     http = nil
+    asksUPnPForAddress = false
     tell(&actions)
     return actions
   }
@@ -155,6 +161,7 @@ public struct PortMapper: Sendable {
     }
     if let search { times.append(searchDeadline(search)) }
     if let http { times.append(http.until) }
+    if let nextLookAt { times.append(nextLookAt) }
     return times.min()
   }
 
@@ -162,6 +169,7 @@ public struct PortMapper: Sendable {
   public mutating func advance(at now: Instant, _ random: some RandomSource) -> [Action] {
     var actions: [Action] = []
     if let http, now >= http.until { take(nil, from: http.purpose, now, random, &actions) }
+    if let due = nextLookAt, due <= now { look(now, &actions) }
     for (port, entry) in wanted {
       if let mapping = entry.mapping, now >= mapping.expires {
         wanted[port]?.lastExternal = mapping.external.port
@@ -249,6 +257,7 @@ public struct PortMapper: Sendable {
       port: port, external: external, service: service, expires: now + granted)
     wanted[port]?.attempt = nil
     refusal = nil
+    lastLookAt = lastLookAt ?? now
     wanted[port]?.nextAt = now + granted / 2
     wanted[port]?.pause = Self.firstPause
   }
@@ -277,26 +286,36 @@ public struct PortMapper: Sendable {
 
   // MARK: - HTTP
 
-  /// One request at a time: what finds the service first, then what it is asked for.
+  /// One request at a time: where the router is, what finds the service, then what it is asked for.
   private mutating func askOverHTTP(_ now: Instant, _ random: some RandomSource, _ actions: inout [Action]) {
-    guard http == nil, wanted.values.contains(where: { $0.attempt?.service == .upnp }) else { return }
-    if let question = finder?.question {
-      let action = request(question.port, question.path, question.call)
-      http = (nextID, .finding, now + Self.httpTime)
+    guard http == nil else { return }
+    if asksUPnPForAddress, let found = gatewayService {
+      asksUPnPForAddress = false
+      let action = request(found.port, found.control.service.path, found.control.externalAddress())
+      http = (nextID, .looking, now + Self.httpTime)
       return actions.append(action)
     }
-    guard let (port, entry) = wanted.first(where: { $0.value.attempt?.service == .upnp }), let attempt = entry.attempt
-    else { return }
-    guard let found = gatewayService, attempt.tries < Self.tries else { return tryNext(port, after: .upnp, now) }
-    let known = entry.mapping?.external.port ?? entry.lastExternal
-    // Never this machine's own number at first: some routers take it from a neighbour that has it.
-    let external = attempt.tries == 0 && known > 0 ? known : UInt16(1024 + random.uniform(below: 65536 - 1024))
-    wanted[port]?.attempt?.tries += 1
-    wanted[port]?.attempt?.external = external
-    let call = found.control.add(port, external: external, to: host, lease: attempt.lease)
-    let action = request(found.port, found.control.service.path, call)
-    http = (nextID, .adding(port), now + Self.httpTime)
-    actions.append(action)
+    while let (port, entry) = wanted.first(where: { $0.value.attempt?.service == .upnp }), let attempt = entry.attempt {
+      if let question = finder?.question {
+        let action = request(question.port, question.path, question.call)
+        http = (nextID, .finding, now + Self.httpTime)
+        return actions.append(action)
+      }
+      guard let found = gatewayService, attempt.tries < Self.tries else {
+        // The others have their turns.
+        tryNext(port, after: .upnp, now)
+        continue
+      }
+      let known = entry.mapping?.external.port ?? entry.lastExternal
+      // Never this machine's own number at first: some routers take it from a neighbour that has it.
+      let external = attempt.tries == 0 && known > 0 ? known : UInt16(1024 + random.uniform(below: 65536 - 1024))
+      wanted[port]?.attempt?.tries += 1
+      wanted[port]?.attempt?.external = external
+      let call = found.control.add(port, external: external, to: host, lease: attempt.lease)
+      let action = request(found.port, found.control.service.path, call)
+      http = (nextID, .adding(port), now + Self.httpTime)
+      return actions.append(action)
+    }
   }
 
   private mutating func request(_ port: UInt16, _ path: String, _ call: GatewayControl.Call?) -> Action {

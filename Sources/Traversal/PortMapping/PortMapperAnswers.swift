@@ -15,6 +15,8 @@ extension PortMapper {
       } else if let response = PCP.Response(datagram) {
         search?.heard.insert(.pcp)
         take(response, now)
+      } else {
+        search?.hadNonsense = true
       }
     } else if search != nil, let answer = SSDP.Answer(datagram) {
       hear(answer, now)
@@ -27,7 +29,9 @@ extension PortMapper {
     case .address(let address, let epoch):
       note(.natPMP, epoch, now)
       externalByNATPMP = PortMapping.isUsable(address) ? address : nil
-      if externalByNATPMP != nil { services.insert(.natPMP) }
+      guard let externalByNATPMP else { return }
+      services.insert(.natPMP)
+      moved(.natPMP, to: externalByNATPMP)
     case .mapped(let port, let external, let lifetime, let epoch):
       note(.natPMP, epoch, now)
       guard wanted[port]?.attempt?.service == .natPMP, external > 0, lifetime > 0, let ip = externalByNATPMP else {
@@ -70,9 +74,10 @@ extension PortMapper {
     }
   }
 
-  /// A router whose clock of states went back has lost them: its mappings are asked for again at once.
+  /// A router whose clock of states went back has lost them: its mappings are asked for again at once, and where it is.
   private mutating func note(_ service: PortMapping.Service, _ epoch: UInt32, _ now: Instant) {
     if let last = epochs[service], epoch < last {
+      isAddressDoubted = true
       for (port, entry) in wanted where entry.mapping?.service == service {
         wanted[port]?.lastExternal = entry.mapping?.external.port ?? 0
         wanted[port]?.mapping = nil
@@ -108,6 +113,7 @@ extension PortMapper {
     guard let current = search, current.sent == 2, searchDeadline(current) <= now else { return }
     search = nil
     answering = services.union(current.heard)
+    talksNonsense = current.hadNonsense
     if let found = GatewayFinder(current.answers) {
       finder = found
       services.insert(.upnp)
@@ -134,6 +140,12 @@ extension PortMapper {
       guard result == nil else { return }
       services.remove(.upnp)
       for port in wanted.keys where wanted[port]?.attempt?.service == .upnp { tryNext(port, after: .upnp, now) }
+    case .looking:
+      // Who does not answer there may have begun anew elsewhere: a renewal finds out.
+      guard let body else { return renew(.upnp, now) }
+      guard let address = GatewayControl.externalAddress(in: body) else { return }
+      gatewayService?.external = address
+      moved(.upnp, to: address)
     case .adding(let port):
       guard let found = gatewayService, let attempt = wanted[port]?.attempt, attempt.service == .upnp else { return }
       let action = found.control.service.choosesPort ? "AddAnyPortMapping" : "AddPortMapping"

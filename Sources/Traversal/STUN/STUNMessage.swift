@@ -57,6 +57,11 @@ public struct STUNMessage: Hashable, Sendable {
     return datagram.dropFirst(4).prefix(4).elementsEqual([0x21, 0x12, 0xa4, 0x42])
   }
 
+  /// Of a message whose rest may be anything. `nil`: it is taken for none.
+  static func transactionID(of datagram: [UInt8]) -> TransactionID? {
+    looksLike(datagram) ? TransactionID(datagram[8..<headerSize]) : nil
+  }
+
   /// Whether a message is all of the datagram, and its length one that attributes have (§6, §15). Servers of others are not measured
   /// by it.
   static func fills(_ datagram: [UInt8]) -> Bool {
@@ -66,7 +71,7 @@ public struct STUNMessage: Hashable, Sendable {
 
   /// Reads the header and all attributes. What lies behind the header's length is not part of the message.
   init(parsing datagram: [UInt8]) throws(Invalid) {
-    guard Self.looksLike(datagram), let id = TransactionID(datagram[8..<Self.headerSize]) else { throw .notSTUN }
+    guard let id = Self.transactionID(of: datagram) else { throw .notSTUN }
     transactionID = id
     do throws(ByteReader.Truncated) {
       var header = ByteReader(datagram)

@@ -155,8 +155,43 @@ struct DiagnosisTests {
     #expect(none.findings.contains { $0.next?.contains("--relay") == true && $0.next?.contains("relay add") == true })
     let blocked = diagnosis(netcheck: ["udp": false, "relays": [["id": 1]]])
     #expect(troubles(blocked).contains { $0.contains("UDP does not get through") })
-    // Where nobody could be asked, no answer says nothing.
-    #expect(diagnosis(netcheck: ["udp": false, "relays": []]).verdict == .ready)
+    #expect(troubles(diagnosis(netcheck: ["udp": false, "relays": []])).contains { $0.contains("UDP does not get") })
+    // The relay of an anchor is its own and nobody to ask.
+    let alone = diagnosis(netcheck: ["udp": .null, "relays": [["id": 1]]])
+    #expect(alone.verdict == .ready)
+    #expect(alone.findings.contains { $0.level == .info && $0.title.contains("unknown") })
+  }
+
+  @Test("a router that answers and lets nobody in is not one that maps ports")
+  func router() {
+    for (pmp, error) in [(true, "it maps nothing, and does not say why"), (false, "its answers make no sense")] {
+      let found = diagnosis(
+        netcheck: [
+          "udp": true, "portMapping": ["pmp": .bool(pmp), "pcp": false, "upnp": false, "error": .string(error)],
+        ]
+      ).findings.filter { $0.title.contains("router maps") }
+      #expect(found.count == 1 && found[0].level == .info && found[0].title.hasPrefix("Nobody outside"))
+      #expect(found.first?.detail?.contains(error) == true)
+      #expect(found.first?.detail?.contains("NAT-PMP") == pmp)
+    }
+  }
+
+  @Test("servers that talk nonsense are named, and a relay that is not reached is told of once")
+  func servers() {
+    let told = diagnosis(
+      netcheck: [
+        "udp": true, "relays": [["id": 1, "region": "nas", "error": "its answers to STUN make no sense"]],
+        "stun": [
+          ["server": "stun.example.org:3478", "latencyMs": 12, "error": .null],
+          ["server": "203.0.113.7:3478", "error": "it says that this machine is seen at 127.0.0.1:1, which cannot be"],
+        ],
+      ])
+    #expect(told.verdict == .warnings && troubles(told).count == 2)
+    #expect(troubles(told).contains { $0.contains("Relay 1 (nas)") && $0.contains("no sense") })
+    #expect(troubles(told).contains { $0.contains("203.0.113.7:3478") && $0.contains("127.0.0.1:1") })
+    let refused: JSONValue = ["id": 1, "region": "nas", "connected": false, "error": "refused"]
+    let both: JSONValue = ["udp": true, "relays": [["id": 1, "error": "refused"]]]
+    #expect(troubles(diagnosis(netcheck: both) { $0["relays"] = [refused] }).count == 1)
   }
 
   @Test("a node that holds the records behind a private address alone is not reached from elsewhere")
