@@ -47,12 +47,15 @@ public final class DWNNode: DWNEndpoint {
   }
 
   /// A node over the SQLite database at a path, which is made if it does not exist. `directory` knows the keys of those who sign;
-  /// `repaired` is told, in words for a log, what was not as it should be in the database and was put right.
+  /// `repaired` is told, in words for a log, what was not as it should be in the database and was put right. With `givingUpData`,
+  /// messages go on without their large data though all of it is gone.
   public convenience init(
     databasePath: String, tenants: Tenancy, limits: NodeLimits = NodeLimits(),
-    directory: any DIDDirectory = OfflineResolver(), repaired: (String) -> Void = { _ in }
+    directory: any DIDDirectory = OfflineResolver(), givingUpData: Bool = false,
+    repaired: (String) -> Void = { _ in }
   ) throws(NodeError) {
-    let store = try SQLiteMessageStore(path: databasePath, limits: limits, repaired: repaired)
+    let store = try SQLiteMessageStore(
+      path: databasePath, limits: limits, givingUpData: givingUpData, repaired: repaired)
     try store.note(limits.bounds)
     self.init(store: store, tenants: tenants, limits: limits, directory: directory)
   }

@@ -21,6 +21,10 @@ public enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
   case olderDatabase(path: String, version: Int)
   case wouldOverwrite(path: String)
   case unusableBackup(path: String, reason: String)
+  /// Of the files that a database names, all at once are gone: more likely their folder is elsewhere.
+  case dataMissing(path: String, files: Int)
+  /// Large data beside a database that is new, and knows nothing of it.
+  case dataOfAnother(path: String)
   case cannotReadOrWrite(path: String, reason: String)
   case unknownTenant(String)
   case tenantNotEmpty(String, messages: Int)
@@ -52,6 +56,11 @@ public enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
       "the database \(path) has version \(version), of an earlier meshd: start the node once, which brings it up to date"
     case .wouldOverwrite(let path):
       "\(path) is there already, and nothing is overwritten: name another place, or move it away"
+    case .dataMissing(let path, let files):
+      "none of the \(files == 1 ? "large data" : "\(files) files of large data") that the database names is in \(path): mount that folder, or put it back; "
+        + "if it is lost for good, start once with 'meshd dwn serve --without-lost-data'"
+    case .dataOfAnother(let path):
+      "\(path) has large data of a database that is not there: put that one back, or move the folder away too to begin with an empty one"
     case .unusableBackup(let path, let reason): "the backup \(path) cannot be used: \(reason)"
     case .cannotReadOrWrite(let path, let reason): "\(path): \(reason)"
     case .unknownTenant(let did): "the node has nothing of \(did): 'meshd dwn tenants' lists those of whom it has"

@@ -92,6 +92,10 @@ struct DWNCommand: AsyncParsableCommand {
       help: ArgumentHelp(
         "Address or block of a reverse proxy whose X-Forwarded-For is believed; may be repeated.", valueName: "block"))
     var trustedProxies: [IPPrefix] = []
+    @Flag(
+      name: .customLong("without-lost-data"),
+      help: "Start though all large data is gone, and keep its records without it for good.")
+    var withoutLostData = false
     @Flag(name: .customLong("access-log"), help: "Log a line for each message, without what it says.")
     var accessLog = false
     @Flag(help: "Answer /metrics to programs on this machine, for Prometheus.") var metrics = false
@@ -143,6 +147,7 @@ struct DWNCommand: AsyncParsableCommand {
       options.limits.largestData = largestMegabytes << 20
       options.limits.largestStaging = max(options.limits.largestStaging, options.limits.largestData * 2)
       options.limits.isStrict = strict
+      options.givesUpData = withoutLostData
       options.webSockets = webSockets
       options.publicURL = publicURL
       if let tlsCertificate, let tlsKey { options.tls = (tlsCertificate, tlsKey) }

@@ -173,6 +173,27 @@ struct SlowQuestionTests {
     await store.close()
   }
 
+  @Test("who gives up between two statements is heard by the next one, however long that takes, and by nobody after")
+  func interruptionBetween() throws {
+    let queue = try DatabaseQueue()
+    let count = """
+      WITH RECURSIVE number(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM number WHERE value < 100000)
+      SELECT count(*) FROM number
+      """
+    try queue.inDatabase { (database) throws -> Void in
+      let error = #expect(throws: DatabaseError.self) {
+        try database.hearingInterrupts {
+          _ = try Int.fetchOne(database, sql: "SELECT 1")
+          queue.interrupt()
+          return try Int.fetchOne(database, sql: count)
+        }
+      }
+      #expect(error?.resultCode == .SQLITE_INTERRUPT)
+      #expect(try Int.fetchOne(database, sql: count) == 100_000)
+      #expect(try database.hearingInterrupts { try Int.fetchOne(database, sql: count) } == 100_000)
+    }
+  }
+
   @Test("a query that the store does not answer in time is answered 503")
   func query() async throws {
     let tenancy = try TestTenancy()

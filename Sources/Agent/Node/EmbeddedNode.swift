@@ -15,10 +15,10 @@ public struct EmbeddedNode: Sendable {
 
   /// Opens the records in `directory` and listens, on all addresses or on none.
   ///
-  /// With the default addresses, a host without IPv6 gets the IPv4 one alone.
+  /// With `givingUpData`, messages go on without their large data though all of it is gone. With the default addresses, a host without IPv6 gets the IPv4 one alone.
   public static func start(
     in directory: StateDirectory, tenants: Tenancy, listen: [SocketAddress], dids: DIDSettings = DIDSettings(),
-    limits: NodeLimits = NodeLimits(), logger: Logger,
+    limits: NodeLimits = NodeLimits(), givingUpData: Bool = false, logger: Logger,
     configure: (inout ServerConfiguration) -> Void = { _ in }
   ) async throws -> EmbeddedNode {
     var configuration = ServerConfiguration(
@@ -26,7 +26,7 @@ public struct EmbeddedNode: Sendable {
     configure(&configuration)
     let node = try DWNNode(
       databasePath: directory.file(file), tenants: tenants, limits: limits,
-      directory: try dids.directory(),
+      directory: try dids.directory(), givingUpData: givingUpData,
       repaired: { logger.warning("the records were looked after", metadata: ["what": "\($0)"]) })
     do {
       let (server, listeners) = try await serve(node, configuration, logger)

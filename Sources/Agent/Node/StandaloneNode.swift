@@ -20,6 +20,8 @@ public enum StandaloneNode {
     /// Where the node is reached from outside.
     public var publicURL: String?
     public var limits = NodeLimits()
+    /// Whether messages go on without their large data though all of it is gone.
+    public var givesUpData = false
     /// How many WebSockets may be open at a time; `nil`: as many as usual, and as the system lets this process have.
     public var webSockets: Int?
     /// How DIDs are resolved whose keys are elsewhere.
@@ -42,7 +44,7 @@ public enum StandaloneNode {
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
     let node = try await EmbeddedNode.start(
       in: directory, tenants: options.tenants, listen: options.listen, dids: options.dids, limits: options.limits,
-      logger: logger
+      givingUpData: options.givesUpData, logger: logger
     ) {
       $0.fit(inFiles: files, webSockets: options.webSockets ?? WebSocketConfiguration().connections)
       $0.tls = tls

@@ -70,7 +70,7 @@ public final class NodeArchive: Sendable {
         records: try number(
           "SELECT count(*) FROM message INDEXED BY message_created WHERE is_latest AND kind = 'write'"),
         dataFiles: try number("SELECT count(DISTINCT name) FROM data_file"),
-        dataFileBytes: folder.names().reduce(0) { $0 + (FileCopy.size(folder.path(of: $1)) ?? 0) },
+        dataFileBytes: try folder.names().reduce(0) { $0 + (FileCopy.size(folder.path(of: $1)) ?? 0) },
         databaseBytes: FileCopy.size(path) ?? 0, logBytes: FileCopy.size(path + "-wal") ?? 0,
         bounds: NodeBounds(total: bounds?[0], tenants: bounds?[1], freeDisk: bounds?[2] ?? 0),
         freeDisk: NodeRoom.freeDisk(of: folder)())

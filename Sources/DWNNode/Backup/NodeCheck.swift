@@ -63,14 +63,19 @@ public enum NodeCheck {
     }
     guard row[2] else { return }
     var hasher = DataCID()
-    if let bytes = row[5] as Data? {
-      hasher.update(bytes)
-    } else if let file = folder.file(row[6] as String? ?? "", size: row[4] as Int? ?? 0) {
-      for start in stride(from: 0, to: file.size, by: chunk) {
-        hasher.update(try file.read(start..<min(start + chunk, file.size)))
+    do throws(NodeError) {
+      if let bytes = row[5] as Data? {
+        hasher.update(bytes)
+      } else if let file = try folder.file(row[6] as String? ?? "", size: row[4] as Int? ?? 0) {
+        for start in stride(from: 0, to: file.size, by: chunk) {
+          hasher.update(try file.read(start..<min(start + chunk, file.size)))
+        }
+      } else {
+        report.add("the data of the message \(cid) is not there, or not whole")
+        return
       }
-    } else {
-      report.add("the data of the message \(cid) is not there, or not whole")
+    } catch {
+      report.add("the data of the message \(cid) cannot be read: \(error)")
       return
     }
     report.bytes += Int(hasher.size)

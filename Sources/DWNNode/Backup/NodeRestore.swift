@@ -96,7 +96,8 @@ public enum NodeRestore {
       var count = 0
       while let row = try files.next() {
         let name: String = row[0]
-        guard let file = folder.file(name, size: row[1] as Int? ?? 0), try file.cid().text == row[2] as String? else {
+        let file = try folder.file(name, size: row[1] as Int? ?? 0)
+        guard let file, try file.cid().text == row[2] as String? else {
           throw NodeError.unusableBackup(path: backup, reason: "the data file \(name) is missing, or not what it was")
         }
         count += 1

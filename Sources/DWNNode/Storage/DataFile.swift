@@ -28,21 +28,31 @@ final class DataFile: Sendable {
     isKept = Atomic(false)
   }
 
-  /// A file that a message names. `nil` when it is not there, or has not the size that the message says.
-  init?(kept name: String, path: String, size: Int) {
-    descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+  private init(kept name: String, path: String, descriptor: Int32, size: Int) {
     self.name = name
     self.path = path
+    self.descriptor = descriptor
     self.size = size
     room = nil
     isKept = Atomic(true)
+  }
+
+  /// A file that a message names. `nil` when it is not there, or has not the size that the message says; throws when it cannot be
+  /// opened for another reason, which says nothing of the data.
+  static func kept(_ name: String, path: String, size: Int) throws(NodeError) -> DataFile? {
+    let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    guard descriptor >= 0 else {
+      if errno == ENOENT { return nil }
+      throw FileCopy.failure(path)
+    }
+    let file = DataFile(kept: name, path: path, descriptor: descriptor, size: size)
     var status = stat()
-    // The descriptor is closed by `deinit` when this fails.
-    guard descriptor >= 0, fstat(descriptor, &status) == 0, Int(status.st_size) == size else { return nil }
+    guard fstat(descriptor, &status) == 0 else { throw FileCopy.failure(path) }
+    return Int(status.st_size) == size ? file : nil
   }
 
   deinit {
-    if descriptor >= 0 { Glibc.close(descriptor) }
+    Glibc.close(descriptor)
     if !isKept.load(ordering: .acquiring) { unlink(path) }
   }
 

@@ -27,10 +27,10 @@ final class DataFolder: Sendable {
 
   func path(of name: String) -> String { path + "/" + name }
 
-  /// The file that a message names.
-  func file(_ name: String, size: Int) -> DataFile? {
+  /// The file that a message names; `nil` if it is not there, or has another size. Throws when that cannot be told.
+  func file(_ name: String, size: Int) throws(NodeError) -> DataFile? {
     guard Self.isName(name) else { return nil }
-    return DataFile(kept: name, path: path(of: name), size: size)
+    return try DataFile.kept(name, path: path(of: name), size: size)
   }
 
   /// A new empty file under a name that nobody has. Blocks for as long as the disk takes.
@@ -62,18 +62,31 @@ final class DataFolder: Sendable {
     if Self.isName(name) { unlink(path(of: name)) }
   }
 
-  /// The names of all files in it.
-  func names() -> [String] {
-    guard let directory = opendir(path) else { return [] }
+  /// The names of all files in it; none if there is no such folder. Throws when it cannot be read to its end: a file that is not
+  /// listed then may well be there.
+  func names() throws(NodeError) -> [String] {
+    guard let directory = opendir(path) else {
+      if errno == ENOENT { return [] }
+      throw unlisted()
+    }
     defer { closedir(directory) }
     var names: [String] = []
-    while let entry = readdir(directory) {
+    while true {
+      errno = 0
+      guard let entry = readdir(directory) else {
+        guard errno == 0 else { throw unlisted() }
+        return names
+      }
       let name = withUnsafePointer(to: &entry.pointee.d_name) {
         $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
       }
       if Self.isName(name) { names.append(name) }
     }
-    return names
+  }
+
+  private func unlisted() -> NodeError {
+    .cannotReadOrWrite(
+      path: path, reason: "large data cannot be listed: \(String(cString: strerror(errno)).lowercased())")
   }
 
   /// Counts bytes that begin to wait; `false` if there is no room for them.

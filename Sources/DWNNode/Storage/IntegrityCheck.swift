@@ -42,24 +42,30 @@ struct IntegrityCheck: Hashable, Sendable {
 
   /// Blocks. Nobody else uses the connection.
   func outcome(_ connection: DatabaseQueue) throws -> Outcome {
+    let findings = try Self.within(limit, interrupt: { connection.interrupt() }) {
+      try connection.unsafeRead {
+        try String.fetchAll($0, sql: "PRAGMA \(depth.rawValue)(\(Self.mostFindings))")
+      }
+    }
+    guard let findings else { return .unfinished }
+    return findings == ["ok"] ? .sound : .damaged(findings.isEmpty ? ["no answer"] : findings)
+  }
+
+  /// What a long question is answered; `nil` if its time was up before. `interrupt` ends what the connection does.
+  static func within<Result>(
+    _ limit: Duration?, interrupt: @escaping @Sendable () -> Void, _ body: () throws -> Result
+  ) throws -> Result? {
     let isOver = Mutex(false)
     // What is interrupted is this question, and nothing that the connection does later.
-    let interruption = DispatchWorkItem { isOver.withLock { if !$0 { connection.interrupt() } } }
+    let interruption = DispatchWorkItem { isOver.withLock { if !$0 { interrupt() } } }
     if let limit {
-      guard limit > .zero else { return .unfinished }
+      guard limit > .zero else { return nil }
       DispatchQueue.global().asyncAfter(deadline: .now() + limit.seconds, execute: interruption)
     }
     defer {
       isOver.withLock { $0 = true }
       interruption.cancel()
     }
-    do {
-      let findings = try connection.unsafeRead {
-        try String.fetchAll($0, sql: "PRAGMA \(depth.rawValue)(\(Self.mostFindings))")
-      }
-      return findings == ["ok"] ? .sound : .damaged(findings.isEmpty ? ["no answer"] : findings)
-    } catch let error as DatabaseError where error.resultCode == .SQLITE_INTERRUPT {
-      return .unfinished
-    }
+    do { return try body() } catch let error as DatabaseError where error.resultCode == .SQLITE_INTERRUPT { return nil }
   }
 }

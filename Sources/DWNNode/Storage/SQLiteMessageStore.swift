@@ -17,16 +17,17 @@ final class SQLiteMessageStore: MessageStore {
   private let turns = ReaderTurns(readers: DurableDatabase.readers, share: DurableDatabase.readers / 2)
   private let observation = Mutex(Observation())
 
-  /// `repaired` is told what was not as it should be.
+  /// `repaired` is told what was not as it should be. With `givingUpData`, messages go on without their large data though all of it
+  /// is gone.
   init(
     path: String, limits: NodeLimits = NodeLimits(), random: any RandomSource = SystemRandom(),
-    repaired: (String) -> Void = { _ in }
+    givingUpData: Bool = false, repaired: (String) -> Void = { _ in }
   ) throws(NodeError) {
     self.path = path
     dataFolder = DataFolder(
       path: DataFolder.path(of: path), largestStaging: limits.largestStaging, largestData: limits.largestData,
       random: random)
-    pool = try StoreRepair.open(path: path, folder: dataFolder, repaired: repaired)
+    pool = try StoreRepair.open(path: path, folder: dataFolder, givingUpData: givingUpData, repaired: repaired)
     do {
       try pool.writeWithoutTransaction { try Self.giveRoom($0) }
       epoch = try pool.read { try String.fetchOne($0, sql: "SELECT epoch FROM node") } ?? ""
@@ -87,8 +88,10 @@ final class SQLiteMessageStore: MessageStore {
         return try await turns.read(tenant, isFirst: isFirst) {
           try await pool.read { database in
             // A tenant that has nothing yet has no number; no row has this one.
-            let id = try Self.tenantID(database, tenant) ?? 0
-            return try body(SQLiteMessages(database: database, tenant: id, folder: folder))
+            try database.hearingInterrupts {
+              let id = try Self.tenantID(database, tenant) ?? 0
+              return try body(SQLiteMessages(database: database, tenant: id, folder: folder))
+            }
           }
         }
       } catch let error as DatabaseError {

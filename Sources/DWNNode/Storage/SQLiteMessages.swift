@@ -137,7 +137,7 @@ struct SQLiteMessages: MessageReader {
     if let data = row[0] as Data? { return .bytes(Array(data)) }
     guard let name = row[1] as String? else { return nil }
     // Beside a reader's state of things goes a writer, who removed the file for good.
-    guard let file = folder.file(name, size: message.content?.dataSize ?? 0) else { throw VanishedData(name: name) }
+    guard let file = try folder.file(name, size: message.content?.dataSize ?? 0) else { throw VanishedData(name: name) }
     return .file(file)
   }
 

@@ -9,30 +9,45 @@ import Wire
 /// last process did not close the database in order, an index that a failing disk left different from its table. A table that is
 /// damaged is never touched: it is refused by name, and stays as it is.
 ///
+/// A folder of large data that cannot be looked at, or that has none of the files that messages name, is no reason to give them up:
+/// its disk may not be there yet. It is refused, too, and nothing is changed.
+///
 /// How much of a database is looked through follows from how the last process left it: a moment's worth when it was closed in order;
 /// all of it, for a minute at most, when it was not. `NodeCheck` looks at everything.
 enum StoreRepair {
   /// A file of which people are told that it is looked through, in bytes.
   private static let large = 256 << 20
+  /// How long sums are counted anew after a crash.
+  private static let sumsLimit: Duration = .seconds(60)
 
-  /// `repaired` is told in words what was not as it should be, for the log. With `check`, that is what is looked through.
+  /// `repaired` is told in words what was not as it should be, for the log. With `check`, that is what is looked through. With
+  /// `givingUpData`, messages go on without their files though none of these is there.
   static func open(
-    path: String, folder: DataFolder, check: IntegrityCheck? = nil, repaired: (String) -> Void = { _ in }
+    path: String, folder: DataFolder, check: IntegrityCheck? = nil, givingUpData: Bool = false,
+    repaired: (String) -> Void = { _ in }
   ) throws(NodeError) -> DatabasePool {
+    let thereBefore = try folder.names()
+    guard thereBefore.isEmpty || FileCopy.size(path) ?? 0 > 0 else { throw .dataOfAnother(path: folder.path) }
     var inspection = Inspection()
     let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps) { connection in
       inspection = try inspect(connection, path: path, check, repaired)
     }
     do {
       try pool.writeWithoutTransaction { database in
+        let gone = try vanishedFiles(database, folder, comparingSizes: !inspection.wasClosed, givingUpData)
         try makeMissingIndexes(database, path: path, repaired)
         if let finding = inspection.aboutIndexes.first {
           try mendIndexes(database, path: path)
           repaired("indexes differed from their tables, and were made anew: \(finding.prefix(200))")
         }
-        if !inspection.wasClosed, inspection.isWhole { try mendSums(database) }
+        if !inspection.wasClosed {
+          let isDone: Void? = try IntegrityCheck.within(sumsLimit, interrupt: { pool.interrupt() }) {
+            try mendSums(database)
+          }
+          if isDone == nil { repaired("there was no time to count anew what each tenant has") }
+        }
         try database.execute(sql: "UPDATE node SET closed_in_order = 0")
-        try missVanishedFiles(database, folder, comparingSizes: !inspection.wasClosed, repaired)
+        try miss(gone, database, repaired)
         try removeUnnamedFiles(database, folder)
       }
       return pool
@@ -44,8 +59,6 @@ enum StoreRepair {
   /// What was seen of a database before anything was written to it.
   private struct Inspection {
     var wasClosed = true
-    /// Whether all of it was seen.
-    var isWhole = true
     var aboutIndexes: [String] = []
   }
 
@@ -69,7 +82,6 @@ enum StoreRepair {
       if let worst = findings.first(where: { !isAboutIndex($0) }) { throw NodeError.damaged(path, worst) }
       inspection.aboutIndexes = findings
     case .unfinished:
-      inspection.isWhole = false
       if !inspection.wasClosed {
         repaired("there was no time to look through all of it: 'meshd dwn check' does, also while the node runs")
       }
@@ -131,16 +143,23 @@ enum StoreRepair {
     }
   }
 
-  /// A message whose file is not there, or is torn, goes on without its data: who reads it is told so, and may send it again.
-  private static func missVanishedFiles(
-    _ database: Database, _ folder: DataFolder, comparingSizes: Bool, _ repaired: (String) -> Void
-  ) throws {
-    let there = Set(folder.names())
+  /// Rows of `data_file` whose file is not there, or is torn. Throws when none of the files is there.
+  private static func vanishedFiles(
+    _ database: Database, _ folder: DataFolder, comparingSizes: Bool, _ givingUpData: Bool
+  ) throws -> [Row] {
+    let there = Set(try folder.names())
     let rows = try Row.fetchAll(
       database, sql: "SELECT name, message, data_size, cid FROM data_file JOIN message ON message.id = message")
-    let vanished = rows.filter { row in
-      !there.contains(row[0]) || (comparingSizes && folder.file(row[0], size: row[2]) == nil)
+    if !rows.isEmpty, !givingUpData, !rows.contains(where: { there.contains($0[0]) }) {
+      throw NodeError.dataMissing(path: folder.path, files: Set(rows.map { $0[0] as String }).count)
     }
+    return try rows.filter { row in
+      try !there.contains(row[0]) || (comparingSizes && folder.file(row[0], size: row[2]) == nil)
+    }
+  }
+
+  /// A message whose file is not there, or is torn, goes on without its data: who reads it is told so, and may send it again.
+  private static func miss(_ vanished: [Row], _ database: Database, _ repaired: (String) -> Void) throws {
     guard !vanished.isEmpty else { return }
     try database.inTransaction {
       for row in vanished {
@@ -157,7 +176,7 @@ enum StoreRepair {
   /// What a process that ended was receiving, or was about to remove.
   private static func removeUnnamedFiles(_ database: Database, _ folder: DataFolder) throws {
     let inUse = try database.makeStatement(sql: "SELECT EXISTS (SELECT 1 FROM data_file WHERE name = ?)")
-    for name in folder.names() where try Bool.fetchOne(inUse, arguments: [name]) == false { folder.remove(name) }
+    for name in try folder.names() where try Bool.fetchOne(inUse, arguments: [name]) == false { folder.remove(name) }
     try database.execute(sql: "DELETE FROM dropped_file")
   }
 }

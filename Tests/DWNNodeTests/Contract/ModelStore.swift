@@ -44,7 +44,7 @@ final class ModelStore: MessageStore {
           if case .file(let file) = $0.data { file.name } else { nil }
         })
     }
-    for name in dataFolder.names() where !named.contains(name) { dataFolder.remove(name) }
+    for name in (try? dataFolder.names()) ?? [] where !named.contains(name) { dataFolder.remove(name) }
   }
 
   var epoch: String { disk.epoch }

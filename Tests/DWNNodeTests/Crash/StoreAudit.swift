@@ -122,7 +122,7 @@ struct StoreAudit {
       #expect(rows.isEmpty, "\(label): \(fault.name): \(rows.map { "\(Array($0.databaseValues))" })")
     }
     let named = try Set(String.fetchAll(database, sql: "SELECT DISTINCT name FROM data_file"))
-    #expect(named == Set(folder.names()), label)
+    #expect(try named == Set(folder.names()), label)
   }
 
   /// Whether the data of the messages that came after a position is what they say it is. It is the dearest of the questions.
@@ -135,7 +135,8 @@ struct StoreAudit {
         """, arguments: [position])
     while let row = try rows.next() {
       let size: Int = row[1]
-      let data = try (row[2] as Data?).map { Array($0) } ?? folder.file(row[3] ?? "", size: size)?.read(0..<size)
+      let inRow = (row[2] as Data?).map { Array($0) }
+      let data = try inRow ?? folder.file(row[3] as String? ?? "", size: size)?.read(0..<size)
       #expect(data.map { DataCID.of($0).text } == row[0], label)
     }
   }

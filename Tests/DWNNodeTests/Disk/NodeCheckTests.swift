@@ -43,7 +43,7 @@ struct NodeCheckTests {
       UPDATE message SET data = x'00' WHERE id = (SELECT max(id) FROM message WHERE data IS NOT NULL);
       """)
     let folder = DataFolder(path: DataFolder.path(of: path), largestStaging: 0, random: SystemRandom())
-    let file = folder.path(of: try #require(folder.names().first))
+    let file = folder.path(of: try #require(try folder.names().first))
     let handle = try #require(FileHandle(forUpdatingAtPath: file))
     try handle.seek(toOffset: 1000)
     try handle.write(contentsOf: Data([0xff, 0xfe]))
@@ -104,5 +104,20 @@ struct NodeCheckTests {
       #expect(said.contains { $0.contains("meshd dwn check") } == isTold, "\(said)")
       try DurableDatabase.close(pool)
     }
+  }
+
+  @Test("what tenants have is counted anew after a crash, also when there was no time to look through the database")
+  func hurriedSums() async throws {
+    await tenancy.node.close()
+    func usage() async throws -> StoredUsage? {
+      let archive = try NodeArchive(databasePath: path)
+      defer { archive.close() }
+      return try archive.tenants().first?.usage
+    }
+    let before = try #require(try await usage())
+    try await damage("UPDATE tenant SET messages = 7, bytes = 9; UPDATE node SET closed_in_order = 0")
+    let folder = DataFolder(path: DataFolder.path(of: path), largestStaging: 0, random: SystemRandom())
+    try DurableDatabase.close(try StoreRepair.open(path: path, folder: folder, check: .init(.indexes, limit: .zero)))
+    #expect(try await usage() == before)
   }
 }

@@ -108,38 +108,145 @@ struct StoreRepairTests {
     }
   }
 
+  /// A store with large data of as many messages, `cid-a-0` and so on, that was closed in order. Returns where it keeps data.
+  private func storeLargeData(messages: Int) async throws -> DataFolder {
+    let size = NodeLimits.dataInDatabase + 1
+    let store = try SQLiteMessageStore(path: path)
+    for number in 0..<messages {
+      let incoming = IncomingData(in: store.dataFolder, limit: size)
+      try incoming.append([UInt8](repeating: UInt8(number), count: size))
+      let content = try incoming.finish().content
+      _ = try await store.write(SampleMessages.alice) { transaction in
+        try transaction.insert(SampleMessages.write(["a", "b", "c"][number], size: size), content: content)
+      }
+    }
+    await store.close()
+    return store.dataFolder
+  }
+
+  private func execute(_ sql: String) throws {
+    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
+    try pool.write { try $0.execute(sql: sql) }
+    try DurableDatabase.close(pool)
+  }
+
   @Test("a message whose file is gone, or torn, goes on without its data", arguments: [false, true])
   func vanishedFile(isTorn: Bool) async throws {
     defer { try? FileManager.default.removeItem(at: folder) }
-    let size = NodeLimits.dataInDatabase + 1
-    let store = try SQLiteMessageStore(path: path)
-    let incoming = IncomingData(in: store.dataFolder, limit: size)
-    try incoming.append([UInt8](repeating: 1, count: size))
-    let content = try incoming.finish().content
-    _ = try await store.write(SampleMessages.alice) { transaction in
-      try transaction.insert(SampleMessages.write("a", size: size), content: content)
+    let data = try await storeLargeData(messages: 2)
+    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
+    let name = try await pool.read {
+      try String.fetchOne($0, sql: "SELECT name FROM data_file JOIN message ON id = message WHERE cid = 'cid-a-0'")
     }
-    let name = try #require(store.dataFolder.names().first)
-    let file = store.dataFolder.path(of: name)
-    await store.close()
+    try DurableDatabase.close(pool)
+    let file = data.path(of: try #require(name))
     if isTorn {
       #expect(truncate(file, 100) == 0)
       // A disk tears files when the machine dies, which is not how a store is closed.
-      let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
-      try await pool.write { try $0.execute(sql: "UPDATE node SET closed_in_order = 0") }
-      try DurableDatabase.close(pool)
+      try execute("UPDATE node SET closed_in_order = 0")
     } else {
       try FileManager.default.removeItem(atPath: file)
     }
     var said: [String] = []
     let again = try SQLiteMessageStore(path: path) { said.append($0) }
     #expect(said == ["the data of the message cid-a-0 is not there any more"])
-    let message = try await again.read(SampleMessages.alice) { try $0.message(cid: "cid-a-0") }
-    #expect(message?.hasData == false)
-    #expect(message?.isLatest == true)
+    let messages = try await again.read(SampleMessages.alice) { reader in
+      try ["cid-a-0", "cid-b-0"].compactMap { try reader.message(cid: $0) }
+    }
+    #expect(messages.map(\.hasData) == [false, true] && messages.allSatisfy(\.isLatest))
     let usage = try await again.read(SampleMessages.alice) { try $0.usage() }
-    #expect(usage == StoredUsage(messages: 1, bytes: SampleMessages.json(nil).utf8.count))
-    #expect(again.dataFolder.names().isEmpty)
+    let text = SampleMessages.json(nil).utf8.count
+    #expect(usage == StoredUsage(messages: 2, bytes: 2 * text + NodeLimits.dataInDatabase + 1))
+    #expect(try again.dataFolder.names().count == 1)
+    await again.close()
+  }
+
+  @Test(
+    "a folder of large data that is away, empty, another one, or no folder is refused, also after a crash, and loses nothing",
+    arguments: ["away", "empty", "another", "a file"], [false, true])
+  func folderAway(what: String, hasCrashed: Bool) async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let data = try await storeLargeData(messages: 3)
+    if hasCrashed { try execute("UPDATE node SET closed_in_order = 0") }
+    let names = try data.names()
+    let files = FileManager.default
+    try files.moveItem(atPath: data.path, toPath: data.path + ".elsewhere")
+    var expected = NodeError.dataMissing(path: data.path, files: 3)
+    switch what {
+    case "empty": try files.createDirectory(atPath: data.path, withIntermediateDirectories: false)
+    case "another":
+      try files.createDirectory(atPath: data.path, withIntermediateDirectories: false)
+      #expect(files.createFile(atPath: data.path(of: String(repeating: "ab", count: 16)), contents: Data([1])))
+    case "a file":
+      #expect(files.createFile(atPath: data.path, contents: Data()))
+      expected = .cannotReadOrWrite(path: data.path, reason: "large data cannot be listed: not a directory")
+    default: break
+    }
+    for _ in 0..<2 {
+      #expect(throws: expected) { _ = try SQLiteMessageStore(path: path) }
+    }
+    if what == "another" { #expect(try data.names().count == 1) }
+    try? files.removeItem(atPath: data.path)
+    try files.moveItem(atPath: data.path + ".elsewhere", toPath: data.path)
+    var said: [String] = []
+    let again = try SQLiteMessageStore(path: path) { said.append($0) }
+    #expect(said.isEmpty)
+    #expect(try Set(again.dataFolder.names()) == Set(names))
+    let messages = try await again.read(SampleMessages.alice) { reader in
+      try ["cid-a-0", "cid-b-0", "cid-c-0"].compactMap { try reader.message(cid: $0) }
+    }
+    #expect(messages.map(\.hasData) == [true, true, true])
+    await again.close()
+  }
+
+  @Test("large data that is lost for good is given up where that is asked for")
+  func givenUp() async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let data = try await storeLargeData(messages: 2)
+    try FileManager.default.removeItem(atPath: data.path)
+    var said: [String] = []
+    let store = try SQLiteMessageStore(path: path, givingUpData: true) { said.append($0) }
+    #expect(said.count == 2)
+    #expect(try await store.read(SampleMessages.alice) { try $0.message(cid: "cid-a-0")?.hasData } == false)
+    await store.close()
+    await (try SQLiteMessageStore(path: path)).close()
+  }
+
+  @Test("a new database beside large data of another one is refused, and the data stays")
+  func newBesideOld() async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let data = try await storeLargeData(messages: 1)
+    try FileManager.default.moveItem(atPath: path, toPath: path + ".damaged")
+    for _ in 0..<2 {
+      #expect(throws: NodeError.dataOfAnother(path: data.path)) { _ = try SQLiteMessageStore(path: path) }
+    }
+    #expect(try data.names().count == 1)
+    try? FileManager.default.removeItem(atPath: path)
+    try FileManager.default.moveItem(atPath: path + ".damaged", toPath: path)
+    await (try SQLiteMessageStore(path: path)).close()
+  }
+
+  @Test("a file that cannot be opened, though it is there, is an error and not a loss")
+  func unreadableFile() async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let data = try await storeLargeData(messages: 1)
+    let file = data.path(of: try #require(try data.names().first))
+    try FileManager.default.moveItem(atPath: file, toPath: file + ".elsewhere")
+    try FileManager.default.createSymbolicLink(atPath: file, withDestinationPath: file + ".elsewhere")
+    let trouble = NodeError.cannotReadOrWrite(path: file, reason: "too many levels of symbolic links")
+    let store = try SQLiteMessageStore(path: path)
+    await #expect(throws: trouble) {
+      try await store.read(SampleMessages.alice) { reader in
+        try reader.message(cid: "cid-a-0").flatMap { try reader.content(of: $0) }
+      }
+    }
+    await store.close()
+    try execute("UPDATE node SET closed_in_order = 0")
+    #expect(throws: trouble) { _ = try SQLiteMessageStore(path: path) }
+    try FileManager.default.removeItem(atPath: file)
+    try FileManager.default.moveItem(atPath: file + ".elsewhere", toPath: file)
+    let again = try SQLiteMessageStore(path: path)
+    #expect(try await again.read(SampleMessages.alice) { try $0.message(cid: "cid-a-0")?.hasData } == true)
     await again.close()
   }
 
