@@ -1,5 +1,6 @@
 import Cryptography
 import NIOCore
+import NIOPosix
 import Netmap
 import Synchronization
 import TestSupport
@@ -117,6 +118,32 @@ struct RelayConnectionsTests {
     try await pair.sendUntilReceived("hello", relays: [])
     #expect(try await pair.received.wait(for: "hello") == 3)
     await pair.close()
+  }
+
+  @Test(
+    "a relay whose record changes while it is dialled keeps its new connection, whatever becomes of the old dial",
+    arguments: [true, false])
+  func changed(oldSucceeds: Bool) async throws {
+    let promise = MultiThreadedEventLoopGroup.singleton.next().makePromise(of: Void.self)
+    let slow = try await ScriptedRelay(.hesitates(promise.futureResult))
+    let good = try await TestRelay()
+    let client = RelayConnections(nodeKey: X25519PrivateKey(random: SystemRandom()), receive: { _, _, _ in })
+    await client.setRelays([slow.relay])
+    await client.setHome(1, standby: nil)
+    for _ in 0..<3000 where slow.connections == 0 { try await Task.sleep(for: .milliseconds(10)) }
+    #expect(slow.connections == 1)
+    await client.setRelays([good.relay])
+    #expect(try await waitUntilConnected(client, [1]))
+    if oldSucceeds { promise.succeed() } else { promise.fail(DERPError.closed) }
+    for _ in 0..<3000 where slow.ends == 0 { try await Task.sleep(for: .milliseconds(10)) }
+    #expect(slow.ends == 1, "nothing is kept of it")
+    for _ in 0..<25 where client.isConnected { try await Task.sleep(for: .milliseconds(20)) }
+    #expect(client.isConnected)
+    #expect(await client.status == [.init(id: 1, isConnected: true, error: nil)])
+    #expect(good.server.table.statistics.clients == 1)
+    await client.close()
+    await slow.stop()
+    await good.stop()
   }
 
   @Test("a relay that left the map is left")

@@ -31,7 +31,7 @@ public actor RelayConnections {
     var relay: Relay
     var link: RelayLink?
     var task: Task<Void, Never>?
-    /// Which try to connect is the one that counts.
+    /// Which task that connects is the one that counts.
     var attempt = 0
     var pause = RetryPause()
     var error: String?
@@ -53,6 +53,8 @@ public actor RelayConnections {
   /// Shared with those who send. The lock is also what keeps packets in order.
   private nonisolated let board = Mutex(RelayBoard<RelayLink>())
   private var lines: [UInt16: Line] = [:]
+  /// How many tasks were begun that connect. Numbers are never used again: one of a relay's former line may end at any time.
+  private var attempts = 0
   private var home: UInt16?
   private var standby: UInt16?
   private var sweep: Task<Void, Never>?
@@ -175,8 +177,8 @@ public actor RelayConnections {
 
   private func begin(_ id: UInt16, _ line: Line) {
     line.task?.cancel()
-    line.attempt += 1
-    let (relay, attempt) = (line.relay, line.attempt)
+    let (relay, attempt) = (line.relay, newAttempt())
+    line.attempt = attempt
     line.task = Task { [weak self, nodeKey] in
       while !Task.isCancelled {
         await self?.tries(id, attempt)
@@ -200,6 +202,11 @@ public actor RelayConnections {
         try? await Task.sleep(for: pause)
       }
     }
+  }
+
+  private func newAttempt() -> Int {
+    attempts += 1
+    return attempts
   }
 
   private func tries(_ id: UInt16, _ attempt: Int) {
@@ -307,7 +314,7 @@ public actor RelayConnections {
       guard let link = line.link, now - link.lastWrite >= Self.idleTimeout else { continue }
       line.task?.cancel()
       line.task = nil
-      line.attempt += 1
+      line.attempt = newAttempt()
       line.link = nil
       board.withLock {
         $0.disconnected(id)

@@ -18,30 +18,42 @@ final class ScriptedRelay: Sendable {
     case showsAnotherKey, sealsForAnother
     /// It takes the client in; then these bytes come, and the connection ends or stays. It answers no ping.
     case takesIn(sends: ByteBuffer, closes: Bool)
-    /// It takes the client in, sends these bytes again and again for as long as they are read, and answers no ping.
-    case floods(ByteBuffer)
+    /// It takes the client in, sends these bytes again and again for as long as they are read, and answers no ping. It may read
+    /// nothing itself from then on.
+    case floods(ByteBuffer, reads: Bool = true)
+    /// It says nothing until the promise is kept, and takes the client in then; or closes when it is broken.
+    case hesitates(EventLoopFuture<Void>)
   }
 
   private let behaviours: [Behaviour]
   private let key = X25519PrivateKey(random: SystemRandom())
   private let count = Atomic(0)
+  private let ended = Counter()
   private let channel: Mutex<(any Channel)?>
   let relay: Relay
 
   /// How many connections there were.
   var connections: Int { count.load(ordering: .relaxed) }
 
-  /// - Parameter behaviours: one for each connection; the last is that of all after it.
-  init(_ behaviours: Behaviour..., id: UInt16 = 1) async throws {
+  /// How many of them are over.
+  var ends: Int { ended.count }
+
+  /// - Parameters:
+  ///   - behaviours: one for each connection; the last is that of all after it.
+  ///   - isBare: it speaks without TLS, and its kernel takes as little as it can for a connection.
+  init(_ behaviours: Behaviour..., id: UInt16 = 1, isBare: Bool = false) async throws {
     precondition(!behaviours.isEmpty, "it has to do something")
     self.behaviours = behaviours
     let identity = try RelayCertificate(relayKey: key.publicKey, now: .now())
     let tls = try identity.serverContext()
     let box = Mutex<(@Sendable (any Channel) throws -> Void)?>(nil)
-    let listener = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+    var bootstrap = ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+    if isBare { bootstrap = bootstrap.serverChannelOption(.socketOption(.so_rcvbuf), value: 4096) }
+    let listener =
+      try await bootstrap
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
-          try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls))
+          if !isBare { try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls)) }
           try box.withLock { $0 }?(channel)
         }
       }
@@ -50,7 +62,12 @@ final class ScriptedRelay: Sendable {
     relay = Relay(
       id: id, region: "scripted", host: "127.0.0.1", port: UInt16(listener.localAddress?.port ?? 0),
       certificateSHA256: identity.sha256)
-    box.withLock { $0 = { [self] in try $0.pipeline.syncOperations.addHandler(ScriptedConnection(next(), key)) } }
+    box.withLock {
+      $0 = { [self] channel in
+        channel.closeFuture.whenComplete { [ended] _ in ended.add() }
+        try channel.pipeline.syncOperations.addHandler(ScriptedConnection(next(), key))
+      }
+    }
   }
 
   private func next() -> Behaviour {
@@ -72,6 +89,7 @@ private final class ScriptedConnection: ChannelInboundHandler {
   private var input = ByteBuffer()
   private var reader = DERPFrameReader()
   private var hasHead = false
+  private var isHesitating = false
   private var isTakenIn = false
 
   init(_ behaviour: ScriptedRelay.Behaviour, _ key: X25519PrivateKey) {
@@ -79,9 +97,23 @@ private final class ScriptedConnection: ChannelInboundHandler {
     self.key = key
   }
 
+  func handlerAdded(context: ChannelHandlerContext) {
+    guard case .hesitates(let promise) = behaviour else { return }
+    isHesitating = true
+    promise.hop(to: context.eventLoop).assumeIsolated().whenComplete { [self] result in
+      isHesitating = false
+      if case .success = result { read(context) } else { context.close(promise: nil) }
+    }
+  }
+
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     guard !isTakenIn else { return }
     input.writeImmutableBuffer(unwrapInboundIn(data))
+    read(context)
+  }
+
+  private func read(_ context: ChannelHandlerContext) {
+    guard !isHesitating else { return }
     do {
       if !hasHead, let request = try UpgradeRequest.read(&input) {
         hasHead = true
@@ -100,7 +132,7 @@ private final class ScriptedConnection: ChannelInboundHandler {
     case .staysSilent: return
     case .refuses: output.writeString("HTTP/1.1 403 Forbidden\r\n\r\n")
     case .babbles: output.writeBytes(SeededRandom(1).bytes(20_000))
-    case .showsAnotherKey, .sealsForAnother, .takesIn, .floods:
+    case .showsAnotherKey, .sealsForAnother, .takesIn, .floods, .hesitates:
       if !request.isFastStart { output.writeString("HTTP/1.1 101 Switching Protocols\r\n\r\n") }
       let other = X25519PrivateKey(random: SystemRandom()).publicKey
       let shown = if case .showsAnotherKey = behaviour { other } else { key.publicKey }
@@ -122,7 +154,8 @@ private final class ScriptedConnection: ChannelInboundHandler {
       let (channel, end) = (context.channel, context.eventLoop.makePromise(of: Void.self))
       if closes { end.futureResult.whenComplete { _ in channel.close(promise: nil) } }
       context.writeAndFlush(wrapOutboundOut(output), promise: end)
-    case .floods:
+    case .floods(_, let reads):
+      if !reads { _ = context.channel.setOption(.autoRead, value: false) }
       context.writeAndFlush(wrapOutboundOut(output), promise: nil)
       flood(context)
     default: context.writeAndFlush(wrapOutboundOut(output), promise: nil)
@@ -135,7 +168,7 @@ private final class ScriptedConnection: ChannelInboundHandler {
   }
 
   private func flood(_ context: ChannelHandlerContext) {
-    guard case .floods(let bytes) = behaviour else { return }
+    guard case .floods(let bytes, _) = behaviour else { return }
     while context.channel.isActive, context.channel.isWritable {
       context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
     }
