@@ -107,6 +107,20 @@ struct SessionTests {
     #expect(try hear("") == [.health(nil)])
   }
 
+  @Test("of many pings the last is answered, once")
+  func pings() throws {
+    var session = try established()
+    var (frames, output) = (ByteBuffer(), ByteBuffer())
+    for number in 1...50 { DERPFrame.ping(UInt64(number)).write(to: &frames) }
+    #expect(try session.receive(frames, &output, now: start).isEmpty)
+    #expect(output.readableBytes == 0, "nobody has said that there is room")
+    session.answerPing(&output)
+    session.answerPing(&output)
+    var reader = DERPFrameReader()
+    #expect(try reader.next(&output) == .pong(50))
+    #expect(output.readableBytes == 0)
+  }
+
   @Test("when data was sent and nothing came for half a second the relay is asked, and given up soon after")
   func silence() throws {
     var session = try established()

@@ -28,13 +28,16 @@ public final class RelayLink: Sendable {
 
   /// What waits while the relay takes nothing.
   private static let limits = RelayLimits()
+  /// A relay that takes nothing for so long is dead, whatever it sends meanwhile. A slow line takes a few seconds for what its kernel
+  /// holds before there is room again.
+  static let stallTimeout: Duration = .seconds(10)
 
   public let relay: Relay
-  private let channel: any Channel
+  let channel: any Channel
   private let handler: NIOLoopBound<RelayLinkHandler>
   private let state: Mutex<State>
 
-  fileprivate init(_ relay: Relay, _ channel: any Channel, _ handler: NIOLoopBound<RelayLinkHandler>) {
+  private init(_ relay: Relay, _ channel: any Channel, _ handler: NIOLoopBound<RelayLinkHandler>) {
     self.relay = relay
     self.channel = channel
     self.handler = handler
@@ -49,15 +52,36 @@ public final class RelayLink: Sendable {
   ) async throws(DERPError) -> RelayLink {
     let certificate = ServerCertificate(pin: relay.certificateSHA256)
     let loop = MultiThreadedEventLoopGroup.singleton.next()
-    let established = loop.makePromise(of: Void.self)
     let deadline = NIODeadline.now() + .nanoseconds(RelayClientSession.handshakeTimeout.nanoseconds)
     do {
       let channel = try await RelayDialer(relay: relay, certificate: certificate, loop: loop).dial(before: deadline)
+      let leaf = try await channel.eventLoop.submit {
+        try channel.pipeline.syncOperations.nioSSL_peerCertificate()?.toDERBytes()
+      }.get()
+      return try await establish(
+        over: channel, with: relay, as: nodeKey, certificate: leaf.flatMap { Bytes32(SHA2.sha256($0)) },
+        certifiedKey: certificate.relayKey, onEvent: onEvent)
+    } catch {
+      throw error as? DERPError ?? .notConnected("\(error)")
+    }
+  }
+
+  /// Shakes hands over a channel that stands, and closes it if that fails.
+  ///
+  /// - Parameters:
+  ///   - certificate: SHA-256 of the leaf that the relay showed; `nil` without TLS.
+  ///   - certifiedKey: the relay's key, where its certificates gave it.
+  static func establish(
+    over channel: any Channel, with relay: Relay, as nodeKey: X25519PrivateKey, certificate: Bytes32?,
+    certifiedKey: X25519PublicKey?, stallTimeout: Duration = stallTimeout,
+    onEvent: @escaping @Sendable (Event) -> Void
+  ) async throws(DERPError) -> RelayLink {
+    let established = channel.eventLoop.makePromise(of: Void.self)
+    do {
       let handler = try await channel.eventLoop.submit {
-        let leaf = try channel.pipeline.syncOperations.nioSSL_peerCertificate()?.toDERBytes()
         let handler = RelayLinkHandler(
-          nodeKey: nodeKey, relay: relay, certificate: leaf.flatMap { Bytes32(SHA2.sha256($0)) },
-          certifiedKey: certificate.relayKey, established: established, onEvent: onEvent)
+          nodeKey: nodeKey, relay: relay, certificate: certificate, certifiedKey: certifiedKey,
+          stallTimeout: stallTimeout, established: established, onEvent: onEvent)
         try channel.pipeline.syncOperations.addHandler(handler)
         return NIOLoopBound(handler, eventLoop: channel.eventLoop)
       }.get()
@@ -65,6 +89,7 @@ public final class RelayLink: Sendable {
       return RelayLink(relay, channel, handler)
     } catch {
       established.fail(error)
+      channel.close(promise: nil)
       throw error as? DERPError ?? .notConnected("\(error)")
     }
   }
@@ -122,21 +147,24 @@ final class RelayLinkHandler: ChannelInboundHandler {
   private let relay: Relay
   private let certificate: Bytes32?
   private let certifiedKey: X25519PublicKey?
+  private let stallTimeout: Duration
   private let established: EventLoopPromise<Void>
   private let onEvent: @Sendable (RelayLink.Event) -> Void
   private var context: ChannelHandlerContext?
   private var timer: Scheduled<Void>?
+  private var stalled: Scheduled<Void>?
   private weak var waitingLink: RelayLink?
   private var isClosed = false
 
   init(
     nodeKey: X25519PrivateKey, relay: Relay, certificate: Bytes32?, certifiedKey: X25519PublicKey?,
-    established: EventLoopPromise<Void>, onEvent: @escaping @Sendable (RelayLink.Event) -> Void
+    stallTimeout: Duration, established: EventLoopPromise<Void>, onEvent: @escaping @Sendable (RelayLink.Event) -> Void
   ) {
     self.nodeKey = nodeKey
     self.relay = relay
     self.certificate = certificate
     self.certifiedKey = certifiedKey
+    self.stallTimeout = stallTimeout
     self.established = established
     self.onEvent = onEvent
   }
@@ -162,6 +190,7 @@ final class RelayLinkHandler: ChannelInboundHandler {
     var output = context.channel.allocator.buffer(capacity: 64)
     do throws(DERPError) {
       for event in try session?.receive(unwrapInboundIn(data), &output, now: .now()) ?? [] { handle(event) }
+      if context.channel.isWritable { session?.answerPing(&output) }
       flush(output)
       schedule()
     } catch {
@@ -190,7 +219,13 @@ final class RelayLinkHandler: ChannelInboundHandler {
   }
 
   func channelWritabilityChanged(context: ChannelHandlerContext) {
-    if context.channel.isWritable, let link = waitingLink { write(link) }
+    watchStall(context)
+    if context.channel.isWritable {
+      var output = ByteBuffer()
+      session?.answerPing(&output)
+      flush(output)
+      if let link = waitingLink { write(link) }
+    }
     context.fireChannelWritabilityChanged()
   }
 
@@ -198,6 +233,7 @@ final class RelayLinkHandler: ChannelInboundHandler {
     guard !isClosed else { return }
     isClosed = true
     timer?.cancel()
+    stalled?.cancel()
     let wasEstablished = session?.isEstablished == true
     established.fail(error)
     context?.close(promise: nil)
@@ -241,6 +277,18 @@ final class RelayLinkHandler: ChannelInboundHandler {
   }
 
   // MARK: Time
+
+  private func watchStall(_ context: ChannelHandlerContext) {
+    guard !context.channel.isWritable else {
+      stalled?.cancel()
+      stalled = nil
+      return
+    }
+    guard stalled == nil, !isClosed else { return }
+    stalled = context.eventLoop.assumeIsolated().scheduleTask(in: .nanoseconds(stallTimeout.nanoseconds)) { [self] in
+      end(.takesNothing)
+    }
+  }
 
   private func schedule() {
     guard let context, let deadline = session?.nextDeadline else { return }

@@ -18,6 +18,8 @@ public enum DERPError: Error, Hashable, Sendable {
   case unsupportedVersion(Int64)
   /// Nothing came for too long.
   case silent
+  /// Nothing of what was sent was taken for too long.
+  case takesNothing
   /// The certificate is not the one that the network's records name.
   case wrongCertificate(found: String)
   case notConnected(String)
@@ -36,6 +38,7 @@ extension DERPError: CustomStringConvertible {
     case .meantForAnotherRelay: "the client's login was meant for a relay with another certificate"
     case .unsupportedVersion(let version): "it speaks version \(version) of DERP, and not \(DERPFrame.protocolVersion)"
     case .silent: "nothing came from it for too long"
+    case .takesNothing: "it took nothing for too long"
     case .wrongCertificate(let found):
       "its certificate has the SHA-256 \(found), which is not the one in the network's records"
     case .notConnected(let reason): "no connection: \(reason)"

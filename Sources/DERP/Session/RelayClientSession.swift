@@ -51,6 +51,8 @@ public struct RelayClientSession: Sendable {
   /// The first ping that was sent since the last frame came.
   private var askedAt: Instant?
   private var ping: (number: UInt64, sentAt: Instant)?
+  /// The relay's last ping, as long as it is not answered.
+  private var owedPong: UInt64?
   private var introducedAt: Instant?
   /// Of the handshake, and then of the last ping that was answered.
   private var latency: Duration?
@@ -87,7 +89,7 @@ public struct RelayClientSession: Sendable {
 
   // MARK: Receiving
 
-  /// Takes what came. Answers that the protocol demands are appended to `output`.
+  /// Takes what came. What the handshake demands is appended to `output`; a ping is answered by `answerPing`.
   public mutating func receive(
     _ bytes: ByteBuffer, _ output: inout ByteBuffer, now: Instant
   ) throws(DERPError) -> [Event] {
@@ -139,7 +141,7 @@ public struct RelayClientSession: Sendable {
     case (.receivedPacket(let key, let packet), .established): return .packet(from: key, packet)
     case (.peerGone(let key, let reason), .established): return .peerGone(key, reason)
     case (.ping(let number), .established):
-      DERPFrame.pong(number).write(to: &output)
+      owedPong = number
       return nil
     case (.pong(let number), .established):
       guard let ping, ping.number == number else { return nil }
@@ -198,6 +200,14 @@ public struct RelayClientSession: Sendable {
     precondition(packet.readableBytes <= DERPFrame.maximumPacket, "a relayed packet has at most 64 KiB")
     if unheardSince == nil { unheardSince = now }
     DERPFrame.sendPacket(to: key, packet).write(to: &output)
+  }
+
+  /// Answers the last ping that is not answered yet. To be called while the connection takes something: then nothing piles up for a
+  /// relay that asks and does not read.
+  public mutating func answerPing(_ output: inout ByteBuffer) {
+    guard let number = owedPong else { return }
+    owedPong = nil
+    DERPFrame.pong(number).write(to: &output)
   }
 
   public func notePreferred(_ isHome: Bool, _ output: inout ByteBuffer) {
