@@ -65,6 +65,31 @@ struct StrangerTests {
     try await listener.close()
   }
 
+  @Test("requests that come faster than they are answered end the connection, and one after the other are answered")
+  func requests() async throws {
+    let relay = RelayServer(
+      key: X25519PrivateKey(random: SystemRandom()), certificate: nil, admission: OpenAdmission(),
+      limits: TestRelay.patient)
+    let listener = try await relay.listen(on: .init(ipAddress: "127.0.0.1", port: 0), tls: nil)
+    let address = try #require(listener.localAddress)
+    let request = "GET /derp/probe HTTP/1.1\r\n\r\n"
+    let answers = Answers()
+    let polite = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .channelInitializer { $0.pipeline.addHandler(answers) }.connect(to: address).get()
+    for number in 1...20 {
+      try await polite.writeAndFlush(ByteBuffer(string: request)).get()
+      #expect(try await becomes { answers.count == number })
+    }
+    try await polite.close()
+
+    let rude = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connect(to: address).get()
+    let ended = Counter()
+    rude.closeFuture.whenComplete { _ in ended.add() }
+    rude.writeAndFlush(ByteBuffer(string: String(repeating: request, count: 10_000)), promise: nil)
+    #expect(try await becomes { ended.count == 1 })
+    try await listener.close()
+  }
+
   @Test("strangers are counted by IPv4 address and by IPv6 /64, however they are written, and everybody together")
   func networks() {
     func enters(_ budget: StrangerBudget, _ address: String?) -> Bool {
@@ -89,5 +114,15 @@ struct StrangerTests {
       try await Task.sleep(for: .milliseconds(10))
     }
     return false
+  }
+}
+
+/// Counts heads of answers.
+private final class Answers: ChannelInboundHandler, Sendable {
+  typealias InboundIn = ByteBuffer
+  private let counter = Counter()
+  var count: Int { counter.count }
+  func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    for _ in String(buffer: unwrapInboundIn(data)).split(separator: "HTTP/1.1 200") { counter.add() }
   }
 }

@@ -94,6 +94,7 @@ final class RelayConnectionHandler: ChannelInboundHandler {
   // MARK: Reading
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    if case .closed = phase { return }
     var bytes = unwrapInboundIn(data)
     let count = bytes.readableBytes
     if input.readableBytes == 0 { input = bytes } else { input.writeBuffer(&bytes) }
@@ -109,7 +110,13 @@ final class RelayConnectionHandler: ChannelInboundHandler {
   private func readAll(_ context: ChannelHandlerContext) throws(DERPError) {
     if case .head = phase {
       guard let request = try UpgradeRequest.read(&input) else { return }
-      guard try accept(request, context) else { return }
+      guard try accept(request, context) else {
+        // The next request may have come with it, and no more: nothing piles up here.
+        guard input.readableBytes <= UpgradeRequest.longestHead else {
+          throw .notUpgraded(status: "more than one request at a time")
+        }
+        return
+      }
     }
     while true {
       switch phase {
@@ -136,6 +143,7 @@ final class RelayConnectionHandler: ChannelInboundHandler {
   private func accept(_ request: UpgradeRequest, _ context: ChannelHandlerContext) throws(DERPError) -> Bool {
     var output = context.channel.allocator.buffer(capacity: 512)
     guard request.wantsRelay else {
+      guard context.channel.isWritable else { throw .takesNothing }
       let answer =
         request.isProbe && (request.method == "GET" || request.method == "HEAD")
         ? "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nContent-Length: 0\r\n\r\n"
