@@ -8,8 +8,8 @@ import Traversal
 import Wire
 
 /// Where packets that came over relays are parted: transport messages go to the data path at once, disco and handshake messages
-/// wait for the engine's thread. The callers are event loops, so nothing here waits, and what waits is bounded: a flood of one kind
-/// leaves room for the other.
+/// wait for the engine's thread. The callers are event loops, so nothing here waits, and what waits is bounded: a flood of one kind,
+/// or over one relay, leaves room for the others.
 final class RelayInbox: Sendable {
   enum Message {
     case disco([UInt8], from: X25519PublicKey, over: UInt16)
@@ -18,16 +18,28 @@ final class RelayInbox: Sendable {
     case transport(from: X25519PublicKey)
   }
 
+  private enum Kind: Hashable {
+    case disco
+    case handshake
+  }
+
+  private struct Share: Hashable {
+    let kind: Kind
+    let relay: UInt16
+  }
+
   private struct Lines {
     var messages: [Message] = []
-    var disco = 0
-    var handshakes = 0
+    /// How many wait of each kind, and of these over each relay.
+    var counts: [Kind: Int] = [:]
+    var shares: [Share: Int] = [:]
     /// When it was last said that a peer's transport messages come this way.
     var told: [X25519PublicKey: Instant] = [:]
   }
 
-  /// Messages of each kind.
+  /// Messages of each kind over one relay, and over all.
   static let capacity = 256
+  static let totalCapacity = 1024
   /// Between two times that it is said of one peer that transport messages come.
   static let tellingInterval: Duration = .milliseconds(100)
   /// In bytes: a ping that probes for the longest path.
@@ -54,16 +66,20 @@ final class RelayInbox: Sendable {
       _ = packet.withUnsafeReadableBytes { inlet.put($0) }
       tellTransport(from: key, at: .now())
     case .disco where length <= Self.longestDisco:
-      add(.disco(Array(packet.readableBytesView), from: key, over: relay), \.disco)
-    case .handshake: add(.handshake(Array(packet.readableBytesView), from: key), \.handshakes)
+      add(.disco(Array(packet.readableBytesView), from: key, over: relay), Share(kind: .disco, relay: relay))
+    case .handshake:
+      add(.handshake(Array(packet.readableBytesView), from: key), Share(kind: .handshake, relay: relay))
     case .disco, .other: break
     }
   }
 
-  private func add(_ message: Message, _ count: WritableKeyPath<Lines, Int>) {
+  private func add(_ message: Message, _ share: Share) {
     let rings = lines.withLock { lines in
-      guard lines[keyPath: count] < Self.capacity else { return false }
-      lines[keyPath: count] += 1
+      guard lines.shares[share, default: 0] < Self.capacity,
+        lines.counts[share.kind, default: 0] < Self.totalCapacity
+      else { return false }
+      lines.shares[share, default: 0] += 1
+      lines.counts[share.kind, default: 0] += 1
       lines.messages.append(message)
       return lines.messages.count == 1
     }
