@@ -30,7 +30,7 @@ extension Engine {
       .init(
         id: relay.id, region: relay.region,
         latency: isLocal(relay) ? .zero : check.last?.latencies[relay.id]?.best,
-        error: pathfinding?.relayErrors[relay.id], trouble: check.last?.troubles[relay.id])
+        error: pathfinding?.standing.troubles[relay.id], trouble: check.last?.troubles[relay.id])
     }
     result.servers = configuredServers.map { server, region in
       .init(

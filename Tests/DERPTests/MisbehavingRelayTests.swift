@@ -161,8 +161,10 @@ struct MisbehavingRelayTests {
     second.id = 2
     let key = X25519PrivateKey(random: SystemRandom())
     let (left, flooded) = await client([bad.relay, second], standby: 2)
+    let health = HealthCount(left.events)
     let (right, arrivals) = await client([second], key: key)
     #expect(try await becomes { flooded.count > 5000 })
+    #expect(health.count < 1000, "of as many texts as packets one in a second is told")
     #expect(try await becomes { right.isConnected })
     for _ in 0..<3000 where arrivals.count == 0 {
       left.send(ByteBuffer(string: "hello"), to: key.publicKey, relays: [2])
@@ -174,6 +176,19 @@ struct MisbehavingRelayTests {
     await right.close()
     await bad.stop()
     await good.stop()
+  }
+}
+
+/// How often it was told what a relay says is wrong.
+private final class HealthCount: Sendable {
+  private let counter = Counter()
+
+  var count: Int { counter.count }
+
+  init(_ events: AsyncStream<RelayConnections.Event>) {
+    Task { [counter] in
+      for await event in events { if case .health = event { counter.add() } }
+    }
   }
 }
 
@@ -204,8 +219,8 @@ private final class Errors: Sendable {
     Task {
       for await event in events {
         switch event {
-        case .disconnected(_, let reason), .failed(_, let reason): self.reasons.withLock { $0.append(reason) }
-        case .connected, .health: break
+        case .disconnected(_, let reason?), .failed(_, let reason): self.reasons.withLock { $0.append(reason) }
+        case .disconnected(_, nil), .connected, .health: break
         }
       }
     }

@@ -146,6 +146,18 @@ struct RelayConnectionsTests {
     await good.stop()
   }
 
+  @Test("a relay that is left on purpose has nothing wrong with it")
+  func leftOnPurpose() async throws {
+    let pair = try await Pair(relays: 1)
+    await pair.left.setHome(1, standby: nil)
+    #expect(try await waitUntilConnected(pair.left, [1]))
+    await pair.left.close()
+    var events: [RelayConnections.Event] = []
+    for await event in pair.left.events { events.append(event) }
+    #expect(events == [.connected(relay: 1), .disconnected(relay: 1, reason: nil)])
+    await pair.close()
+  }
+
   @Test("a relay that left the map is left")
   func removed() async throws {
     let pair = try await Pair(relays: 1)

@@ -10,9 +10,10 @@ public import Wire
 public actor RelayConnections {
   public enum Event: Hashable, Sendable {
     case connected(relay: UInt16)
-    case disconnected(relay: UInt16, reason: String)
+    /// - Parameter reason: what was wrong; `nil`: nothing, this side has left it.
+    case disconnected(relay: UInt16, reason: String?)
     case failed(relay: UInt16, reason: String)
-    /// What a relay says is wrong; `nil`: nothing any more.
+    /// What a relay says is wrong; `nil`: nothing any more. Of one relay once a second at most.
     case health(relay: UInt16, String?)
   }
 
@@ -35,8 +36,7 @@ public actor RelayConnections {
     var attempt = 0
     var pause = RetryPause()
     var error: String?
-    /// What the relay says is wrong.
-    var health: String?
+    var health = HealthNews()
 
     init(_ relay: Relay) {
       self.relay = relay
@@ -79,7 +79,7 @@ public actor RelayConnections {
   public func setRelays(_ relays: [Relay]) {
     guard !isClosed else { return }
     let wanted = Dictionary(relays.filter(\.relaysTraffic).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
-    for (id, line) in lines where wanted[id] != line.relay { drop(id, line, "its record changed") }
+    for (id, line) in lines where wanted[id] != line.relay { drop(id, line) }
     for (id, relay) in wanted where lines[id] == nil {
       lines[id] = Line(relay)
       board.withLock { $0.add(id) }
@@ -102,7 +102,7 @@ public actor RelayConnections {
   public nonisolated var isConnected: Bool { board.withLock(\.isConnected) }
 
   public var status: [Status] {
-    lines.values.map { Status(id: $0.relay.id, isConnected: $0.link != nil, error: $0.error ?? $0.health) }
+    lines.values.map { Status(id: $0.relay.id, isConnected: $0.link != nil, error: $0.error ?? $0.health.text) }
       .sorted { $0.id < $1.id }
   }
 
@@ -117,11 +117,12 @@ public actor RelayConnections {
         if line.task != nil { begin(id, line) }
         continue
       }
-      if let local = link.localAddress, let addresses, !local.isLoopback, !addresses.contains(local.unmapped) {
-        link.close()
-      } else {
+      guard let local = link.localAddress, let addresses, !local.isLoopback, !addresses.contains(local.unmapped) else {
         link.ping()
+        continue
       }
+      // One that is kept comes back by itself, another with the next packet for it.
+      if id == home || id == standby { link.close() } else { leave(id, line, link) }
     }
     keepHome()
   }
@@ -132,7 +133,7 @@ public actor RelayConnections {
   public func close() {
     isClosed = true
     sweep?.cancel()
-    for (id, line) in lines { drop(id, line, "closed") }
+    for (id, line) in lines { drop(id, line) }
     announce.finish()
   }
 
@@ -224,7 +225,7 @@ public actor RelayConnections {
     guard let line = line(id, attempt) else { return false }
     line.link = link
     line.error = nil
-    line.health = nil
+    line.health = HealthNews()
     line.pause.connected(at: .now())
     if id == home { link.notePreferred(true) }
     board.withLock { for packet in $0.connected(id, link) { link.send(packet.bytes, to: packet.peer) } }
@@ -269,9 +270,7 @@ public actor RelayConnections {
     guard let line = line(id, attempt) else { return }
     switch event {
     case .peerGone(let key, _): board.withLock { $0.isGone(key, from: id, at: .now()) }
-    case .health(let text):
-      line.health = text
-      announce.yield(.health(relay: id, text))
+    case .health(let text): tell(line.health.heard(text, at: .now()), of: id, attempt)
     case .restarting(let delay): line.pause.extend(to: delay)
     case .closed(let error):
       line.error = error.description
@@ -280,19 +279,49 @@ public actor RelayConnections {
     }
   }
 
+  private func tell(_ step: HealthNews.Step, of id: UInt16, _ attempt: Int) {
+    switch step {
+    case .nothing: break
+    case .tell(let text): announce.yield(.health(relay: id, text))
+    case .rest(let pause):
+      Task { [weak self] in
+        try? await Task.sleep(for: pause)
+        await self?.healthRested(id, attempt)
+      }
+    }
+  }
+
+  private func healthRested(_ id: UInt16, _ attempt: Int) {
+    guard let line = line(id, attempt), line.link != nil else { return }
+    tell(line.health.rested(at: .now()), of: id, attempt)
+  }
+
   private nonisolated func arrived(_ packet: ByteBuffer, from key: X25519PublicKey, over id: UInt16) {
     board.withLock { $0.heard(key, over: id) }
     receive(packet, key, id)
   }
 
-  private func drop(_ id: UInt16, _ line: Line, _ reason: String) {
+  private func drop(_ id: UInt16, _ line: Line) {
     line.task?.cancel()
     line.task = nil
     lines[id] = nil
     board.withLock { $0.remove(id) }
     guard let link = line.link else { return }
     link.close()
-    announce.yield(.disconnected(relay: id, reason: reason))
+    announce.yield(.disconnected(relay: id, reason: nil))
+  }
+
+  private func leave(_ id: UInt16, _ line: Line, _ link: RelayLink) {
+    line.task?.cancel()
+    line.task = nil
+    line.attempt = newAttempt()
+    line.link = nil
+    board.withLock {
+      $0.disconnected(id)
+      $0.leave(id)
+    }
+    link.close()
+    announce.yield(.disconnected(relay: id, reason: nil))
   }
 
   /// Leaves what is not used, as long as something besides home and standby is connected.
@@ -312,16 +341,7 @@ public actor RelayConnections {
     let now = Instant.now()
     for (id, line) in lines where id != home && id != standby {
       guard let link = line.link, now - link.lastWrite >= Self.idleTimeout else { continue }
-      line.task?.cancel()
-      line.task = nil
-      line.attempt = newAttempt()
-      line.link = nil
-      board.withLock {
-        $0.disconnected(id)
-        $0.leave(id)
-      }
-      link.close()
-      announce.yield(.disconnected(relay: id, reason: "not used"))
+      leave(id, line, link)
     }
     let goesOn = lines.contains { $0.value.link != nil && $0.key != home && $0.key != standby }
     if !goesOn { sweep = nil }

@@ -39,8 +39,6 @@ final class Pathfinding {
   /// The relay whose message is being looked at.
   var hearing: UInt16?
   private let probeBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
-  /// Health of relays, errors of connections.
-  var relayErrors: [UInt16: String] = [:]
   var standing = RelayStanding()
 
   init(

@@ -101,15 +101,11 @@ extension Engine {
         // Where no UDP gets through there is nothing more to tell, and the check takes its time to find that out.
         pathfinding.check.announceBy = min(due, now + NetworkCheck.grace)
       }
-      pathfinding.relayErrors[id] = nil
-    case .disconnected(let id, let reason):
-      pathfinding.standing.lost(id, at: now)
-      pathfinding.relayErrors[id] = reason
+    case .disconnected(let id, let reason): pathfinding.standing.lost(id, reason, at: now)
     case .failed(let id, let reason):
-      pathfinding.relayErrors[id] = reason
-      pathfinding.standing.failed(id, at: now)
+      pathfinding.standing.failed(id, reason, at: now)
       leaveUnreachable(id, now)
-    case .health(let id, let text): pathfinding.relayErrors[id] = text
+    case .health(let id, let text): return pathfinding.standing.says(text, id)
     }
     perform(pathfinding.finder.setHasRelay(!pathfinding.standing.connected.isEmpty, now: now))
     updateReach(now)
@@ -138,7 +134,7 @@ extension Engine {
       RelayStatus(
         id: relay.id, region: relay.region, isHome: relay.id == check.homeRelay,
         isStandby: relay.id == check.standbyRelay, isConnected: pathfinding.standing.connected.contains(relay.id),
-        latency: check.last?.latencies[relay.id]?.best, error: pathfinding.relayErrors[relay.id])
+        latency: check.last?.latencies[relay.id]?.best, error: pathfinding.standing.troubles[relay.id])
     }
   }
 }

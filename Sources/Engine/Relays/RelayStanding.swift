@@ -1,7 +1,7 @@
 import Wire
 
-/// With which relays a connection stands, and which were tried in vain for so long that they are no place to wait at, however fast
-/// they answer otherwise.
+/// With which relays a connection stands, what is wrong with the others, and which were tried in vain for so long that they are no
+/// place to wait at, however fast they answer otherwise.
 struct RelayStanding {
   /// A relay that was lost is still one to be found at for so long: most are back by then. One that is tried in vain for so long is
   /// passed over.
@@ -23,18 +23,27 @@ struct RelayStanding {
 
   private(set) var connected: Set<UInt16> = []
   private var absent: [UInt16: Absence] = [:]
+  /// Why a relay that is wanted is not connected, and what one that is says is wrong with it: in words for people.
+  private(set) var troubles: [UInt16: String] = [:]
 
   mutating func connected(_ id: UInt16) {
     connected.insert(id)
     absent[id] = nil
+    troubles[id] = nil
   }
 
-  mutating func lost(_ id: UInt16, at now: Instant) {
+  /// What a relay says of itself; `nil`: nothing is wrong.
+  mutating func says(_ trouble: String?, _ id: UInt16) { troubles[id] = trouble }
+
+  /// - Parameter reason: `nil`: this side left it.
+  mutating func lost(_ id: UInt16, _ reason: String?, at now: Instant) {
+    troubles[id] = reason
     guard connected.remove(id) != nil else { return }
     absent[id] = Absence(since: now, isRecent: true)
   }
 
-  mutating func failed(_ id: UInt16, at now: Instant) {
+  mutating func failed(_ id: UInt16, _ reason: String, at now: Instant) {
+    troubles[id] = reason
     guard !connected.contains(id) else { return }
     var absence = absent[id] ?? Absence(since: now, isRecent: false)
     // What was long ago has nothing to do with it.
@@ -68,10 +77,12 @@ struct RelayStanding {
   mutating func keep(_ ids: Set<UInt16>) {
     connected.formIntersection(ids)
     absent = absent.filter { ids.contains($0.key) }
+    troubles = troubles.filter { ids.contains($0.key) }
   }
 
   /// In another network everything may work.
   mutating func forgetFailures() {
     for id in absent.keys { absent[id]?.failedAt = nil }
+    troubles = troubles.filter { connected.contains($0.key) }
   }
 }
