@@ -63,6 +63,16 @@ final class FetchSlots: Sendable {
     return await body()
   }
 
+  /// How many wait.
+  var waiting: Int { state.withLock { $0.line.count } }
+
+  /// Whose hosts count as one: those of one name of the kind that people register, as far as that can be told without a list.
+  static func site(of host: some StringProtocol) -> String {
+    let labels = host.lowercased().split(separator: ".")
+    let isBelowCountry = labels.last?.utf8.count == 2 && labels.dropLast().last.map { $0.utf8.count <= 3 } == true
+    return labels.suffix(isBelowCountry ? 3 : 2).joined(separator: ".")
+  }
+
   private func enter(_ errand: Errand) async -> Bool {
     await withCheckedContinuation { continuation in
       let answer: Bool? = state.withLock { state in
@@ -80,17 +90,19 @@ final class FetchSlots: Sendable {
     }
   }
 
-  /// Hands the slot to who has waited longest of those who may have it.
+  /// Lets those in who may begin now, who has waited longest first: one who had the last slot of a site and of an asker makes room for
+  /// another one of each.
   private func leave(_ errand: Errand) {
-    let next = state.withLock { state -> CheckedContinuation<Bool, Never>? in
+    let next = state.withLock { state in
       state.running.remove(errand)
-      guard let index = state.line.firstIndex(where: { state.running.hasRoom(for: $0.errand, of: maximum) }) else {
-        return nil
+      var next: [CheckedContinuation<Bool, Never>] = []
+      while let index = state.line.firstIndex(where: { state.running.hasRoom(for: $0.errand, of: maximum) }) {
+        let waiting = state.line.remove(at: index)
+        state.running.add(waiting.errand)
+        next.append(waiting.continuation)
       }
-      let next = state.line.remove(at: index)
-      state.running.add(next.errand)
-      return next.continuation
+      return next
     }
-    next?.resume(returning: true)
+    for continuation in next { continuation.resume(returning: true) }
   }
 }

@@ -4,9 +4,14 @@ import Wire
 /// Why a document was not fetched, in words for people.
 struct FetchFailure: Error, Hashable {
   let reason: String
+  /// There was no room here to ask, which says nothing of what would have been asked for.
+  let isBusy: Bool
 
-  init(_ reason: String) {
+  static let busy = FetchFailure("there was no room to look up its host", isBusy: true)
+
+  init(_ reason: String, isBusy: Bool = false) {
     self.reason = reason
+    self.isBusy = isBusy
   }
 }
 

@@ -88,6 +88,7 @@ public final class NetworkDirectory: DIDDirectory {
       switch outcome {
       case nil: return .failure(.busy(did))
       case .success(let found): return state.cache.take(found, for: did, now: now())
+      case .failure(.busy): return .failure(.busy(did))
       case .failure(let error):
         state.cache.fail(error, for: did, now: now())
         return .failure(error)
@@ -95,13 +96,10 @@ public final class NetworkDirectory: DIDDirectory {
     }
   }
 
-  /// Whose hosts count as one: those of one name of the kind that people register, as far as that can be told without a list. A
-  /// `did:dht` comes from our own gateway, whatever it names.
+  /// A `did:dht` comes from our own gateway, whatever it names.
   private static func site(of did: DID) -> String? {
     guard did.method == "web" else { return nil }
-    let labels = did.methodSpecificID.prefix { $0 != ":" && $0 != "%" }.lowercased().split(separator: ".")
-    let isBelowCountry = labels.last?.utf8.count == 2 && labels.dropLast().last.map { $0.utf8.count <= 3 } == true
-    return labels.suffix(isBelowCountry ? 3 : 2).joined(separator: ".")
+    return FetchSlots.site(of: did.methodSpecificID.prefix { $0 != ":" && $0 != "%" })
   }
 
   private func fetch(_ did: DID) async throws(DIDError) -> DocumentCache.Found {
@@ -132,7 +130,7 @@ public final class NetworkDirectory: DIDDirectory {
     do throws(FetchFailure) {
       return try await source.document(at: url, kind, largest: largest)
     } catch {
-      throw .unreachable(did, reason: error.reason)
+      throw error.isBusy ? .busy(did) : .unreachable(did, reason: error.reason)
     }
   }
 }

@@ -16,6 +16,7 @@ private final class ScriptedSource: DocumentSource {
     var underWay = 0
     var mostUnderWay = 0
     var isHeld = false
+    var isBusy = false
     var held: [CheckedContinuation<Void, Never>] = []
   }
 
@@ -28,6 +29,12 @@ private final class ScriptedSource: DocumentSource {
 
   var asked: [String] { state.withLock { $0.asked } }
   var mostUnderWay: Int { state.withLock { $0.mostUnderWay } }
+
+  /// Whether it has no room to ask.
+  var isBusy: Bool {
+    get { state.withLock { $0.isBusy } }
+    set { state.withLock { $0.isBusy = newValue } }
+  }
 
   /// From now on nothing is answered before `release()`.
   func hold() { state.withLock { $0.isHeld = true } }
@@ -58,6 +65,7 @@ private final class ScriptedSource: DocumentSource {
       state.underWay -= 1
       return state.documents[url]
     }
+    if isBusy { throw .busy }
     guard let document else { throw FetchFailure("it has no such document (HTTP status 404)") }
     return document
   }
@@ -237,6 +245,17 @@ struct NetworkDirectoryTests {
       do { _ = try await task.value } catch DIDError.busy { refused += 1 }
     }
     #expect(refused == 200 - 8 - 128)
+  }
+
+  @Test("that there was no room to ask for it is not remembered as a DID's fault")
+  func busy() async throws {
+    let did = try web("example.com")
+    source["https://example.com/.well-known/did.json"] = document(did)
+    let directory = directory()
+    source.isBusy = true
+    await #expect(throws: DIDError.busy(did)) { try await directory.document(of: did) }
+    source.isBusy = false
+    #expect(try await directory.document(of: did).id == did)
   }
 
   @Test("a document whose time is over serves for a while, is fetched anew meanwhile, and no longer after a failure")
