@@ -24,8 +24,8 @@ public final class NodeSubscription: SubscriptionSource {
     var waiter: CheckedContinuation<Void, Never>?
     /// Something happened since the reader last waited.
     var hasNews = false
-    /// Counts those that released something, so that patience begins anew.
-    var acknowledgements = 0
+    /// It is dropped then. Set when there first was more for it than it may be given, and until it acknowledges something.
+    var patienceEnd: ContinuousClock.Instant?
   }
 
   private enum Ending {
@@ -90,7 +90,7 @@ public final class NodeSubscription: SubscriptionSource {
     guard cursor.streamID == tokens.streamID, cursor.epoch == tokens.epoch, let number = cursor.position.number,
       let position = Int64(exactly: number)
     else { return }
-    happen { if $0.progress.acknowledge(position) { $0.acknowledgements += 1 } }
+    happen { if $0.progress.acknowledge(position) { $0.patienceEnd = nil } }
   }
 
   public func passOver(_ cursor: ProgressToken) {
@@ -167,18 +167,25 @@ public final class NodeSubscription: SubscriptionSource {
 
   // MARK: Waiting
 
+  /// Also ends when there is still more for it, without giving it more time for that.
   private func waitForAcknowledgement() async {
-    let before = state.withLock { $0.acknowledgements }
-    let timer = Task { [weak self, patience] in
-      guard (try? await Task.sleep(for: patience)) != nil else { return }
-      self?.dropIfSilent(since: before)
+    let end = state.withLock { state in
+      let end = state.patienceEnd ?? .now + patience
+      state.patienceEnd = end
+      return end
+    }
+    guard .now < end else { return dropIfSilent(since: end) }
+    let timer = Task { [weak self] in
+      guard (try? await Task.sleep(until: end, clock: .continuous)) != nil else { return }
+      self?.dropIfSilent(since: end)
     }
     await wait()
     timer.cancel()
   }
 
-  private func dropIfSilent(since acknowledgements: Int) {
-    guard state.withLock({ $0.acknowledgements == acknowledgements }) else { return }
+  /// Does nothing if something was acknowledged since that end of its patience was set.
+  private func dropIfSilent(since end: ContinuousClock.Instant) {
+    guard state.withLock({ $0.patienceEnd == end }) else { return }
     fail("DeliveryFailed", "\(SubscriptionProgress.window) frames waited for an acknowledgement too long")
   }
 

@@ -58,6 +58,26 @@ struct ManySubscribersTests {
     #expect(tenancy.node.subscriptions(of: tenancy.alice.did) == 1)
   }
 
+  @Test("who reads and does not acknowledge is dropped while more is written, too")
+  func silent() async throws {
+    var limits = NodeLimits()
+    limits.acknowledgementPatience = .milliseconds(100)
+    let tenancy = try await tenancy(limits)
+    let silent = try await tenancy.subscribe(tenancy.alice)
+    let writer = Task {
+      var count = 0
+      while !Task.isCancelled, count < 3000 {
+        _ = try await tenancy.write(tenancy.alice, "box", data: "\(count)")
+        count += 1
+      }
+      return count
+    }
+    #expect(try await silent.next(32) == (0..<32).map { "\($0)" })
+    #expect(try await silent.next(2) == ["error RecordsSubscribeDeliveryFailed", "end"])
+    writer.cancel()
+    #expect(try await writer.value < 3000)
+  }
+
   @Test("a message is made into an event once, however many fell behind and look for it themselves")
   func behind() async throws {
     let tenancy = try await tenancy()
