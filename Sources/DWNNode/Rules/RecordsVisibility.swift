@@ -41,8 +41,8 @@ struct RecordsVisibility {
   }
 
   /// Whether an answer leaves a message out that the visibility above would show: a key for somebody else, or one that another
-  /// stands for (dwn-server 10.3, 10.4).
-  func hides(_ message: StoredMessage, from request: RecordsQueryRequest) throws -> Bool {
+  /// stands for (dwn-server 10.3, 10.4). `moment` as above.
+  func hides(_ message: StoredMessage, from request: RecordsQueryRequest, at moment: WallTime? = nil) throws -> Bool {
     guard let place = message.place, place.path.isControl else { return false }
     if try keys.isSuperseded(message, for: request.filter) { return true }
     guard let requester = request.requester, requester != tenant, message.author != requester,
@@ -50,7 +50,8 @@ struct RecordsVisibility {
     else { return false }
     guard place.path == EncryptionControl.audience else { return true }
     if request.grantID != nil || request.filter.namesOneAudience { return false }
-    return try !keys.mayCreateRole(of: message, requester, role: request.role, definitions, at: request.time)
+    return try !keys.mayCreateRole(
+      of: message, requester, role: request.role, definitions, at: moment ?? request.time)
   }
 
   /// The paths at which something may be hidden from a request that finds records there.

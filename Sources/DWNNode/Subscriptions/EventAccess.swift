@@ -32,10 +32,11 @@ struct RecordsEventAccess: EventAccess {
   func sight(in round: EventRound) throws -> any EventSight {
     let querying = RecordsQuerying(
       tenant: round.tenant, transaction: round.reader, definitions: round.definitions, limits: round.limits)
+    let moment = max(round.now, request.time)
     return Sight(
-      request: request,
+      request: request, moment: moment,
       selection: try querying.selection(
-        for: request, at: max(round.now, request.time), occupancy: round.occupancy(for: request.filter)),
+        for: request, at: moment, occupancy: round.occupancy(for: request.filter)),
       rights: RecordsVisibility(
         tenant: round.tenant, reader: round.reader, definitions: round.definitions, keys: round.keys),
       reader: round.reader)
@@ -43,6 +44,7 @@ struct RecordsEventAccess: EventAccess {
 
   private struct Sight: EventSight {
     let request: RecordsQueryRequest
+    let moment: WallTime
     let selection: Selection
     let rights: RecordsVisibility
     let reader: any MessageReader
@@ -51,7 +53,7 @@ struct RecordsEventAccess: EventAccess {
       let message = event.message
       guard message.isLatest, let place = message.place, selection.arms.contains(where: { shows(event, by: $0) })
       else { return nil }
-      if try rights.hides(message, from: request) { return nil }
+      if try rights.hides(message, from: request, at: moment) { return nil }
       guard message.kind == .write else { return event.frame }
       guard selection.occupancy.contains(where: { $0.path == place.path }) else { return event.frame }
       // Only a look at its siblings tells whether the record is one of those that there is room for.
