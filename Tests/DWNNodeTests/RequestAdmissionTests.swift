@@ -10,7 +10,7 @@ import Wire
 @testable import DWNNode
 
 /// What is asked about a request before its body is taken in (dwn-server 13).
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct RequestAdmissionTests {
   private let tenancy: TestTenancy
 

@@ -9,7 +9,7 @@ import Wire
 @testable import DWNNode
 
 /// What a server holds for clients that ask and do not read.
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct UnreadAnswersTests {
   /// More than the buffers of two sockets hold of which one is small.
   private static let size = 6 << 20
@@ -77,6 +77,25 @@ struct UnreadAnswersTests {
     #expect(try await eventually { registry.text.contains("meshd_dwn_unread_bytes 0\n") })
     #expect(try await running.exchange(post(from: "192.0.2.1"), limit: .seconds(60)).utf8.count > Self.size)
     await running.server.shutdown()
+  }
+
+  @Test("everybody who shuts the server down waits until what is being answered was read")
+  func shutdown() async throws {
+    let registry = PrometheusRegistry()
+    let running = try await start {
+      $0.metrics = registry
+      $0.shutdownGrace = .seconds(500)
+    }
+    var shutdowns: [Task<Void, Never>] = []
+    let received = try await unread(running, from: "192.0.2.1") {
+      let isFull = try await eventually { registry.text.contains("meshd_dwn_unread_bytes 62") }
+      #expect(isFull)
+      shutdowns = (0..<2).map { _ in Task { await running.server.shutdown() } }
+      // Time for both to wait.
+      try await Task.sleep(for: .milliseconds(200))
+    }
+    #expect(received > Self.size)
+    for task in shutdowns { await task.value }
   }
 
   @Test("the same over WebSocket, where the refusal is an answer")

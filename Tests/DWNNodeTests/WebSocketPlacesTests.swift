@@ -9,7 +9,7 @@ import Wire
 @testable import DWNNode
 
 /// Which connections may stay open (dwn-server 12).
-@Suite(.timeLimit(.minutes(3)))
+@Suite(.timeLimit(.minutes(10)))
 struct WebSocketPlacesTests {
   private let tenancy: TestTenancy
 
@@ -67,6 +67,7 @@ struct WebSocketPlacesTests {
             try? await RawWebSocket.with(running) { socket in
               while try await socket.receive() != nil {}
             }
+            try? await Task.sleep(for: .milliseconds(10))
           }
         }
       }

@@ -31,7 +31,7 @@ final class Connections: Sendable {
     var webSockets: ConnectionPlaces<ObjectIdentifier>
     var largeBodies: CallerShares
     var isClosing = false
-    var waiter: CheckedContinuation<Void, Never>?
+    var waiters: [CheckedContinuation<Void, Never>] = []
   }
 
   /// Of requests that are being received, in bytes.
@@ -142,7 +142,7 @@ final class Connections: Sendable {
     }
     await withCheckedContinuation { continuation in
       let isEmpty = state.withLock { state in
-        if !state.open.isEmpty { state.waiter = continuation }
+        if !state.open.isEmpty { state.waiters.append(continuation) }
         return state.open.isEmpty
       }
       if isEmpty { continuation.resume() }
@@ -151,15 +151,15 @@ final class Connections: Sendable {
   }
 
   private func remove(_ channel: any Channel) {
-    let waiter = state.withLock { state in
+    let waiters = state.withLock { state in
       let id = ObjectIdentifier(channel)
       state.open[id] = nil
       state.requests.leave(id)
       state.webSockets.leave(id)
-      guard state.open.isEmpty else { return nil as CheckedContinuation<Void, Never>? }
-      defer { state.waiter = nil }
-      return state.waiter
+      guard state.open.isEmpty else { return [] as [CheckedContinuation<Void, Never>] }
+      defer { state.waiters = [] }
+      return state.waiters
     }
-    waiter?.resume()
+    for waiter in waiters { waiter.resume() }
   }
 }

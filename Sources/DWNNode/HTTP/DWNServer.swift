@@ -8,7 +8,7 @@ public import Wire
 /// Offers a node to the network: JSON-RPC over HTTP/1.1 and WebSocket on any number of addresses (dwn-server 11, 12).
 ///
 /// Everything a stranger can make it hold is bounded: connections, heads, bodies, and the time each may take. A server is
-/// started once and shut down once.
+/// started once and ends when it is shut down.
 public final class DWNServer: Sendable {
   private let configuration: ServerConfiguration
   private let connections: Connections

@@ -31,6 +31,7 @@ struct DiskTroubleTests {
 enum DiskTrouble: String, CaseIterable, Sendable {
   case full
   case readOnly
+  case fullForCopies
 
   static let variable = "MESHD_TEST_DISK_TROUBLE"
   static var asked: DiskTrouble? { ProcessInfo.processInfo.environment[variable].flatMap { DiskTrouble(rawValue: $0) } }
@@ -88,6 +89,54 @@ struct DiskTroubleProcess {
     }
     try remount("rw")
     await (try DWNNode(databasePath: path, tenants: [])).close()
+  }
+
+  @Test(
+    "wherever the disk gets full under a backup, a restore or an export, the command says so and leaves nothing there",
+    .enabled(if: DiskTrouble.asked == .fullForCopies))
+  func copies() async throws {
+    let tenancy = try TestTenancy()
+    #expect(try await tenancy.install(#"{"blob": {}}"#).status.code == 202)
+    let random = SeededRandom(71)
+    for size in [20_000, 20_000, 700_000] {
+      var draft = tenancy.draft("blob")
+      draft.data = random.bytes(size)
+      let write = tenancy.alice.signer.recordsWrite(draft, at: tenancy.tick())
+      let incoming = tenancy.node.receive()
+      try incoming.append(draft.data)
+      let answer = try await tenancy.node.process(
+        tenant: tenancy.alice.did, message: write.message.value, received: try incoming.finish())
+      #expect(answer.reply.status.code == 202)
+    }
+    let backup = tenancy.folder.appendingPathComponent("backup").path
+    _ = try NodeBackup.make(of: tenancy.databasePath, to: backup)
+    let target = DiskTrouble.disk + "/copy"
+    try withLittleRoom { _ = try NodeBackup.make(of: tenancy.databasePath, to: target) }
+    try withLittleRoom { _ = try NodeRestore.run(from: backup, to: self.path) }
+    try withLittleRoom {
+      _ = try TenantExport.run(of: tenancy.alice.did, in: tenancy.databasePath, to: target, at: tenancy.tick())
+    }
+  }
+
+  /// Tries again and again, with 64 KiB more room each time, until there is enough.
+  private func withLittleRoom(_ body: () throws -> Void) throws {
+    let files = FileManager.default
+    for tries in 1..<120 {
+      try? files.removeItem(atPath: ballast)
+      #expect(files.createFile(atPath: ballast, contents: Data(count: (8 << 20) - (tries << 16))))
+      do {
+        try body()
+        #expect(tries > 10)
+        for name in try files.contentsOfDirectory(atPath: DiskTrouble.disk) {
+          try files.removeItem(atPath: DiskTrouble.disk + "/" + name)
+        }
+        return
+      } catch let error as NodeError {
+        #expect(error.description.contains("no space is left on the disk"), "\(error)")
+        #expect(try files.contentsOfDirectory(atPath: DiskTrouble.disk) == ["ballast"])
+      }
+    }
+    Issue.record("there was never enough room")
   }
 
   private func remount(_ how: String) throws {
