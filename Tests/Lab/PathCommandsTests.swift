@@ -81,6 +81,36 @@ extension MeshdLab {
       }
     }
 
+    @Test("a STUN server whose answers make no sense is named by netcheck and doctor, and so is one of an unknown name")
+    func senselessServer() async throws {
+      try await RoutedHosts.run { routed in
+        let (first, second) = (routed.first, routed.second)
+        let place = "\(RoutedHosts.addressV4(1)):3478"
+        let server = try await ProbeSocket.open(place, in: second.namespace)
+        let echo = Thread {
+          while let (bytes, source) = server.receiveBytes(patience: 60_000), bytes != [0] {
+            server.send(bytes, to: source)
+          }
+          server.close()
+        }
+        echo.start()
+        defer { SocketAddress(place).map { server.send([0], to: $0) } }
+        try await first.meshd("init")
+        try await first.meshd("up", "--create", "lab", "--stun", place, "--stun", "nowhere.invalid:3478")
+        let check = try await first.json("netcheck")
+        let servers = check["stun"]?.array ?? []
+        #expect(servers.map { $0["server"]?.string } == [place, "nowhere.invalid:3478"], "\(check.text)")
+        #expect(servers.map { $0["latencyMs"] } == [.null, .null])
+        #expect(servers.first?["error"]?.string == "its answers to STUN make no sense")
+        #expect(servers.last?["error"]?.string == "its name stands for no address")
+        #expect(check["udp"]?.bool == false && check["ipv4"]?.bool == false && check["ipv6"] == .null, "\(check.text)")
+        for command in ["netcheck", "doctor"] {
+          let text = try await first.attempt([command]).output
+          #expect(text.contains(place) && text.contains("make no sense"), "\(text)")
+        }
+      }
+    }
+
     @Test(
       "a relay that shows another certificate than the network's records name is not used, and both commands say so")
     func otherCertificate() async throws {
