@@ -188,8 +188,8 @@ public final class DWNNode: DWNEndpoint {
       }
     case .protocolsQuery(let request):
       let signed = try await authenticated(claimed)
-      return try await read(tenant) {
-        NodeReply(try ProtocolsQuerying(tenant: tenant, transaction: $0).reply(to: request, signed))
+      return try await read(tenant) { [limits] in
+        NodeReply(try ProtocolsQuerying(tenant: tenant, transaction: $0, limits: limits).reply(to: request, signed))
       }
     case .messagesQuery(let query):
       let access = MessagesAccess(tenant: tenant, signed: try await authenticated(try signable(claimed)))

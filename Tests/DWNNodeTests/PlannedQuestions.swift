@@ -48,12 +48,21 @@ extension PlannedQuestion {
       _ = try $0.configureCID(of: "p", at: SampleMessages.time(0))
     },
     PlannedQuestion("newest definitions of a protocol", "message_configure") {
-      _ = try $0.configures(of: "p", onlyPublished: false)
+      _ = try $0.configures(DefinitionPage(protocolURI: "p"))
     },
-    PlannedQuestion("every definition of a protocol", "message_configure") { _ = try $0.configureCIDs(of: "p") },
     PlannedQuestion("all newest definitions", "message_configure") {
-      _ = try $0.configures(of: nil, onlyPublished: true)
+      _ = try $0.configures(DefinitionPage(onlyPublished: true, after: "p", limit: 9))
     },
+    PlannedQuestion("where a protocol limits records", "query_rule_limit") {
+      _ = try $0.recordLimits(of: "p", at: "box", atMost: 9)
+    },
+    PlannedQuestion("where any protocol limits records", "query_rule_limit") {
+      _ = try $0.recordLimits(of: nil, at: nil, atMost: 9)
+    },
+    PlannedQuestion("whether records stand deeper", "query_rule_deep") {
+      _ = try $0.hangsDeeper(below: "box", of: "p")
+    },
+    PlannedQuestion("the fingerprint of a feed", "tenant_rowid") { _ = try $0.fingerprint() },
     PlannedQuestion("who holds a role", "message_recipient") {
       _ = try $0.roleRecord(place, recipient: SampleMessages.bob)
     },
@@ -96,9 +105,11 @@ extension PlannedQuestion {
   ]
 
   static let changes: [PlannedQuestion] = [
-    PlannedQuestion("a message leaves", "message_cid", "tag_message") { try $0.remove(message) },
-    PlannedQuestion("a message steps back", "tag_message", "message_cid") { try $0.demote(message) },
-    PlannedQuestion("a subtree goes", "message_context", "tag_message") {
+    PlannedQuestion("a message leaves", "message_cid", "tag_message", "query_rule_message") { try $0.remove(message) },
+    PlannedQuestion("a message steps back", "tag_message", "message_cid", "query_rule_message") {
+      try $0.demote(message)
+    },
+    PlannedQuestion("a subtree goes", "message_context", "tag_message", "query_rule_message") {
       try $0.erase(below: context, includingRecord: true)
     },
   ]

@@ -1,4 +1,3 @@
-import Cryptography
 import DWN
 import Identity
 import Wire
@@ -31,7 +30,7 @@ struct MessagesQuerying {
       .init(200, "OK"),
       members: [
         "entries": .array(page.entries), "cursor": try tokens.token(page.end, in: reader).json,
-        "drained": .bool(page.end == head), "fingerprint": .string(try fingerprint(of: filter, through: head)),
+        "drained": .bool(page.end == head), "fingerprint": .string(try fingerprint(of: query, through: head)),
       ])
   }
 
@@ -69,12 +68,15 @@ struct MessagesQuerying {
     return .object(entry)
   }
 
-  /// Names a set of messages: two nodes with the same fingerprint hold the same (dwn-messages 12).
-  private func fingerprint(of filter: FeedFilter, through head: Int64) throws -> String {
-    var sum = [UInt8](repeating: 0, count: 32)
-    try reader.forEachCID(in: FeedSpan(after: 0, through: head, limit: .max, filter: filter)) { cid in
-      for (index, byte) in SHA2.sha256(Array(cid.utf8)).enumerated() { sum[index] ^= byte }
+  /// Of all that matches, up to the head. Without a filter it is at hand.
+  private func fingerprint(of query: MessagesQuery, through head: Int64) throws -> String {
+    var fingerprint = FeedFingerprint()
+    if query.filters.isEmpty {
+      fingerprint = try reader.fingerprint()
+    } else {
+      let span = FeedSpan(after: 0, through: head, limit: .max, filter: .messages(query.filters))
+      try reader.forEachCID(in: span) { fingerprint.toggle($0) }
     }
-    return Hex.encode(sum)
+    return Hex.encode(fingerprint.bytes)
   }
 }

@@ -25,6 +25,7 @@ struct RevocationPurge {
     guard var definition = try transaction.configure(of: protocolURI), !definition.isLatest else { return }
     try transaction.remove(definition)
     definition.isLatest = true
+    definition.queryRules = QueryRules(configure: definition.json)
     try transaction.insert(definition, content: nil)
   }
 }

@@ -21,6 +21,7 @@ struct ProtocolsConfiguring {
       kind: .configure, cid: signed.message.cid.text, element: signed.element, author: signed.author,
       timestamp: signed.message.timestamp, json: json, protocolURI: definition.uri,
       isPublishedDefinition: definition.isPublished, isLatest: true)
+    message.queryRules = QueryRules(definition)
     message.note(admission)
     if let earlier = try transaction.configure(of: definition.uri) {
       message.isLatest = message.isNewer(than: earlier)

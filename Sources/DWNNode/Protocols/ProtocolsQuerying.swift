@@ -6,10 +6,30 @@ import Wire
 struct ProtocolsQuerying {
   let tenant: DID
   let transaction: any MessageReader
+  let limits: NodeLimits
 
-  /// `signed` is the request's own message; `nil` when nobody signed it.
+  /// Definitions that are fetched from the store at a time.
+  private static let fetchSize = 50
+
+  /// `signed` is the request's own message; `nil` when nobody signed it. Throws status 400 where one reply does not hold all of it:
+  /// there is no cursor.
   func reply(to request: ProtocolsQuery, _ signed: SignedMessage?) throws -> Reply {
-    let found = try transaction.configures(of: request.protocolURI, onlyPublished: !seesAll(request, signed))
+    var page = DefinitionPage(
+      protocolURI: request.protocolURI, onlyPublished: try !seesAll(request, signed), limit: Self.fetchSize)
+    var found: [StoredMessage] = []
+    var size = 0
+    while true {
+      let next = try transaction.configures(page)
+      size += next.reduce(0) { $0 + $1.json.utf8.count }
+      guard size <= limits.largestReply || found.count + next.count <= 1 else {
+        throw DWNError(
+          400, "ProtocolsQueryReplyTooLarge",
+          "the definitions together have more than \(limits.largestReply >> 20) MiB: ask for one protocol")
+      }
+      found += next
+      guard next.count == page.limit, let last = next.last else { break }
+      page.after = last.protocolURI
+    }
     return Reply(.init(200, "OK"), members: ["entries": .array(try found.map { try $0.message() })])
   }
 

@@ -88,10 +88,10 @@ struct RecordsQuerying {
       try filter.checkNesting(method, depth: depth(at: path, for: request))
     }
     let visibility = try rights.visibility(for: request, at: time)
-    let occupancy = try occupancy ?? definitions.occupancy(for: filter, in: transaction)
+    let occupancy = try occupancy ?? transaction.occupancy(for: filter)
     if let path = filter.path, occupancy.contains(where: { $0.path == path }) { try checkScope(request, at: path) }
     return Selection(
-      filter: filter, visibility: visibility, hangsDeeper: try definitions.hangsDeeper(filter, in: transaction),
+      filter: filter, visibility: visibility, hangsDeeper: try transaction.hangsDeeper(filter),
       occupancy: occupancy, sort: request.sort)
   }
 

@@ -68,8 +68,8 @@ struct RecordsReading {
     let mayBeSuperseded = request.filter.path == EncryptionControl.audience
     var selection = Selection(
       filter: request.filter, visibility: .all,
-      hangsDeeper: try definitions.hangsDeeper(request.filter, in: transaction),
-      occupancy: try definitions.occupancy(for: request.filter, in: transaction), includesDeletes: true,
+      hangsDeeper: try transaction.hangsDeeper(request.filter),
+      occupancy: try transaction.occupancy(for: request.filter), includesDeletes: true,
       sort: request.sort, limit: mayBeSuperseded ? Self.fetchSize : 1)
     while true {
       let found = try transaction.find(selection)

@@ -29,15 +29,4 @@ extension DefinitionCache {
 
   /// As many ids as a context has room for.
   private static let deepest = 10
-
-  /// Whether some of a filter's matches may stand deeper than right below its context, though the filter's path has one level more than
-  /// the context has segments. Every definition that the protocol ever had counts: records outlive them.
-  func hangsDeeper(_ filter: RecordsFilter, in reader: any MessageReader) throws -> Bool {
-    guard let uri = filter.protocolURI, let path = filter.path, filter.parentPlace(hangsDeeper: false) != nil else {
-      return false
-    }
-    return try reader.configureCIDs(of: uri).contains { cid in
-      try definition(cid: cid, in: reader)?.base(of: path).map { $0.path.depth > 1 } ?? false
-    }
-  }
 }

@@ -22,16 +22,6 @@ final class DefinitionCache: Sendable {
 
   static func isBuiltIn(_ uri: String) -> Bool { uri == PermissionsProtocol.uri || uri == EncryptionProtocol.uri }
 
-  /// Where records of a filter's protocol, or of any, are shown only up to a number.
-  func occupancy(for filter: RecordsFilter, in reader: any MessageReader) throws -> [Selection.Occupancy] {
-    try reader.configures(of: filter.protocolURI, onlyPublished: false).flatMap { configure in
-      try definition(of: configure).ruleSets.compactMap { rules in
-        guard let limit = rules.recordLimit, limit.strategy == .reject else { return nil }
-        return Selection.Occupancy(protocolURI: configure.protocolURI, path: rules.path, maximum: limit.maximum)
-      }
-    }
-  }
-
   /// The rules for what acts on a protocol's records at a time.
   func rules(
     of protocolURI: String, at time: WallTime, in reader: any MessageReader, refusal: Int = 400

@@ -71,11 +71,14 @@ protocol MessageReader {
   /// for with every message, and costs no look at the definition.
   func configureCID(of protocolURI: String, at time: WallTime) throws -> String?
 
-  /// Newest definitions, of one protocol or all.
-  func configures(of protocolURI: String?, onlyPublished: Bool) throws -> [StoredMessage]
+  /// Newest definitions, of one protocol or of all after one, by their protocols, and at most so many.
+  func configures(_ page: DefinitionPage) throws -> [StoredMessage]
 
-  /// Every definition that a protocol has had.
-  func configureCIDs(of protocolURI: String) throws -> [String]
+  /// Places at which the newest definition, or those of all protocols, show records only up to a number: at most so many.
+  func recordLimits(of protocolURI: String?, at path: ProtocolPath?, atMost count: Int) throws -> [Selection.Occupancy]
+
+  /// Whether a definition that the protocol ever had says that a type at the root stands for a record with more than one level.
+  func hangsDeeper(below root: String, of protocolURI: String) throws -> Bool
 
   /// The live record at a role's path for this recipient below one parent.
   func roleRecord(_ place: SiblingPlace, recipient: DID) throws -> StoredMessage?
@@ -113,6 +116,9 @@ protocol MessageReader {
 
   /// The messages of the feed after a position and up to another one, in order, which match, and at most so many.
   func feed(_ span: FeedSpan) throws -> [StoredMessage]
+
+  /// Of all that is in the feed; costs nothing.
+  func fingerprint() throws -> FeedFingerprint
 
   /// The CIDs of the messages that `feed` would give.
   func forEachCID(in span: FeedSpan, _ body: (String) -> Void) throws
@@ -172,6 +178,16 @@ struct SiblingPlace: Hashable, Sendable {
   var path: ProtocolPath
   /// `nil` for roots.
   var parent: ContextID?
+}
+
+/// A part of a tenant's definitions.
+struct DefinitionPage: Sendable {
+  /// `nil` for all.
+  var protocolURI: String?
+  var onlyPublished = false
+  /// Strictly after this protocol.
+  var after = ""
+  var limit = Int.max
 }
 
 /// A part of a tenant's feed.

@@ -1,3 +1,5 @@
+import GRDB
+
 /// The tables of a node's database. Every table is read and written with the tenant at hand.
 ///
 /// | table | one row is |
@@ -9,6 +11,7 @@
 /// | `large_data` | data of a message beyond the inline limit |
 /// | `data_file` | the file with the data of a message beyond what a row should hold |
 /// | `dropped_file` | a file that a message named that is no more: to be removed unless another one names it |
+/// | `query_rule` | a path of a definition with room for so many records (`maximum`; of the newest one), or a root whose records stand deeper than the path says |
 /// | `tag` | one value of a tag of a record's newest write |
 ///
 /// Of a record at most three messages are kept: the one that stands for it (`is_latest`), its initial write, and beside a delete
@@ -16,7 +19,8 @@
 ///
 /// `size` is what a message counts for its tenant: its text, and its data if that is here. Triggers keep the sums.
 enum NodeSchema {
-  static let steps: [DurableDatabase.SchemaStep] = [first, feed, guests, strangers, bounds].map { .init(sql: $0) }
+  static let steps: [DurableDatabase.SchemaStep] =
+    [first, feed, guests, strangers, bounds].map { .init(sql: $0) } + [queries]
 
   private static let first = """
     CREATE TABLE tenant (
@@ -185,6 +189,34 @@ enum NodeSchema {
     CREATE INDEX message_arrived ON message(tenant, protocol, path, parent_context, arrived)
       WHERE is_initial AND share = 2;
     """
+
+  /// What queries and feeds are asked all the time, so that no definition and no whole feed is looked at for it.
+  private static let queries = DurableDatabase.SchemaStep { database in
+    try database.execute(
+      sql: """
+        CREATE TABLE query_rule (
+          message INTEGER NOT NULL REFERENCES message(id) ON DELETE CASCADE,
+          tenant INTEGER NOT NULL,
+          protocol TEXT NOT NULL,
+          path TEXT NOT NULL,
+          maximum INTEGER
+        );
+        CREATE INDEX query_rule_message ON query_rule(message);
+        CREATE INDEX query_rule_limit ON query_rule(tenant, protocol, path) WHERE maximum IS NOT NULL;
+        CREATE INDEX query_rule_deep ON query_rule(tenant, protocol, path) WHERE maximum IS NULL;
+        ALTER TABLE tenant ADD COLUMN fingerprint0 INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE tenant ADD COLUMN fingerprint1 INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE tenant ADD COLUMN fingerprint2 INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE tenant ADD COLUMN fingerprint3 INTEGER NOT NULL DEFAULT 0;
+        """)
+    let definitions = try Row.fetchCursor(
+      database, sql: "SELECT id, tenant, protocol, is_latest, json FROM message WHERE kind = 'configure'")
+    while let row = try definitions.next() {
+      guard let rules = QueryRules(configure: row[4]) else { continue }
+      try SQLiteQueryRules.insert(rules, message: row[0], isLatest: row[3], row[1], row[2], database)
+    }
+    try FeedFingerprint.countAnew(database)
+  }
 
   /// What the node was told to hold at most, for those who look at it from outside.
   private static let bounds = """

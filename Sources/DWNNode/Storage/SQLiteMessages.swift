@@ -45,21 +45,44 @@ struct SQLiteMessages: MessageReader {
     return try String.fetchOne(oldest, arguments: [tenant, protocolURI])
   }
 
-  func configures(of protocolURI: String?, onlyPublished: Bool) throws -> [StoredMessage] {
-    var condition = "kind = 'configure' AND is_latest"
-    var values: [any DatabaseValueConvertible] = []
-    if let protocolURI {
+  func configures(_ page: DefinitionPage) throws -> [StoredMessage] {
+    var condition = "kind = 'configure' AND is_latest AND protocol > ?"
+    var values: [any DatabaseValueConvertible] = [page.after]
+    if let protocolURI = page.protocolURI {
       condition += " AND protocol = ?"
       values.append(protocolURI)
     }
-    if onlyPublished { condition += " AND published" }
-    return try fetch(condition + " ORDER BY protocol", values, index: "message_configure")
+    if page.onlyPublished { condition += " AND published" }
+    return try fetch(condition + " ORDER BY protocol LIMIT ?", values + [page.limit], index: "message_configure")
   }
 
-  func configureCIDs(of protocolURI: String) throws -> [String] {
-    let statement = try database.cachedStatement(
-      sql: "SELECT cid FROM message INDEXED BY message_configure WHERE tenant = ? AND " + Self.definitions)
-    return try String.fetchAll(statement, arguments: [tenant, protocolURI])
+  func recordLimits(of protocolURI: String?, at path: ProtocolPath?, atMost count: Int) throws -> [Selection.Occupancy]
+  {
+    var sql = """
+      SELECT protocol, path, maximum FROM query_rule INDEXED BY query_rule_limit
+      WHERE tenant = ? AND maximum IS NOT NULL
+      """
+    var values: [any DatabaseValueConvertible] = [tenant]
+    if let protocolURI {
+      sql += " AND protocol = ?"
+      values.append(protocolURI)
+    }
+    if let path {
+      sql += " AND path = ?"
+      values.append(path.text)
+    }
+    let statement = try database.cachedStatement(sql: sql + " ORDER BY protocol, path LIMIT ?")
+    return try Row.fetchAll(statement, arguments: StatementArguments(values + [count])).compactMap { row in
+      ProtocolPath(row[1] as String).map { Selection.Occupancy(protocolURI: row[0], path: $0, maximum: row[2]) }
+    }
+  }
+
+  func hangsDeeper(below root: String, of protocolURI: String) throws -> Bool {
+    try number(
+      """
+      SELECT EXISTS (SELECT 1 FROM query_rule INDEXED BY query_rule_deep
+        WHERE tenant = ? AND protocol = ? AND path = ? AND maximum IS NULL)
+      """, [tenant, protocolURI, root]) == 1
   }
 
   func roleRecord(_ place: SiblingPlace, recipient: DID) throws -> StoredMessage? {
@@ -155,6 +178,11 @@ struct SQLiteMessages: MessageReader {
   func feed(_ span: FeedSpan) throws -> [StoredMessage] {
     let (condition, values) = Self.feedCondition(span)
     return try fetch(condition, values, index: "message_feed")
+  }
+
+  func fingerprint() throws -> FeedFingerprint {
+    let statement = try database.cachedStatement(sql: FeedFingerprint.question)
+    return try Row.fetchOne(statement, arguments: [tenant]).map { FeedFingerprint($0) } ?? FeedFingerprint()
   }
 
   func forEachCID(in span: FeedSpan, _ body: (String) -> Void) throws {

@@ -22,7 +22,7 @@ final class SQLiteTransaction: MessageTransaction {
   func insert(_ message: StoredMessage, content data: MessageData?) throws -> Int64 {
     var message = message
     message.hasData = data != nil
-    message.position = try nextPosition()
+    message.position = try nextPosition(for: message.cid)
     try insertRow(message, data)
     let id = database.lastInsertedRowID
     switch data {
@@ -36,6 +36,9 @@ final class SQLiteTransaction: MessageTransaction {
     if message.isLatest, let tags = message.content?.tags ?? message.ended?.tags {
       try SQLiteTags.insert(tags, message: id, tenant, database)
     }
+    if let rules = message.queryRules {
+      try SQLiteQueryRules.insert(rules, message: id, isLatest: message.isLatest, tenant, message.protocolURI, database)
+    }
     entries.append(message)
     return message.position
   }
@@ -44,6 +47,10 @@ final class SQLiteTransaction: MessageTransaction {
     let ofMessage = "(SELECT id FROM message WHERE tenant = ? AND cid = ?)"
     for table in ["tag", "large_data", "data_file"] {
       try execute("DELETE FROM \(table) WHERE message = \(ofMessage)", [tenant, message.cid])
+    }
+    if message.kind == .configure {
+      try execute(
+        "DELETE FROM query_rule WHERE message = \(ofMessage) AND maximum IS NOT NULL", [tenant, message.cid])
     }
     try execute(
       """
@@ -54,7 +61,7 @@ final class SQLiteTransaction: MessageTransaction {
 
   func remove(_ message: StoredMessage) throws {
     try execute("DELETE FROM message WHERE tenant = ? AND cid = ?", [tenant, message.cid])
-    entries.removeAll { $0.cid == message.cid }
+    if database.changesCount > 0 { try forget([message.cid]) }
   }
 
   func erase(below context: ContextID, includingRecord: Bool) throws {
@@ -80,9 +87,11 @@ final class SQLiteTransaction: MessageTransaction {
       SQLiteMessages.values(place) + [count], index: "message_place")
   }
 
-  private func nextPosition() throws -> Int64 {
-    let statement = try database.cachedStatement(sql: "UPDATE tenant SET head = head + 1 WHERE id = ? RETURNING head")
-    guard let position = try Int64.fetchOne(statement, arguments: [tenant]) else {
+  private func nextPosition(for cid: String) throws -> Int64 {
+    let statement = try database.cachedStatement(
+      sql: "UPDATE tenant SET head = head + 1, \(FeedFingerprint.toggling) WHERE id = ?5 RETURNING head")
+    let arguments = StatementArguments(FeedFingerprint.of(cid).values + [tenant])
+    guard let position = try Int64.fetchOne(statement, arguments: arguments) else {
       throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a tenant vanished while it was written to")
     }
     return position
@@ -111,7 +120,17 @@ final class SQLiteTransaction: MessageTransaction {
       database.cachedStatement(
         sql: "DELETE FROM message INDEXED BY message_context WHERE tenant = ? AND \(condition) RETURNING cid"),
       arguments: arguments)
+    try forget(cids)
+  }
+
+  /// What left the feed.
+  private func forget(_ cids: Set<String>) throws {
+    guard !cids.isEmpty else { return }
     entries.removeAll { cids.contains($0.cid) }
+    var fingerprint = FeedFingerprint()
+    for cid in cids { fingerprint.toggle(cid) }
+    try execute(
+      "UPDATE tenant SET \(FeedFingerprint.toggling) WHERE id = ?5", StatementArguments(fingerprint.values + [tenant]))
   }
 
   private func execute(_ sql: String, _ arguments: StatementArguments) throws {
@@ -132,6 +151,22 @@ enum SQLiteTags {
   }
 }
 
+/// What a definition means for queries, one row for each path.
+enum SQLiteQueryRules {
+  static func insert(
+    _ rules: QueryRules, message: Int64, isLatest: Bool, _ tenant: Int64, _ protocolURI: String, _ database: Database
+  ) throws {
+    let statement = try database.cachedStatement(
+      sql: "INSERT INTO query_rule (message, tenant, protocol, path, maximum) VALUES (?, ?, ?, ?, ?)")
+    for limit in rules.limits where isLatest {
+      try statement.execute(arguments: [message, tenant, protocolURI, limit.path.text, limit.maximum])
+    }
+    for root in rules.deepRoots {
+      try statement.execute(arguments: [message, tenant, protocolURI, root.text, nil])
+    }
+  }
+}
+
 // MARK: What a writer reads
 
 extension SQLiteTransaction {
@@ -146,10 +181,14 @@ extension SQLiteTransaction {
   func configureCID(of protocolURI: String, at time: WallTime) throws -> String? {
     try reader.configureCID(of: protocolURI, at: time)
   }
-  func configures(of protocolURI: String?, onlyPublished: Bool) throws -> [StoredMessage] {
-    try reader.configures(of: protocolURI, onlyPublished: onlyPublished)
+  func configures(_ page: DefinitionPage) throws -> [StoredMessage] { try reader.configures(page) }
+  func recordLimits(of protocolURI: String?, at path: ProtocolPath?, atMost count: Int) throws -> [Selection.Occupancy]
+  {
+    try reader.recordLimits(of: protocolURI, at: path, atMost: count)
   }
-  func configureCIDs(of protocolURI: String) throws -> [String] { try reader.configureCIDs(of: protocolURI) }
+  func hangsDeeper(below root: String, of protocolURI: String) throws -> Bool {
+    try reader.hangsDeeper(below: root, of: protocolURI)
+  }
   func roleRecord(_ place: SiblingPlace, recipient: DID) throws -> StoredMessage? {
     try reader.roleRecord(place, recipient: recipient)
   }
@@ -174,5 +213,6 @@ extension SQLiteTransaction {
   func usage() throws -> StoredUsage { try reader.usage() }
   func head() throws -> Int64 { try reader.head() }
   func feed(_ span: FeedSpan) throws -> [StoredMessage] { try reader.feed(span) }
+  func fingerprint() throws -> FeedFingerprint { try reader.fingerprint() }
   func forEachCID(in span: FeedSpan, _ body: (String) -> Void) throws { try reader.forEachCID(in: span, body) }
 }

@@ -139,6 +139,7 @@ enum StoreRepair {
             guest_messages = (SELECT count(*) FROM message WHERE tenant = tenant.id AND share <> 0),
             guest_bytes = coalesce((SELECT sum(size) FROM message WHERE tenant = tenant.id AND share <> 0), 0)
           """)
+      try FeedFingerprint.countAnew(database)
       return .commit
     }
   }

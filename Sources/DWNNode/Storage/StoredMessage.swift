@@ -63,6 +63,8 @@ struct StoredMessage: Sendable {
   var place: Place?
   var content: Content?
   var ended: Ended?
+  /// Of a definition. Given to the store with the message, and not read back.
+  var queryRules: QueryRules?
   /// The message that stands for its record, or for its protocol: what is read and found.
   var isLatest: Bool
   /// Whether the data is in the store with it.

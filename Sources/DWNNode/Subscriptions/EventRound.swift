@@ -22,7 +22,7 @@ final class EventRound {
   private let tokens: FeedTokens
   private let recent: RecentEvents
   private var events: [Int64: Event?] = [:]
-  private var occupancies: [String?: [Selection.Occupancy]] = [:]
+  private var occupancies: [OccupancyQuestion: [Selection.Occupancy]] = [:]
 
   init(
     tenant: DID, reader: any MessageReader, definitions: DefinitionCache, limits: NodeLimits, tokens: FeedTokens,
@@ -72,9 +72,18 @@ final class EventRound {
   }
 
   func occupancy(for filter: RecordsFilter) throws -> [Selection.Occupancy] {
-    if let known = occupancies[filter.protocolURI] { return known }
-    let found = try definitions.occupancy(for: filter, in: reader)
-    occupancies[filter.protocolURI] = found
+    let question = OccupancyQuestion(
+      protocolURI: filter.protocolURI, path: filter.path, recordID: filter.protocolURI == nil ? filter.recordID : nil)
+    if let known = occupancies[question] { return known }
+    let found = try reader.occupancy(for: filter)
+    occupancies[question] = found
     return found
+  }
+
+  /// What of a filter tells where records are shown only up to a number.
+  private struct OccupancyQuestion: Hashable {
+    var protocolURI: String?
+    var path: ProtocolPath?
+    var recordID: RecordID?
   }
 }

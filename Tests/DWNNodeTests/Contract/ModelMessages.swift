@@ -7,10 +7,11 @@ import Wire
 /// One tenant's messages in the order in which they came.
 struct ModelMessages: MessageReader, Sendable {
   struct Row: Sendable {
-    /// Without its tags, which are beside it while it stands for its record.
+    /// Without its tags, which are beside it while it stands for its record, and without what it means for queries.
     var message: StoredMessage
     var data: MessageData?
     var tags: JSONObject?
+    var rules: QueryRules?
   }
 
   var rows: [Row] = []
@@ -36,14 +37,34 @@ struct ModelMessages: MessageReader, Sendable {
     return (definitions.last { $0.timestamp <= time } ?? definitions.first)?.cid
   }
 
-  func configures(of protocolURI: String?, onlyPublished: Bool) -> [StoredMessage] {
-    messages.filter {
-      $0.kind == .configure && $0.isLatest && (protocolURI == nil || $0.protocolURI == protocolURI)
-        && (!onlyPublished || $0.isPublishedDefinition)
-    }.sorted { $0.protocolURI < $1.protocolURI }
+  func configures(_ page: DefinitionPage) -> [StoredMessage] {
+    let matches = messages.filter {
+      $0.kind == .configure && $0.isLatest && (page.protocolURI == nil || $0.protocolURI == page.protocolURI)
+        && (!page.onlyPublished || $0.isPublishedDefinition) && $0.protocolURI > page.after
+    }
+    return Array(matches.sorted { $0.protocolURI < $1.protocolURI }.prefix(page.limit))
   }
 
-  func configureCIDs(of protocolURI: String) -> [String] { definitions(of: protocolURI).map(\.cid) }
+  func recordLimits(of protocolURI: String?, at path: ProtocolPath?, atMost count: Int) -> [Selection.Occupancy] {
+    let limits = rows.filter {
+      $0.message.isLatest && (protocolURI == nil || $0.message.protocolURI == protocolURI)
+    }.flatMap { row in
+      (row.rules?.limits ?? []).map {
+        Selection.Occupancy(protocolURI: row.message.protocolURI, path: $0.path, maximum: $0.maximum)
+      }
+    }.filter { path == nil || $0.path == path }
+    return Array(limits.sorted { ($0.protocolURI, $0.path.text) < ($1.protocolURI, $1.path.text) }.prefix(count))
+  }
+
+  func hangsDeeper(below root: String, of protocolURI: String) -> Bool {
+    rows.contains {
+      $0.message.protocolURI == protocolURI && $0.rules?.deepRoots.contains { $0.text == root } == true
+    }
+  }
+
+  func fingerprint() -> FeedFingerprint {
+    messages.reduce(into: FeedFingerprint()) { $0.toggle($1.cid) }
+  }
 
   private func definitions(of protocolURI: String) -> [StoredMessage] {
     messages.filter { $0.kind == .configure && $0.protocolURI == protocolURI }.sorted { $1.isNewer(than: $0) }
@@ -139,7 +160,9 @@ final class ModelTransaction: MessageTransaction {
     let tags = message.isLatest ? message.content?.tags ?? message.ended?.tags : nil
     message.content?.tags = nil
     message.ended?.tags = nil
-    messages.rows.append(.init(message: message, data: content, tags: tags))
+    let rules = message.queryRules
+    message.queryRules = nil
+    messages.rows.append(.init(message: message, data: content, tags: tags, rules: rules))
     return message.position
   }
 
@@ -190,10 +213,14 @@ extension ModelTransaction {
   func configureCID(of protocolURI: String, at time: WallTime) -> String? {
     messages.configureCID(of: protocolURI, at: time)
   }
-  func configures(of protocolURI: String?, onlyPublished: Bool) -> [StoredMessage] {
-    messages.configures(of: protocolURI, onlyPublished: onlyPublished)
+  func configures(_ page: DefinitionPage) -> [StoredMessage] { messages.configures(page) }
+  func recordLimits(of protocolURI: String?, at path: ProtocolPath?, atMost count: Int) -> [Selection.Occupancy] {
+    messages.recordLimits(of: protocolURI, at: path, atMost: count)
   }
-  func configureCIDs(of protocolURI: String) -> [String] { messages.configureCIDs(of: protocolURI) }
+  func hangsDeeper(below root: String, of protocolURI: String) -> Bool {
+    messages.hangsDeeper(below: root, of: protocolURI)
+  }
+  func fingerprint() -> FeedFingerprint { messages.fingerprint() }
   func roleRecord(_ place: SiblingPlace, recipient: DID) -> StoredMessage? {
     messages.roleRecord(place, recipient: recipient)
   }

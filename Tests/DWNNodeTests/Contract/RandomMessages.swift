@@ -61,6 +61,9 @@ struct RandomMessages {
     message.arrived = chance(3) ? nil : time()
     if message.kind == .configure {
       message.isPublishedDefinition = chance(2)
+      message.queryRules = QueryRules(
+        limits: paths.filter { _ in chance(2) }.map { .init(path: $0, maximum: 1 + Int(random.uniform(below: 3))) },
+        deepRoots: chance(2) ? ["box"] : [])
     } else {
       let path = pick(paths)
       // Records of the second protocol hang below those of another one, in part.
@@ -148,7 +151,13 @@ struct RandomMessages {
         return ["\(oldest?.arrived?.timestamp ?? "none")"]
       }
     default:
-      return Question(name: "sums") { ["\(try $0.usage()) \(try $0.head())"] }
+      let (uri, path) = (chance(2) ? nil : pick(Self.protocols), chance(2) ? nil : pick(paths))
+      return Question(name: "sums, and rules of \(uri ?? "all") at \(path?.text ?? "all")") { reader in
+        [
+          "\(try reader.usage()) \(try reader.head()) \(try reader.fingerprint())",
+          "\(try uri.map { try reader.hangsDeeper(below: "box", of: $0) } ?? false)",
+        ] + (try reader.recordLimits(of: uri, at: path, atMost: .max).map { "\($0)" }).sorted()
+      }
     }
   }
 
@@ -180,11 +189,10 @@ struct RandomMessages {
   private func ofDefinitions() -> Question {
     let (uri, time, onlyPublished) = (chance(2) ? nil : pick(Self.protocols), time(), chance(2))
     return asking("definitions of \(uri ?? "all") at \(time)", ordered: false) { reader in
-      guard let uri else { return try reader.configures(of: nil, onlyPublished: onlyPublished) }
+      guard let uri else { return try reader.configures(DefinitionPage(onlyPublished: onlyPublished)) }
       let governing = try reader.configureCID(of: uri, at: time).map { try reader.message(cid: $0) }
-      let all = try reader.configureCIDs(of: uri).map { try reader.message(cid: $0) }
-      return try reader.configures(of: uri, onlyPublished: onlyPublished)
-        + ([try reader.configure(of: uri), governing ?? nil] + all).compactMap { $0 }
+      return try reader.configures(DefinitionPage(protocolURI: uri, onlyPublished: onlyPublished))
+        + ([try reader.configure(of: uri), governing ?? nil]).compactMap { $0 }
     }
   }
 

@@ -121,6 +121,14 @@ struct StoreAudit {
       let rows = try Row.fetchAll(database, sql: fault.rows + " LIMIT 5")
       #expect(rows.isEmpty, "\(label): \(fault.name): \(rows.map { "\(Array($0.databaseValues))" })")
     }
+    var counted: [Int64: FeedFingerprint] = [:]
+    for row in try Row.fetchAll(database, sql: "SELECT tenant, cid FROM message NOT INDEXED") {
+      counted[row[0], default: FeedFingerprint()].toggle(row[1])
+    }
+    for tenant in try Int64.fetchAll(database, sql: "SELECT id FROM tenant") {
+      let kept = try Row.fetchOne(database, sql: FeedFingerprint.question, arguments: [tenant])
+      #expect(kept.map { FeedFingerprint($0) } == counted[tenant] ?? FeedFingerprint(), label)
+    }
     let named = try Set(String.fetchAll(database, sql: "SELECT DISTINCT name FROM data_file"))
     #expect(try named == Set(folder.names()), label)
   }
