@@ -240,6 +240,22 @@ struct SeveralEndpointsTests {
     #expect(overMesh.questions == before)
   }
 
+  @Test("a mesh address that comes back is what is tried last again, in the place that it had")
+  func meshAddressComesBack() async throws {
+    let plane = try await startMember()
+    var places: [Int] = []
+    for port in [9000, 9001, 9000, 9001] {
+      try await move(to: "http://192.168.1.1:\(port)")
+      let place = try #require(await plane.choice.reserve)
+      let name = await plane.endpoints[place].name
+      #expect(name.contains("10.200.") && name.hasSuffix(":\(port)"))
+      #expect(await plane.choice.retired.isDisjoint(with: [place]))
+      #expect(await plane.choice.retired.isSuperset(of: Set(places).subtracting([place])))
+      places.append(place)
+    }
+    #expect(places[0] == places[2] && places[1] == places[3] && places[0] != places[1])
+  }
+
   @Test("where every node is behind, each is asked at the usual pace and no more")
   func allBehind() async throws {
     let anchor = anchor.did

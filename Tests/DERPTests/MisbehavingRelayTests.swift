@@ -48,6 +48,21 @@ struct MisbehavingRelayTests {
     return false
   }
 
+  @Test("a relay that is asked whether it is there, and does not answer, is left at once, though nothing was sent")
+  func asked() async throws {
+    let (silent, live) = (try await ScriptedRelay(.takesIn(sends: ByteBuffer(), closes: false)), try await TestRelay())
+    var other = live.relay
+    other.id = 2
+    let (client, _) = await client([silent.relay, other], standby: 2)
+    #expect(try await becomes { await client.status.allSatisfy(\.isConnected) })
+    await client.ask()
+    #expect(try await becomes { silent.connections == 2 })
+    #expect(await client.status.first { $0.id == 2 }?.isConnected == true)
+    await client.close()
+    await silent.stop()
+    await live.stop()
+  }
+
   @Test(
     "what is no relay is tried again and again, and its state says what is wrong",
     arguments: [

@@ -52,6 +52,24 @@ struct NetworkCheckTests {
         == [address("203.0.113.1:7"), address("[2001:db8::1]:9"), address("203.0.113.1:9")])
   }
 
+  @Test("a check that found nothing says where this machine is only if the one before it found nothing either")
+  func nothingFound() {
+    var check = NetworkCheck(startedAt: start)
+    let something = report([address("203.0.113.1:7")])
+    // Too early; then there is no UDP; at last a router is just starting again.
+    let results = [report([]), report([]), something, report([]), something].map { check.take($0, at: start) }
+    #expect(results == [false, true, true, false, true])
+  }
+
+  @Test("what is still being asked for when the network changes is not waited for")
+  func askedElsewhere() {
+    var check = NetworkCheck(startedAt: start)
+    check.running = Netcheck([], hasIPv4: true, hasIPv6: false, previous: nil, home: nil, at: start)
+    check.isWantedAgain = true
+    check.forget()
+    #expect(check.running == nil && check.isWantedAgain == nil)
+  }
+
   @Test("one server with one port leaves open how the NAT maps, and pongs of two peers tell")
   func mappingByPeers() {
     var check = NetworkCheck(startedAt: start)

@@ -282,6 +282,8 @@ final class PathSimulation {
         hosts[index].links[peer].route = route
         hosts[index].links[peer].wireMTU = mtu
       case .refreshOwnEndpoints: at(delay * 2, .ownEndpoints(index))
+      // The relay of the simulation is there, or is not, for everybody to see.
+      case .askRelays: break
       case .openProbeSockets(let messages, let address, let key):
         openProbeSockets(messages, from: index, to: address, for: key)
       case .closeProbeSockets(let key):

@@ -270,15 +270,19 @@ struct PathFinderTests: FinderSuite {
     try makeDirect()
     var now = start
     var doubtedAt: Instant?
+    var relaysAskedAt: [Instant] = []
     // Packets go out all the time, and nothing comes.
     for _ in 0..<200 where doubtedAt == nil {
       now = now + .milliseconds(20)
       let sent = now
-      _ = finder.advance(now: now) { _ in (sent, nil) }
+      let actions = finder.advance(now: now) { _ in (sent, nil) }
+      if actions.contains(.askRelays) { relaysAskedAt.append(now) }
       if finder.route(to: peer.publicKey) == .both(home) { doubtedAt = now }
     }
     let at = try #require(doubtedAt)
     #expect(at - start >= .milliseconds(1300) && at - start <= .milliseconds(1500))
+    let askedAt = try #require(relaysAskedAt.first, "the relays may have gone with it")
+    #expect(relaysAskedAt.count == 1 && at - askedAt >= .milliseconds(300))
     // The first pong settles it.
     let ping = try #require(pings(finder.wantsToSend(to: peer.publicKey, now: now)).first ?? outstanding().first)
     _ = pong(ping, at: now + .milliseconds(10))

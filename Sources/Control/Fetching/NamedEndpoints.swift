@@ -25,7 +25,7 @@ extension DWNControlPlane {
       logger.info("another endpoint is named", metadata: ["endpoint": "\(url)"])
       add(dial(url), at: place)
     }
-    if !isAnchor, view.own != nil { takeUpMeshEndpoint(of: view, dial) }
+    if !isAnchor, view.own != nil { takeUpMeshEndpoint(of: view, besides: named, dial) }
     // The one that works comes first, whatever the order of the record; but no start begins with one that needs the mesh.
     let preferred = choice.preferred == choice.reserve ? nil : endpoints[choice.preferred].name
     let inUse = [preferred].compactMap { $0 } + named.map(\.text).filter { $0 != preferred }
@@ -35,15 +35,21 @@ extension DWNControlPlane {
     }
   }
 
-  private func takeUpMeshEndpoint(of view: MeshView, _ dial: @Sendable (EndpointURL) -> any DWNEndpoint) {
-    guard let mesh = MeshEndpoint(view), mesh != meshEndpoint, !endpoints.contains(where: { $0.name == mesh.url }),
-      let url = try? EndpointURL(mesh.url), let place = freePlace(of: Self.endpointLimit + 1)
+  /// The mesh address becomes the reserve, and the former one is asked no more. It may be one that was the reserve before, and still has
+  /// its place.
+  private func takeUpMeshEndpoint(
+    of view: MeshView, besides named: [EndpointURL], _ dial: @Sendable (EndpointURL) -> any DWNEndpoint
+  ) {
+    guard let mesh = MeshEndpoint(view), mesh != meshEndpoint, let url = try? EndpointURL(mesh.url),
+      !named.contains(where: { $0.text == url.text })
     else { return }
+    let known = endpoints.firstIndex { $0.name == url.text }
+    guard let place = known ?? freePlace(of: Self.endpointLimit + 1) else { return }
     meshEndpoint = mesh
     let former = choice.reserve
     choice.reserve = place
-    add(dial(url), at: place)
-    if let former { retire(former, true) }
+    if known == nil { add(dial(url), at: place) } else { retire(place, false) }
+    if let former, former != place { retire(former, true) }
   }
 
   private func retire(_ index: Int, _ isRetired: Bool) {

@@ -127,6 +127,9 @@ public actor RelayConnections {
     keepHome()
   }
 
+  /// The way besides the relays broke: each that is connected is asked whether it is there, and one that does not answer is made anew.
+  public func ask() { for line in lines.values { line.link?.ping() } }
+
   /// Somebody wants to send to a peer to whom there is no way: home and standby are tried again now, unless that was a moment ago.
   public func wanted() { keepHome() }
 

@@ -50,7 +50,7 @@ extension Engine {
   func advanceNetcheck(_ now: Instant) {
     guard let pathfinding else { return }
     if let due = pathfinding.check.announceBy, due <= now { updateReach(now) }
-    if let due = pathfinding.check.owedUntil, due <= now { payCalls(now) }
+    if let due = pathfinding.check.owedUntil, due <= now { payCalls(now, .overdue) }
     for waiter in pathfinding.check.takeWaiters(dueAt: now) { waiter.resume() }
     if let due = pathfinding.standing.nextDeadline, due <= now {
       pathfinding.standing.advance(at: now)
@@ -199,10 +199,10 @@ extension Engine {
   private func finishNetcheck(_ report: NetcheckReport) {
     guard let pathfinding else { return }
     let now = Instant.now()
-    pathfinding.check.take(report, at: now)
+    let isFoundOut = pathfinding.check.take(report, at: now)
     if let seen = report.globalIPv4 { sighted(at: seen) }
     chooseHome(report, now)
-    payCalls(now)
+    payCalls(now, isFoundOut ? .foundOut : .overdue)
     updateReach(now)
     logger.debug(
       "the network is checked",
@@ -278,10 +278,10 @@ extension Engine {
   }
 
   /// Tells the finder where this machine is, as far as that is known.
-  func payCalls(_ now: Instant) {
+  func payCalls(_ now: Instant, _ source: OwnEndpointsSource = .foundOut) {
     guard let pathfinding else { return }
     pathfinding.check.owedUntil = nil
-    perform(pathfinding.finder.setOwnEndpoints(reach(now).addresses, now: now))
+    perform(pathfinding.finder.setOwnEndpoints(reach(now).addresses, source, now: now))
   }
 
   /// Tells what is new about how this machine is reached. The first time it waits for the first check, or two seconds.
@@ -297,7 +297,7 @@ extension Engine {
     let isElsewhere = reach.endpoints != pathfinding.check.told?.endpoints
     pathfinding.check.told = reach
     announce.yield(.reach(reach))
-    if isElsewhere { perform(pathfinding.finder.setOwnEndpoints(reach.addresses, now: now)) }
+    if isElsewhere { perform(pathfinding.finder.setOwnEndpoints(reach.addresses, .noted, now: now)) }
   }
 
   private func reach(_ now: Instant) -> Reach {

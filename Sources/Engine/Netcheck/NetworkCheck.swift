@@ -106,12 +106,18 @@ struct NetworkCheck {
   }
 
   /// A check has ended.
-  mutating func take(_ report: NetcheckReport, at now: Instant) {
+  ///
+  /// - Returns: whether it says where this machine is. One that found nothing does so only if the one before found nothing either:
+  ///   a router may just be starting again.
+  @discardableResult
+  mutating func take(_ report: NetcheckReport, at now: Instant) -> Bool {
+    let isFoundOut = !report.addresses.isEmpty || last?.addresses.isEmpty == true
     running = nil
     last = report
     lastFinishedAt = now
     seen.note(report.addresses, at: now)
     mapping = report.mapping ?? mapping
+    return isFoundOut
   }
 
   /// A peer sees this machine there. `true` if that is news.
@@ -121,8 +127,10 @@ struct NetworkCheck {
     return isNews
   }
 
-  /// After a change of the network nothing of before says anything.
+  /// After a change of the network nothing of before says anything, nor what is still asked for from there.
   mutating func forget() {
+    running = nil
+    isWantedAgain = nil
     seen = SeenAddresses()
     witnesses = PeerWitnesses()
     names.forget()

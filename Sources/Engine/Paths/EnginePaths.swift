@@ -26,6 +26,7 @@ extension Engine {
         guard let socket = pathfinding?.answering, socket.peer == key, socket.address == address else { continue }
         prove(socket)
       case .refreshOwnEndpoints: refreshOwnEndpoints()
+      case .askRelays: pathfinding?.relayOrders.yield(.ask)
       case .observed(let address, let key): noteObserved(address, by: key)
       case .answered(let token, let address, let latency):
         guard let pathfinding, let ping = pathfinding.pings.removeValue(forKey: token) else { continue }

@@ -13,6 +13,8 @@ final class Pathfinding {
     case relays([Relay])
     case home(UInt16?, standby: UInt16?)
     case networkChanged(addresses: [IPAddress])
+    /// A way broke, and the connections may have broken with it.
+    case ask
     /// Somebody wants to send, and there is no way.
     case wanted
   }

@@ -25,6 +25,7 @@ extension Engine {
           case .relays(let list): await relays.setRelays(list)
           case .home(let home, let standby): await relays.setHome(home, standby: standby)
           case .networkChanged(let addresses): await relays.networkChanged(addresses: addresses)
+          case .ask: await relays.ask()
           case .wanted: await relays.wanted()
           }
         }

@@ -11,6 +11,8 @@ public enum PathAction: Hashable, Sendable {
   case setRoute(X25519PublicKey, Route, wireMTU: Int)
   /// Own addresses are out of date, and a peer shall be told them: find them out again and call `setOwnEndpoints`.
   case refreshOwnEndpoints
+  /// Nothing comes back on a way in use: ask the relays that are connected whether they are still there, before packets need them.
+  case askRelays
   /// A peer saw this machine's datagrams come from here.
   case observed(SocketAddress, by: X25519PublicKey)
   /// Each of these datagrams from a socket of its own, which then is listened on. What comes there is received like anything else, and
@@ -23,6 +25,16 @@ public enum PathAction: Hashable, Sendable {
   case proved(X25519PublicKey, at: SocketAddress)
   /// The answer to `PathFinder.ping`: the first of its pings that was answered. `via` is `nil` for the relay.
   case answered(PingToken, via: SocketAddress?, latency: Duration)
+}
+
+/// What stands behind own addresses that a `PathFinder` is told.
+public enum OwnEndpointsSource: Hashable, Sendable {
+  /// Others were asked just now.
+  case foundOut
+  /// Others were asked and have not answered: who waits to be called is told what is known.
+  case overdue
+  /// Something came to be known by the way. Who waits to be called waits on.
+  case noted
 }
 
 /// Names one call of `PathFinder.ping`.

@@ -24,7 +24,10 @@ public final class PathFinder {
   var peers: [X25519PublicKey: PeerPath] = [:]
   var peersByDiscoKey: [X25519PublicKey: [X25519PublicKey]] = [:]
   var ownEndpoints: [SocketAddress] = []
+  /// When others last said where this machine is.
   var ownEndpointsAt: Instant?
+  /// When the relays were last asked whether they are there.
+  var relaysAskedAt: Instant?
   public internal(set) var hasRelay = false
   /// Whether ports are guessed where nothing else helps.
   public var probesPorts = false
@@ -115,8 +118,7 @@ public final class PathFinder {
       tell(path, now)
       // What was called over a connection that broke may never have arrived.
       if hasRelay {
-        path.calledAt = nil
-        path.callsLeft = PathConstants.callsInARow
+        path.forgetCalls()
       }
       if hasRelay, path.heartbeatAt != nil, !path.isTrusted(at: now) {
         search(path, asksBack: true, now)
@@ -126,11 +128,21 @@ public final class PathFinder {
     return takeActions()
   }
 
-  /// Where this machine can be reached, just found out. What calls wait for it are sent.
-  public func setOwnEndpoints(_ endpoints: [SocketAddress], now: Instant) -> [PathAction] {
+  /// Where this machine can be reached. Who was called lately, and to whom there is no way for all that, is called again if there is
+  /// something new to tell.
+  public func setOwnEndpoints(
+    _ endpoints: [SocketAddress], _ source: OwnEndpointsSource = .foundOut, now: Instant
+  ) -> [PathAction] {
+    let former = Set(ownEndpoints)
     ownEndpoints = hygiene.filter(endpoints, limit: PathConstants.calledCandidates)
-    ownEndpointsAt = now
-    for path in sortedPeers where path.owesCall {
+    if source == .foundOut { ownEndpointsAt = now }
+    let hasNews = ownEndpoints.contains { !former.contains($0) }
+    for path in sortedPeers {
+      if path.owesCall {
+        guard source != .noted else { continue }
+      } else {
+        guard hasNews, !path.isTrusted(at: now), path.wasCalledLately(at: now) else { continue }
+      }
       path.owesCall = false
       sendCall(path, now)
       schedule(path)
@@ -150,8 +162,7 @@ public final class PathFinder {
       path.portProbingAt = nil
       endPortProbing(path)
       if isInUse {
-        path.calledAt = nil
-        path.callsLeft = PathConstants.callsInARow
+        path.forgetCalls()
         search(path, asksBack: true, now)
       }
       tell(path, now)
@@ -189,16 +200,6 @@ public final class PathFinder {
     else { return [] }
     suspect(path, now)
     ping(path, best.address, .discovery, now)
-    schedule(path)
-    return takeActions()
-  }
-
-  /// Sending to the address failed as it does when there is no way there.
-  public func sendingFailed(to key: X25519PublicKey, at address: SocketAddress, now: Instant) -> [PathAction] {
-    guard let path = peers[key], path.best?.address == address else { return [] }
-    path.clearBest()
-    search(path, asksBack: true, now)
-    tell(path, now)
     schedule(path)
     return takeActions()
   }

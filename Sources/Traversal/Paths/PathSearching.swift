@@ -50,7 +50,7 @@ extension PathFinder {
   }
 
   /// Asks the peer over the relay to ping this machine, as soon as it can be told where.
-  private func call(_ path: PeerPath, _ now: Instant) {
+  func call(_ path: PeerPath, _ now: Instant) {
     if let at = ownEndpointsAt, now - at <= PathConstants.endpointFreshness {
       sendCall(path, now)
     } else {
@@ -70,8 +70,13 @@ extension PathFinder {
   }
 
   func sendCall(_ path: PeerPath, _ now: Instant) {
-    guard hasRelay, path.calledAt.map({ now - $0 >= PathConstants.callInterval }) ?? true else { return }
+    guard hasRelay else { return }
+    if let last = path.calledAt, now - last < PathConstants.callInterval {
+      path.callAgainAt = last + PathConstants.callInterval
+      return
+    }
     path.calledAt = now
+    path.callAgainAt = nil
     planPortProbing(path, now)
     let message = seal(.callMeMaybe(ownEndpoints), path)
     _ = path.limits.seenCalls.insert(message, at: now)

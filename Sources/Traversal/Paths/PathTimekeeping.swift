@@ -13,6 +13,10 @@ extension PathFinder {
       path.searchAgainAt = nil
       if !path.isTrusted(at: now) { search(path, asksBack: path.best == nil, now) }
     }
+    if let due = path.callAgainAt, due <= now {
+      path.callAgainAt = nil
+      if hasRelay, !path.isTrusted(at: now) { call(path, now) }
+    }
     if let due = path.probing?.nextAt, due <= now { probe(path, now) }
     runPortProbing(path, now)
     // Once over it is no deadline any more, whatever follows from it.
@@ -80,7 +84,16 @@ extension PathFinder {
       return
     }
     path.watchAt = now + PathConstants.silence
-    if doubt(path, now) { probeAgain(path, now) }
+    guard doubt(path, now) else { return }
+    probeAgain(path, now)
+    askRelays(now)
+  }
+
+  /// What broke a way may have broken the connections with relays, too, and they are needed next.
+  private func askRelays(_ now: Instant) {
+    guard hasRelay, relaysAskedAt.map({ now - $0 >= PathConstants.silence }) ?? true else { return }
+    relaysAskedAt = now
+    actions.append(.askRelays)
   }
 
   /// Sends what shows how long packets may be; after the last try judges by what was answered.

@@ -56,6 +56,8 @@ final class PeerPath {
   /// A call waits for own addresses.
   var owesCall = false
   var calledAt: Instant?
+  /// When a call is made up for that came too soon after another one.
+  var callAgainAt: Instant?
   var probing: MTUProbing?
   var natMapping: NATMapping?
   var hasMappedPort = false
@@ -94,6 +96,18 @@ final class PeerPath {
     lastPong = nil
   }
 
+  /// The peer has to be called, whenever it was called before.
+  func forgetCalls() {
+    calledAt = nil
+    callAgainAt = nil
+    callsLeft = PathConstants.callsInARow
+  }
+
+  /// Whether what the peer was told last is what it goes by.
+  func wasCalledLately(at now: Instant) -> Bool {
+    calledAt.map { now - $0 < PathConstants.endpointFreshness } ?? false
+  }
+
   /// Pings that are on their way to candidates become those that somebody asked for.
   func ask(_ purpose: SentPing.Purpose) {
     for (id, ping) in pings where ping.purpose == .discovery && ping.address != best?.address {
@@ -113,7 +127,7 @@ final class PeerPath {
   var nextDeadline: Instant? {
     let pingDeadline = pings.values.lazy.map(\.deadline).min()
     return [
-      pingDeadline, heartbeatAt, watchAt, trustedUntil, searchAgainAt, probing?.nextAt, portProbingAt,
+      pingDeadline, heartbeatAt, watchAt, trustedUntil, searchAgainAt, callAgainAt, probing?.nextAt, portProbingAt,
       portProbing?.nextAt,
     ].lazy.compactMap { $0 }.min()
   }
