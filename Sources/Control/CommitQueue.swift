@@ -4,7 +4,7 @@ import Mesh
 actor CommitQueue {
   private let store: any MeshStore
   private var last: Task<Void, any Error>?
-  /// What an earlier failure left unsaved; it goes in with the next change.
+  /// What an earlier failure left unsaved; it goes in with the next change of its kind. Only one body at a time changes it.
   private var unsaved = StoreChange()
 
   init(_ store: any MeshStore) {
@@ -17,28 +17,27 @@ actor CommitQueue {
     try await enqueue(change).value
   }
 
-  /// As `commit`, for what was verified and is in force anyway: if it cannot be saved now it is kept, and saved with what comes.
+  /// As `commit`, for what was verified and is in force anyway: if it cannot be saved now it is kept, and saved with what comes, before
+  /// that.
   func commitOrKeep(_ change: StoreChange) async throws {
-    unsaved.merge(change)
-    guard !unsaved.isEmpty else { return }
-    let all = unsaved
-    unsaved = StoreChange()
-    do {
-      try await enqueue(all).value
-    } catch {
-      var kept = all
-      kept.merge(unsaved)
-      unsaved = kept
-      throw error
-    }
+    guard !change.isEmpty || !unsaved.isEmpty else { return }
+    try await enqueue(change, keepsIt: true).value
   }
 
-  private func enqueue(_ change: StoreChange) -> Task<Void, any Error> {
-    let task = Task { [store, last] in
+  private func enqueue(_ change: StoreChange, keepsIt: Bool = false) -> Task<Void, any Error> {
+    let task = Task { [last] in
       _ = await last?.result
-      try await store.commit(change)
+      if keepsIt { try await saveOrKeep(change) } else { try await store.commit(change) }
     }
     last = task
     return task
+  }
+
+  /// One after the other, so that what failed before is known.
+  private func saveOrKeep(_ change: StoreChange) async throws {
+    unsaved.merge(change)
+    guard !unsaved.isEmpty else { return }
+    try await store.commit(unsaved)
+    unsaved = StoreChange()
   }
 }

@@ -106,7 +106,9 @@ struct AnchorTests {
     #expect(world.node.live(MeshProtocol.node).count == 3)
   }
 
-  @Test("a message that a node refuses for good is taken out again, and a head without it follows")
+  @Test(
+    "a message that a node refuses for good is taken out again, a head without it follows, and its command fails with the node's words"
+  )
   func refusal() async throws {
     let world = try await World.settled()
     let third = try await world.newMachine()
@@ -115,8 +117,15 @@ struct AnchorTests {
       guard message.descriptor["recipient"]?.string == refused else { return nil }
       return Reply(.init(400, "RecordsWriteSomething: no"))
     }
-    try await world.anchor.add(third.did, to: world.network, label: "third")
+    let change = try await world.anchor.add(third.did, to: world.network, label: "third")
     try await world.run(.seconds(30))
+    let plane = try #require(world.anchor.plane)
+    let refusal = await #expect(throws: PublicationRefused.self) {
+      try await plane.waitUntilPublished(change, within: .seconds(1))
+    }
+    #expect(
+      refusal?.description == "node refuses network/node for good: 400 RecordsWriteSomething: no. It was taken back")
+    #expect(try await plane.waitUntilPublished(within: .seconds(1)))
     #expect(await world.anchor.netmap?.peers.map(\.key) == [world.member.key])
     #expect(await world.member.status.head?.sequence == world.anchor.keeper.ledger.head(of: world.network.id)?.seq)
     #expect(await world.member.status.pending == [])

@@ -114,6 +114,81 @@ struct SeveralEndpointsTests {
     #expect(await member.plane?.choice.preferred == 0)
   }
 
+  @Test("what one node refuses for good stands as long as another has it, and is taken back when all refuse it")
+  func veto() async throws {
+    let no = Reply(.init(400, "SchemaValidatorFailure: no"))
+    let third = try await Device(.generate(random: random), clock: clock, random: random)
+    let refused = third.did.text
+    first.refuse { $0.descriptor["recipient"]?.string == refused ? no : nil }
+    let change = try await anchor.add(third.did, to: network, label: "third")
+    // The second node is asked for everything every five minutes.
+    try await run(.seconds(330))
+    let plane = try #require(anchor.plane)
+    #expect(await anchor.netmap?.peers.map(\.key).contains(third.key) == true)
+    #expect(await member.netmap?.peers.map(\.key).contains(third.key) == true)
+    #expect(try await plane.waitUntilPublished(change, within: .seconds(1)))
+    let status = await anchor.status
+    #expect(status.pending == [])
+    #expect(status.endpoints[0].lacking > 0)
+    #expect(
+      status.endpoints[0].trouble?.reason == "first refuses network/node for good: 400 SchemaValidatorFailure: no")
+    #expect(status.endpoints[1].lacking == 0 && status.endpoints[1].trouble == nil)
+
+    let fourth = try await Device(.generate(random: random), clock: clock, random: random)
+    let hopeless = [refused, fourth.did.text]
+    for node in [first, second] {
+      node.refuse { $0.descriptor["recipient"]?.string.map(hopeless.contains) == true ? no : nil }
+    }
+    let another = try await anchor.add(fourth.did, to: network, label: "fourth")
+    try await run(.seconds(15))
+    await #expect(throws: PublicationRefused.self) { try await plane.waitUntilPublished(another, within: .seconds(1)) }
+    let peers = Set(await anchor.netmap?.peers.map(\.key) ?? [])
+    #expect(peers == [member.key, third.key])
+    // What was refused is tried again when a node is looked at, and goes out when it is taken.
+    first.refuse(nil)
+    try await run(.seconds(400))
+    #expect(await anchor.status.endpoints.allSatisfy { $0.lacking == 0 && $0.trouble == nil })
+    #expect(first.live(MeshProtocol.node).count == 3)
+  }
+
+  @Test("a head that nobody signed does not make an old state a new one")
+  func madeUpHead() async throws {
+    first.refuse { message in
+      message.kind == .recordsQuery || message.kind == .recordsRead || message.kind == .protocolsQuery
+        ? nil : Reply(.init(503, "the disk is full"))
+    }
+    var head = try HeadRecord(parsing: try #require(first.live(MeshProtocol.head).first?.data))
+    head.seq = JSONValue.greatestInteger
+    let path = MeshProtocol.head.text
+    let madeUp = ReplyEntry(message: ["descriptor": ["protocolPath": .string(path)]], data: try head.encoded()).json
+    first.tell { request, reply, _ in
+      guard request.descriptor["filter"]?["protocolPath"]?.string == path else { return reply }
+      var members = reply.members
+      members["entries"] = .array((members["entries"]?.array ?? []) + [madeUp])
+      return Reply(reply.status, members: members)
+    }
+    let third = try await addMachine("third")
+    try await run(.seconds(330))
+    #expect(await member.netmap?.peers.map(\.key).contains(third.key) == true)
+    #expect(await member.plane?.choice.preferred == 1)
+  }
+
+  @Test("a node that shows more than there can be is left, and what it shows is not looked at")
+  func excessive() async throws {
+    let (anchorDID, junk) = (anchor.did, JSONValue.array((0...500).map { ["n": .integer($0)] }))
+    first.tell { request, reply, _ in
+      guard request.kind == .recordsQuery, !request.isSigned(by: anchorDID) else { return reply }
+      return Reply(reply.status, members: ["entries": junk])
+    }
+    let third = try await addMachine("third")
+    try await run(.seconds(30))
+    #expect(await member.netmap?.peers.map(\.key).contains(third.key) == true)
+    #expect(await member.plane?.choice.preferred == 1)
+    let trouble = await member.status.endpoints[0].trouble
+    #expect(trouble?.reason == "first shows more than a network can have")
+    #expect(await member.status.refused == [])
+  }
+
   @Test(
     "a member takes up the endpoints that the record names, and leaves those that it names no more, but for the one that works"
   )

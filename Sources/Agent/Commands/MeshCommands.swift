@@ -178,7 +178,7 @@ public struct MeshCommands: Sendable {
   ) async throws -> Bool {
     let control = try await session.controlPlane(network, endpoints: remote, logger: Self.quietLogger)
     return try await withControl(control) {
-      await control.waitUntilPublished(within: patience)
+      try await control.waitUntilPublished(within: patience)
     }
   }
 

@@ -16,10 +16,10 @@ struct MeshOperations: Sendable {
     let id = network.reference.id
     guard !label.isEmpty, label.count <= 128 else { throw AgentError.badArgument("a label has 1 to 128 characters") }
     let admission = NodeAdmission(did: did, label: label)
-    let (node, isNew) = try await session.keeper.perform { ledger in
+    let (node, isNew, change) = try await session.keeper.perform { ledger in
       switch try ledger.addNode(admission, to: id, now: .now(), random: SystemRandom()) {
-      case .added(let node, let change): ((node, true), change)
-      case .alreadyMember(let node): ((node, false), LedgerChange())
+      case .added(let node, let change): ((node, true, change), change)
+      case .alreadyMember(let node): ((node, false, LedgerChange()), LedgerChange())
       }
     }
     var result: JSONObject = ["did": .string(did.text)]
@@ -27,7 +27,7 @@ struct MeshOperations: Sendable {
     result["meshIPv6"] = .string("\(AddressPlan.ipv6(for: did))")
     result["label"] = node.record.label.map { .string($0) } ?? .string(label)
     result["command"] = .string(await joinCommand())
-    result["published"] = .bool(await control.waitUntilPublished(within: patience))
+    result["published"] = .bool(try await control.waitUntilPublished(change, within: patience))
     result["known"] = .bool(!isNew)
     result["delivered"] = .bool(
       await session.keeper.ledger.nodes(of: id).first { $0.recordID == node.recordID }?.hasKeys ?? false)
@@ -45,19 +45,19 @@ struct MeshOperations: Sendable {
       try ledger.approve(did, in: id, definitions: definitions, now: .now(), random: SystemRandom())
     }
     var result: JSONObject = ["did": .string(did.text), "delivered": .bool(!change.isEmpty)]
-    result["published"] = .bool(await control.waitUntilPublished(within: patience))
+    result["published"] = .bool(try await control.waitUntilPublished(change, within: patience))
     return .object(result)
   }
 
   func removePeer(_ did: DID) async throws -> JSONValue {
     guard isAnchor else { throw AgentError.notTheAnchor("remove peers") }
     let id = network.reference.id
-    _ = try await session.keeper.perform { ledger in
+    let change = try await session.keeper.perform { ledger in
       try ledger.removeNode(did, from: id, now: .now(), random: SystemRandom())
     }
     return [
       "did": .string(did.text), "network": .string(network.name),
-      "published": .bool(await control.waitUntilPublished(within: patience)),
+      "published": .bool(try await control.waitUntilPublished(change, within: patience)),
     ]
   }
 

@@ -135,7 +135,7 @@ struct MeshSession: Sendable {
     try await keeper.perform { try $0.install(.v1, now: .now()) }
     for endpoint in endpoints {
       let publisher = Publisher(
-        keeper: keeper, endpoint: endpoint, network: network, clock: SystemClock(),
+        keeper: keeper, endpoint: endpoint, all: endpoints.map(\.name), network: network, clock: SystemClock(),
         logger: Logger(label: "meshd") { _ in SwiftLogNoOpLogHandler() }, mayWriteRecords: false)
       _ = await publisher.publish()
     }

@@ -87,21 +87,21 @@ extension MeshOperations {
   func addRelay(_ request: RelayRequest) async throws -> JSONValue {
     guard isAnchor else { throw AgentError.notTheAnchor("add relays for everybody") }
     let (plan, id) = (try request.plan(for: network.envelope), network.reference.id)
-    let relay = try await session.keeper.perform { ledger in
+    let (relay, change) = try await session.keeper.perform { ledger in
       let (relay, change) = try ledger.addRelay(plan, to: id, now: .now(), random: SystemRandom())
-      return (relay, change)
+      return ((relay, change), change)
     }
-    return await published(["relay": json(relay, nodes: [])])
+    return try await published(change, ["relay": json(relay, nodes: [])])
   }
 
   func removeRelay(_ relay: UInt16) async throws -> JSONValue {
     guard isAnchor else { throw AgentError.notTheAnchor("remove relays") }
     let id = network.reference.id
     let former = await session.keeper.ledger.relays(of: id).first { $0.id == relay }
-    try await session.keeper.perform { try $0.removeRelay(relay, from: id, now: .now()) }
+    let change = try await session.keeper.perform { try $0.removeRelay(relay, from: id, now: .now()) }
     var result: JSONObject = ["id": .integer(Int64(relay))]
     result["url"] = former.map { .string($0.url) }
-    return await published(result)
+    return try await published(change, result)
   }
 
   /// The relays of the records in force.
@@ -110,10 +110,10 @@ extension MeshOperations {
     return ["relays": .array(relays.map { json($0, nodes: nodes) })]
   }
 
-  private func published(_ result: JSONObject) async -> JSONValue {
+  private func published(_ change: LedgerChange, _ result: JSONObject) async throws -> JSONValue {
     var result = result
     result["network"] = .string(network.name)
-    result["published"] = .bool(await control.waitUntilPublished(within: patience))
+    result["published"] = .bool(try await control.waitUntilPublished(change, within: patience))
     return .object(result)
   }
 

@@ -398,6 +398,14 @@ public actor Daemon {
     }
   }
 
+  /// Whatever came of a command, the embedded node has the tenants of the ledger as it is after it.
+  private func revisingTenants(_ command: () async throws -> JSONValue) async throws -> ControlResponse {
+    let result: Result<JSONValue, any Error>
+    do { result = .success(try await command()) } catch { result = .failure(error) }
+    tenants.replace(with: await session.tenants(of: network))
+    return ControlResponse(200, try result.get())
+  }
+
   private func command(_ name: String, _ body: [UInt8]) async -> ControlResponse {
     let operations = MeshOperations(session: session, network: network, control: control)
     do {
@@ -410,14 +418,11 @@ public actor Daemon {
       }
       switch name {
       case "peer-add":
-        let result = try await operations.addPeer(did(), label: arguments["label"]?.string ?? "peer")
-        tenants.replace(with: await session.tenants(of: network))
-        return ControlResponse(200, result)
+        return try await revisingTenants {
+          try await operations.addPeer(did(), label: arguments["label"]?.string ?? "peer")
+        }
       case "peer-approve": return ControlResponse(200, try await operations.approvePeer(did()))
-      case "peer-remove":
-        let result = try await operations.removePeer(did())
-        tenants.replace(with: await session.tenants(of: network))
-        return ControlResponse(200, result)
+      case "peer-remove": return try await revisingTenants { try await operations.removePeer(did()) }
       case "relay-add": return ControlResponse(200, try await operations.addRelay(RelayRequest(arguments)))
       case "relay-remove":
         guard let id = arguments["id"]?.integer.flatMap({ UInt16(exactly: $0) }) else {

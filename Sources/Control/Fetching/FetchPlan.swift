@@ -16,16 +16,6 @@ enum FetchPlan {
   }
 }
 
-extension FetchPlan {
-  /// The heads among what was shown, as they read: who signed them is not looked at.
-  static func heads(in shown: [ReplyEntry]) -> [HeadRecord] {
-    shown.compactMap { entry in
-      guard entry.message["descriptor"]?["protocolPath"]?.string == MeshProtocol.head.text else { return nil }
-      return entry.data.flatMap { try? HeadRecord(parsing: $0) }
-    }
-  }
-}
-
 extension NodeQueries {
   /// Keys, what says whether there is something new, and what nodes wrote of themselves since a date. What takes a role is asked
   /// before the rest, so that a machine that may not read asks for nothing else; its keys are looked for in any case.

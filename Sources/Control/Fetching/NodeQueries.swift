@@ -3,7 +3,8 @@ import Identity
 import Mesh
 import Wire
 
-/// Asks one node of the DWN kind for parts of a network. What comes back is what the node says, and nothing else.
+/// Asks one node of the DWN kind for parts of a network. What comes back is what the node says, and nothing else, and no more than a
+/// network can have: one budget holds for everything that is asked by one of these.
 struct NodeQueries: Sendable {
   let endpoint: any DWNEndpoint
   let network: NetworkReference
@@ -11,6 +12,7 @@ struct NodeQueries: Sendable {
   /// By which right this machine reads; `nil` for the anchor, who reads its own tenant.
   let role: ProtocolPath?
   let time: WallTime
+  var budget = FetchBudget()
 
   /// Why there is nothing to look at.
   enum Failure: Error {
@@ -18,10 +20,12 @@ struct NodeQueries: Sendable {
     /// 401: the role does not give the right to read, or not any more.
     case notAdmitted(String)
     case refused(Reply.Status)
+    /// It shows more than was asked for, or more than a network can have.
+    case excessive
   }
 
-  /// A node may hold 20,000 live records of a network; more pages than those fill are not followed.
   private static let pageSize = 500
+  /// Of one query, however little is on each.
   private static let pageLimit = 60
   /// Larger data does not come with a query's result, and is read record by record, for so many of them.
   private static let separateReads = 32
@@ -118,36 +122,45 @@ struct NodeQueries: Sendable {
     }
     let reply = try await send(signer.recordsRead(filter, at: time, role: role))
     switch reply.status.code {
-    case 200..<300, 404: return reply.entry
+    case 200..<300, 404:
+      let entry = reply.entry
+      guard budget.take(entry.map { [$0] } ?? []) else { throw .excessive }
+      return entry
     case 401: throw .notAdmitted(reply.status.detail)
     default: throw .refused(reply.status)
     }
   }
 
+  /// What is shown more than once is given once.
   private func all(_ filter: RecordsFilter, role: ProtocolPath?) async throws(Failure) -> [ReplyEntry] {
     var entries: [ReplyEntry] = []
+    var seen: Set<ReplyEntry> = []
     var pagination = Pagination(limit: Self.pageSize)
     for _ in 0..<Self.pageLimit {
-      let reply = try await ask(
+      let page = try await ask(
         signer.recordsQuery(filter, sort: .createdAscending, pagination: pagination, at: time, role: role))
-      entries += reply.entries
-      guard let cursor = reply.members["cursor"].flatMap({ Pagination.Cursor($0) }), cursor != pagination.cursor,
-        !reply.entries.isEmpty
-      else { break }
+      guard page.entries.count <= Self.pageSize else { throw .excessive }
+      entries += page.entries.filter { seen.insert($0).inserted }
+      guard let cursor = page.cursor, cursor != pagination.cursor, !page.entries.isEmpty else { break }
       pagination.cursor = cursor
     }
     return entries
   }
 
-  private func ask(_ message: SignedMessage) async throws(Failure) -> Reply {
+  private func ask(
+    _ message: SignedMessage
+  ) async throws(Failure) -> (entries: [ReplyEntry], cursor: Pagination.Cursor?) {
     let reply = try await send(message)
     guard reply.status.isSuccess else {
       throw reply.status.code == 401 ? .notAdmitted(reply.status.detail) : .refused(reply.status)
     }
-    return reply
+    let entries = reply.entries
+    guard budget.take(entries) else { throw .excessive }
+    return (entries, reply.members["cursor"].flatMap { Pagination.Cursor($0) })
   }
 
   private func send(_ message: SignedMessage, to tenant: DID? = nil) async throws(Failure) -> Reply {
+    guard !budget.isSpent else { throw .excessive }
     do {
       return try await endpoint.process(tenant: tenant ?? network.anchor, message: message.message.value, data: nil)
     } catch {

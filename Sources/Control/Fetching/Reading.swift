@@ -42,7 +42,7 @@ extension DWNControlPlane {
   private func poll(_ index: Int, _ extent: PollPlan.Extent) async throws(NodeQueries.Failure) -> PollPlan.Outcome {
     // Keys come before the head that admits: who has been handed some asks again soon.
     var hasKeys = false
-    var heads: [HeadRecord] = []
+    var newestHead: Int64?
     var before = taken
     do {
       if extent == .definition { return try await askForDefinition(index) }
@@ -50,7 +50,7 @@ extension DWNControlPlane {
         let since = WallTime.recentlyUpdated(newestSeen: view?.newestStamp, now: clock.wallTime())
         let recent = try await queries(to: index).recent(since: since, withMembers: hasMembers)
         await take(recent.shown, .partial, isOvertaken: taken != before)
-        heads += FetchPlan.heads(in: recent.shown)
+        newestHead = reader.newestHead(among: recent.shown)
         if !recent.isAdmitted {
           try await askWithoutRole(index)
           return .nothing
@@ -65,7 +65,7 @@ extension DWNControlPlane {
         for grant in reader.grants.sorted() {
           await take(try await queries(to: index).revocations(of: grant), .partial)
         }
-        heads += FetchPlan.heads(in: shown)
+        newestHead = [newestHead, reader.newestHead(among: shown)].compactMap { $0 }.max()
         hasKeys = shown.contains { $0.message["descriptor"]?["protocol"]?.string == KeyDeliveryProtocol.uri }
         await republish(expected, unlessIn: shown, at: index)
         try await readByID(outcome.readByID, from: index)
@@ -77,8 +77,7 @@ extension DWNControlPlane {
     if reader.mismatch != nil { return .mismatch }
     if !network.envelope.hasHeads { return reader.hasAccepted ? .settled : .nothing }
     guard let accepted = reader.acceptedHead else { return hasKeys ? .mismatch : .nothing }
-    // What it claims is enough: a head that was made up gains a node nothing but to be asked on.
-    return heads.contains { $0.seq >= accepted.seq } ? .settled : .outdated
+    return (newestHead ?? 0) >= accepted.seq ? .settled : .outdated
   }
 
   /// A head was told that covers something else than what is held. Of a changed definition nobody is told; if it is not that,
@@ -119,7 +118,10 @@ extension DWNControlPlane {
         if let entry = try await queries.read(record, role: role) { shown.append(entry) }
       } catch {
         // One record that cannot be read must not keep the delete of another from being seen.
-        if case .unanswered = error { throw error }
+        switch error {
+        case .unanswered, .excessive: throw error
+        case .notAdmitted, .refused: break
+        }
       }
     }
     if !shown.isEmpty { await take(shown, .partial) }
@@ -213,6 +215,7 @@ extension DWNControlPlane {
     case .notAdmitted(let detail):
       text = EndpointTrouble.reason(refusedBy: name, detail, isOwnTenant: isAnchor)
     case .refused(let status): text = "\(name) answered \(status.code) \(status.detail)"
+    case .excessive: text = "\(name) shows more than a network can have"
     }
     if snapshot.lastError != text {
       logger.warning("cannot fetch", metadata: ["endpoint": "\(name)", "error": "\(text)"])

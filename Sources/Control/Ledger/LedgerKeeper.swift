@@ -97,18 +97,51 @@ public actor LedgerKeeper {
     outbox.due(in: ledger, to: endpoint, of: network)
   }
 
-  /// Whether an endpoint has everything of a change, or what replaced it.
-  public func isPublished(_ change: LedgerChange, at endpoint: String) -> Bool {
-    let due = Set(outbox.due(in: ledger, to: endpoint).map(\.element))
-    return !change.messages.contains { due.contains($0.element) || isRefused($0, at: endpoint) }
+  /// Whether an endpoint has everything that this device signed for a network, so that others can read and accept it there.
+  func hasEverything(of network: NetworkID, at endpoint: String) -> Bool {
+    lacking(at: endpoint, of: network).isEmpty
+  }
+
+  /// Why no head goes to an endpoint any more: what it refused for good, although others may take it.
+  func obstacle(at endpoint: String, of network: NetworkID) -> PublicationRefused? {
+    outbox.obstacles(in: ledger, at: endpoint, of: network).first.flatMap {
+      refusal(of: $0, by: [endpoint], isWithdrawn: false)
+    }
+  }
+
+  /// What an endpoint does not have, whether it is to be sent to it or was refused there.
+  func lacking(at endpoint: String, of network: NetworkID) -> [AuthoredMessage] {
+    outbox.due(in: ledger, to: endpoint, of: network) + outbox.obstacles(in: ledger, at: endpoint, of: network)
+  }
+
+  /// What of the live set all of these endpoints refused for good.
+  func refusedEverywhere(of network: NetworkID, by endpoints: [String]) -> [AuthoredMessage] {
+    outbox.refused(in: ledger, by: endpoints, of: network).filter(\.canBeWithdrawn)
+  }
+
+  /// What came of a change that all of these endpoints refused for good, or a part of it, once that has had its consequences.
+  func refusal(of change: LedgerChange, by endpoints: [String]) -> PublicationRefused? {
+    let standing = Set(ledger.outgoing.map(\.element))
+    for message in change.messages {
+      let stands = standing.contains(message.element)
+      if stands, message.canBeWithdrawn { continue }
+      if let refusal = refusal(of: message, by: endpoints, isWithdrawn: !stands) { return refusal }
+    }
+    return nil
+  }
+
+  private func refusal(
+    of message: AuthoredMessage, by endpoints: [String], isWithdrawn: Bool
+  ) -> PublicationRefused? {
+    let refusals = endpoints.compactMap { name in outbox.refusal(of: message, by: name).map { (name, $0) } }
+    guard refusals.count == endpoints.count, let (name, words) = refusals.first else { return nil }
+    return PublicationRefused(
+      endpoint: name, path: message.place, status: words.status, detail: words.detail, isWithdrawn: isWithdrawn)
   }
 
   func state(of message: AuthoredMessage, at endpoint: String) -> PublicationState {
     outbox.state(of: message.element, at: endpoint)
   }
-
-  /// Whether some endpoint took the message.
-  func wasTaken(_ message: AuthoredMessage) -> Bool { outbox.wasTaken(message.element) }
 
   func note(_ state: PublicationState, of message: AuthoredMessage, at endpoint: String) async {
     await keep(outbox.note(state, of: message, at: endpoint))
@@ -116,10 +149,6 @@ public actor LedgerKeeper {
 
   func reopen(_ messages: [AuthoredMessage], at endpoint: String) async {
     await keep(outbox.reopen(messages, at: endpoint))
-  }
-
-  private func isRefused(_ message: AuthoredMessage, at endpoint: String) -> Bool {
-    if case .refused = outbox.state(of: message.element, at: endpoint) { true } else { false }
   }
 
   /// What is not saved of this is done again after a restart, and does no harm.

@@ -1,20 +1,24 @@
 import DWN
-import Mesh
+public import Mesh
 import Wire
 
 extension DWNControlPlane {
   /// Waits until a head covers everything that this device signed for the network, and one of the endpoints has taken all of it,
   /// so that others can read and accept it there; `false` when the time is over first.
   ///
+  /// Throws when all endpoints refuse something of `change` for good: what could be taken back of it is by then.
+  ///
   /// Without endpoints it waits for the head alone, and is `false`.
-  public func waitUntilPublished(within limit: Duration) async -> Bool {
+  public func waitUntilPublished(
+    _ change: LedgerChange = LedgerChange(), within limit: Duration
+  ) async throws(PublicationRefused) -> Bool {
     let deadline = clock.now() + limit
     while true {
+      let names = activeEndpoints.map(\.endpoint.name)
+      if let refusal = await keeper.refusal(of: change, by: names) { throw refusal }
       if await !keeper.ledger.owesHead(for: network.id) {
-        if endpoints.isEmpty { return false }
-        for (_, endpoint) in activeEndpoints where await keeper.due(to: endpoint.name, of: network.id).isEmpty {
-          return true
-        }
+        if names.isEmpty { return false }
+        for name in names where await keeper.hasEverything(of: network.id, at: name) { return true }
       }
       guard clock.now() < deadline else { return false }
       // The outbox works by itself; asking it costs a look into memory.

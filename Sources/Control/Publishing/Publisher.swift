@@ -9,6 +9,8 @@ public import Wire
 public struct Publisher: Sendable {
   let keeper: LedgerKeeper
   let endpoint: any DWNEndpoint
+  /// The names of all nodes that are published to, this one among them: only what all of them refuse for good is taken back.
+  let all: [String]
   let network: NetworkReference
   let clock: any ControlClock
   let logger: Logger
@@ -16,11 +18,12 @@ public struct Publisher: Sendable {
   let mayWriteRecords: Bool
 
   public init(
-    keeper: LedgerKeeper, endpoint: any DWNEndpoint, network: NetworkReference, clock: any ControlClock, logger: Logger,
-    mayWriteRecords: Bool = true
+    keeper: LedgerKeeper, endpoint: any DWNEndpoint, all: [String], network: NetworkReference, clock: any ControlClock,
+    logger: Logger, mayWriteRecords: Bool = true
   ) {
     self.keeper = keeper
     self.endpoint = endpoint
+    self.all = all
     self.network = network
     self.clock = clock
     self.logger = logger
@@ -29,7 +32,7 @@ public struct Publisher: Sendable {
 
   /// How an attempt ended.
   public enum Result: Hashable, Sendable {
-    /// The node has everything that it will ever take.
+    /// The node has everything that it will ever take, and a head that covers it.
     case finished
     /// Something is left, to be tried again no sooner than after this time. The reason is for people.
     case left(reason: String, retryAfter: Duration)
@@ -41,15 +44,19 @@ public struct Publisher: Sendable {
   public func publish() async -> Result {
     // A decision that follows from a refusal makes new messages; there are not many of those.
     for _ in 0..<Self.rounds {
+      await withdrawRefused()
       let due = await keeper.due(to: endpoint.name, of: network.id).filter { mayWriteRecords || $0.network == nil }
-      if due.isEmpty { return .finished }
+      if due.isEmpty {
+        let obstacle = await keeper.obstacle(at: endpoint.name, of: network.id)
+        return obstacle.map { .left(reason: $0.description, retryAfter: .zero) } ?? .finished
+      }
       var isListStale = false
       for message in due {
         switch await send(message) {
         case .done: await keeper.note(.done, of: message, at: endpoint.name)
         case .refused(let status, let detail):
           await keeper.note(.refused(status: status, detail: detail), of: message, at: endpoint.name)
-          await withdraw(message, status, detail)
+          tell(message, status, detail)
           isListStale = true
         case .stopped(let result): return result
         }
@@ -138,20 +145,25 @@ public struct Publisher: Sendable {
     return shown
   }
 
-  /// A node will never take a message: unless another has it, it is as if it had not been signed.
-  private func withdraw(_ message: AuthoredMessage, _ status: Int, _ detail: String) async {
+  private func tell(_ message: AuthoredMessage, _ status: Int, _ detail: String) {
     logger.error(
       "a message was refused for good",
       metadata: [
-        "endpoint": "\(endpoint.name)", "status": "\(status)", "detail": "\(detail)",
-        "path": "\(message.write?.path.text ?? message.signed.message.kind.rawValue)",
+        "endpoint": "\(endpoint.name)", "status": "\(status)", "detail": "\(detail)", "path": "\(message.place)",
       ])
-    guard await keeper.ledger.isAnchor(of: network.id), await !keeper.wasTaken(message) else { return }
-    let (element, wall) = (message.element, clock.wallTime())
-    do {
-      try await keeper.perform { try $0.withdraw(element, now: wall) }
-    } catch {
-      logger.error("it could not be taken out of the ledger", metadata: ["error": "\(error)"])
+  }
+
+  /// What no node will ever take is as if it had not been signed. As long as one may take it, it stands: that others refuse it is their
+  /// trouble, and no reason for the mesh to go back.
+  private func withdrawRefused() async {
+    guard await keeper.ledger.isAnchor(of: network.id) else { return }
+    for message in await keeper.refusedEverywhere(of: network.id, by: all) {
+      let (element, wall) = (message.element, clock.wallTime())
+      do {
+        try await keeper.perform { try $0.withdraw(element, now: wall) }
+      } catch {
+        logger.error("it could not be taken out of the ledger", metadata: ["error": "\(error)"])
+      }
     }
   }
 

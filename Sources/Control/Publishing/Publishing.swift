@@ -7,8 +7,8 @@ extension DWNControlPlane {
   func publish(to index: Int) async {
     lines[index].began()
     let publisher = Publisher(
-      keeper: keeper, endpoint: endpoints[index], network: network, clock: clock, logger: logger,
-      mayWriteRecords: mayWriteRecords)
+      keeper: keeper, endpoint: endpoints[index], all: activeEndpoints.map(\.endpoint.name), network: network,
+      clock: clock, logger: logger, mayWriteRecords: mayWriteRecords)
     let result = await publisher.publish()
     let now = clock.now()
     switch result {
@@ -32,6 +32,6 @@ extension DWNControlPlane {
 
   /// What an endpoint has not taken yet.
   func lacking(at endpoint: String) async -> Int {
-    await keeper.due(to: endpoint, of: network.id).filter { mayWriteRecords || $0.network == nil }.count
+    await keeper.lacking(at: endpoint, of: network.id).filter { mayWriteRecords || $0.network == nil }.count
   }
 }

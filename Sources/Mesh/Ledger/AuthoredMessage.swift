@@ -45,6 +45,12 @@ public struct AuthoredMessage: Hashable, Sendable {
     }
   }
 
+  /// Whether a network goes on without it: a write of the live set, but for the one that the network began with.
+  public var canBeWithdrawn: Bool {
+    guard network != nil, let write, !isDelivery, LiveSet.covers(write.path) else { return false }
+    return !(write.path == MeshProtocol.network && write.isInitial)
+  }
+
   var isHead: Bool { write?.path == MeshProtocol.head }
   var isDelivery: Bool { write?.deliversMeshKeys ?? false }
 }

@@ -31,8 +31,10 @@ extension Ledger {
     let checks = RecordChecks(owned.reference)
     let known = Dictionary(log.messages.map { ($0.element, $0) }) { first, _ in first }
     var shown: Set<String> = []
+    var endings = Endings(log)
     for entry in entries {
-      guard let element = SignedMessage.element(of: entry.message) else { continue }
+      // What was judged once is not judged again, however often it is shown.
+      guard let element = SignedMessage.element(of: entry.message), !shown.contains(element) else { continue }
       if known[element]?.signed.message.value != entry.message {
         guard let signed = try? checks.verified(entry.message), signed.author == identity.did,
           signed.authorGrant == nil
@@ -44,7 +46,7 @@ extension Ledger {
         }
       }
       shown.insert(element)
-      judgeLive(entry, element, known[element], owned, &result)
+      judgeLive(entry, known[element], owned, &endings, &result)
     }
     let ended = Set(result.repeated.map(\.element))
     for message in outgoing where message.network == network || message.network == nil {
@@ -78,20 +80,33 @@ extension Ledger {
     }
   }
 
+  /// What the log says of records, by their ids.
+  private struct Endings {
+    var deletes: [RecordID: [AuthoredMessage]]
+    let written: Set<RecordID>
+    var withdrawn: Set<RecordID> = []
+
+    init(_ log: AuthorLog) {
+      deletes = [:]
+      for message in log.messages {
+        if let record = message.endedRecord { deletes[record, default: []].append(message) }
+      }
+      written = Set(log.messages.compactMap { $0.write?.recordID })
+    }
+  }
+
   /// A record that is shown live although it was ended here.
   private func judgeLive(
-    _ entry: ReplyEntry, _ element: String, _ message: AuthoredMessage?, _ owned: OwnedNetwork,
+    _ entry: ReplyEntry, _ message: AuthoredMessage?, _ owned: OwnedNetwork, _ endings: inout Endings,
     _ result: inout LedgerAudit
   ) {
     guard let context = entry.message["contextId"]?.string.flatMap({ ContextID($0) }) else { return }
     if owned.records.isEnded(context) {
-      let records = Set(context.segments)
-      result.repeated += log.messages.filter { candidate in
-        candidate.endedRecord.map { records.contains($0) } ?? false && !result.repeated.contains(candidate)
-      }
+      // Each of them is repeated once.
+      for record in context.segments { result.repeated += endings.deletes.removeValue(forKey: record) ?? [] }
     } else if message == nil,
       entry.message["descriptor"]?["protocolPath"]?.string.flatMap({ ProtocolPath($0) }).map(LiveSet.covers) ?? false,
-      !log.messages.contains(where: { $0.write?.recordID == context.record })
+      !endings.written.contains(context.record), endings.withdrawn.insert(context.record).inserted
     {
       result.withdrawn.append(context.record)
     }
@@ -143,9 +158,8 @@ extension Ledger {
   /// An update falls back to what was there before. The network's own record and definitions stay: without them there is no
   /// network, so their refusal is for a person to resolve, and the change is empty.
   public mutating func withdraw(_ element: String, now: WallTime) throws(LedgerError) -> LedgerChange {
-    guard let message = log.messages.first(where: { $0.element == element }), let network = message.network,
-      let write = message.write, !message.isDelivery, LiveSet.covers(write.path),
-      !(write.path == MeshProtocol.network && write.isInitial)
+    guard let message = log.messages.first(where: { $0.element == element }), message.canBeWithdrawn,
+      let network = message.network, let write = message.write
     else { return LedgerChange() }
     _ = try requireOwned(network)
     var next = self

@@ -1,4 +1,4 @@
-import DWN
+public import DWN
 import Wire
 
 /// The heads of one network: the accepted one, and newer ones that wait for their set.
@@ -53,5 +53,24 @@ struct HeadLine: Sendable {
 
   mutating func require(seq: Int64) {
     lowestSeq = max(lowestSeq, seq)
+  }
+}
+
+extension MeshReader {
+  /// The highest `seq` of the anchor's heads among what a node shows: how far it is at least. A head that is made up says nothing, and
+  /// more than a few are not looked at, since a node has one.
+  public func newestHead(among entries: [ReplyEntry]) -> Int64? {
+    let shown = entries.lazy.filter { $0.message["descriptor"]?["protocolPath"]?.string == MeshProtocol.head.text }
+    return shown.prefix(HeadLine.limit).compactMap { seq(ofHead: $0) }.max()
+  }
+
+  private func seq(ofHead entry: ReplyEntry) -> Int64? {
+    if let known = archive.known(entry) {
+      return (heads.pending + [heads.accepted].compactMap { $0 }).first { $0.element == known.element }?.record.seq
+    }
+    guard case .write(let checked) = try? checks.check(entry), checked.write.path == MeshProtocol.head else {
+      return nil
+    }
+    return checked.data.flatMap { try? HeadRecord(parsing: $0) }?.seq
   }
 }

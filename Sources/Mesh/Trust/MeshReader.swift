@@ -15,6 +15,9 @@ public struct MeshReader: Sendable {
   public static let clockTolerance: Duration = .seconds(300)
   /// Most records that one offer asks to have read by id.
   public static let readLimit = 32
+  /// Of entries that do not count. A node that shows more of them at once is not listened to further: no honest one has so many, and
+  /// each costs a verification.
+  public static let uselessLimit = 5_000
 
   public let network: NetworkReference
   public let identity: MachineIdentity
@@ -65,7 +68,7 @@ public struct MeshReader: Sendable {
     self.isOvertaken = isOvertaken
     var outcome = OfferOutcome()
     var intake = Intake()
-    for entry in entries { sort(entry, into: &intake, &outcome) }
+    for entry in entries where intake.useless < Self.uselessLimit { sort(entry, into: &intake, &outcome) }
     for (signed, definition) in intake.definitions {
       judge(signed.message.value, &outcome) { reader throws(Rejection) in
         try reader.checkGrant(of: signed)
@@ -115,6 +118,7 @@ public struct MeshReader: Sendable {
     var shown: Set<String> = []
     var shownRecords: Set<RecordID> = []
     var placed = 0
+    var useless = 0
 
     mutating func noteShown(_ element: String) { shown.insert(element) }
   }
@@ -133,9 +137,10 @@ public struct MeshReader: Sendable {
       case .revocation(let signed, let grant):
         // Kept with what was ended: its id is that of no record of the mesh.
         if records.end(grant, at: signed.message.timestamp) { outcome.changed = true }
-      case .irrelevant: break
+      case .irrelevant: intake.useless += 1
       }
     } catch {
+      intake.useless += 1
       refuse(entry.message, error.reason, &outcome)
     }
   }

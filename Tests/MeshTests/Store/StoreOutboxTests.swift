@@ -17,7 +17,6 @@ struct StoreOutboxTests {
     let again = Outbox(stored: history.stored.publications)
     #expect(again.due(in: history.ledger, to: "a") == Array(due.dropFirst(3)))
     #expect(again.due(in: history.ledger, to: "b") == due)
-    #expect(again.wasTaken(due[0].element) && !again.wasTaken(due[4].element))
   }
 
   @Test("of heads with nothing between them only the last is sent")
@@ -48,6 +47,11 @@ struct StoreOutboxTests {
       !outbox.due(in: history.ledger, to: "a").contains { $0.write?.path == MeshProtocol.head && $0.order > node.order }
     )
     #expect(outbox.due(in: history.ledger, to: "b").contains { $0.write?.path == MeshProtocol.head })
+    #expect(outbox.obstacles(in: history.ledger, at: "a", of: history.id) == [node])
+    #expect(outbox.refused(in: history.ledger, by: ["a", "b"], of: history.id).isEmpty)
+    _ = outbox.note(.refused(status: 413, detail: "too large"), of: node, at: "b")
+    #expect(outbox.refused(in: history.ledger, by: ["a", "b"], of: history.id) == [node])
+    #expect(outbox.refusal(of: node, by: "b")?.detail == "too large")
     // A key is not covered by heads.
     var other = Outbox()
     let key = try #require(due.last { $0.write?.path == KeyDeliveryProtocol.contextKey })

@@ -219,6 +219,18 @@ struct TrustAdversaryTests {
     #expect(reader.view(at: history.wall)?.nodes.contains { $0.did == hidden.did } == true)
   }
 
+  @Test("a node that shows thousands of entries that do not count is not listened to further, until it is asked again")
+  func useless() throws {
+    let history = try LedgerHistory(seed: 31, members: 1)
+    var reader = MeshReader(network: history.network, identity: history.machines[0])
+    let junk = Array(repeating: ReplyEntry(message: ["n": 1]), count: MeshReader.uselessLimit)
+    let (shown, start) = (history.shownNow(), Instant(nanoseconds: 0))
+    let deaf = reader.offer(junk + shown, extent: .complete, at: start, wall: history.wall)
+    #expect(!deaf.changed)
+    let again = reader.offer(junk.dropLast(100) + shown, extent: .complete, at: start, wall: history.wall)
+    #expect(again.acceptedHead != nil)
+  }
+
   @Test("the list of refusals is bounded, and each kind is in it once")
   func refusalBound() throws {
     let history = try LedgerHistory(seed: 11)
