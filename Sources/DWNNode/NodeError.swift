@@ -8,6 +8,8 @@ public enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
   case cannotOpenDatabase(path: String, reason: String)
   case databaseInUse(path: String)
   case diskFull(path: String)
+  /// So many bytes of a disk were to stay free.
+  case diskReserved(path: String, bytes: Int)
   case databaseFailed(path: String, reason: String)
   case addressInUse(address: String)
   case addressNotHere(address: String)
@@ -40,6 +42,9 @@ public enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
     case .databaseInUse(let path): "the database \(path) is held by another process: end that one first"
     case .diskFull(let path):
       "no space is left on the disk of \(path): nothing was written; free some space and try again"
+    case .diskReserved(let path, let bytes):
+      "less than \(bytes >> 20) MB would be left on the disk of \(path): nothing was written; free some space, "
+        + "or name with --min-free what is to be left"
     case .databaseFailed(let path, let reason): "the database \(path) failed: \(reason)"
     case .addressInUse(let address):
       "\(address) is in use by another program: choose another address or port with --listen"

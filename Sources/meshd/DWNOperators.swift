@@ -233,21 +233,30 @@ extension DWNCommand {
       abstract: "Take in what 'meshd dwn export' wrote, for a tenant of whom the node has nothing.",
       discussion: """
         No node may be running on the folder. Every message is checked as if it came now; what does not pass is left out and \
-        named, and the command then ends with 1.
+        named, and the command then ends with 1. When less of the disk than --min-free would be left, nothing is taken.
         """)
 
     @OptionGroup var node: NodeFolderOption
     @Argument(help: ArgumentHelp("The export.", valueName: "file"), completion: .file()) var file: String
+    @Option(
+      name: .customLong("min-free"), help: ArgumentHelp("Megabytes of the disk that stay free.", valueName: "MB"))
+    var freeMegabytes = NodeBounds.usualFreeDisk >> 20
     @OptionGroup var dids: DIDOptions
     @OptionGroup var json: JSONOption
 
-    func validate() throws { try dids.settings.checkUsage() }
+    func validate() throws {
+      guard (0...1_000_000_000).contains(freeMegabytes) else {
+        throw ValidationError("--min-free is a number of megabytes, or 0")
+      }
+      try dids.settings.checkUsage()
+    }
 
     func run() async throws {
       let report = JobReport("Importing")
       let directory = try dids.settings.directory()
       let summary = try await node.folder.alone {
-        try await TenantImport.run(file, into: $0, directory: directory, progress: report.update)
+        try await TenantImport.run(
+          file, into: $0, directory: directory, keepingFree: freeMegabytes << 20, progress: report.update)
       }
       let refused = summary.refused.count + summary.furtherRefusals
       if json.isOn {

@@ -1,5 +1,6 @@
 import DWN
 import Foundation
+import GRDB
 import Identity
 import TestSupport
 import Testing
@@ -85,6 +86,48 @@ struct BackupTests {
     #expect(
       try FileManager.default.contentsOfDirectory(atPath: tenancy.folder.path).sorted().filter { $0.contains("part") }
         == [])
+  }
+
+  @Test("a restore that cannot bring the new epoch into the one file says so, and leaves nothing")
+  func logThatStays() throws {
+    _ = try NodeBackup.make(of: tenancy.databasePath, to: backup)
+    let folder = tenancy.folder.appendingPathComponent("again").path
+    let size = try #require(FileCopy.size(backup + "/node.sqlite"))
+    var held: DatabaseSnapshot?
+    // Somebody who reads what is being made keeps its log from being brought in, as a disk does that is full.
+    let error = #expect(throws: NodeError.self) {
+      try NodeRestore.run(from: backup, to: restored) { _, _ in
+        guard held == nil, let names = FileCopy.names(in: folder),
+          let part = names.first(where: { $0.hasSuffix(".part") }), FileCopy.size(folder + "/" + part) == size
+        else { return }
+        held = try? DatabasePool(path: folder + "/" + part).makeSnapshot()
+      }
+    }
+    #expect(held != nil)
+    guard case .databaseInUse? = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    #expect(FileCopy.names(in: folder) == [])
+    held = nil
+    let epoch = try NodeRestore.run(from: backup, to: restored).epoch
+    #expect(try NodeArchive(databasePath: restored).statistics().epoch == epoch)
+  }
+
+  @Test("a restore goes on where one was killed that had moved the large data, and overwrites no other")
+  func killed() async throws {
+    let before = try await contents.seen(by: tenancy.node)
+    _ = try NodeBackup.make(of: tenancy.databasePath, to: backup)
+    let data = restored + "-data"
+    try FileManager.default.copyItem(atPath: backup + "/node.sqlite-data", toPath: data)
+    _ = FileManager.default.createFile(atPath: data + "/mine", contents: Data([1]))
+    #expect(throws: NodeError.wouldOverwrite(path: data)) { try NodeRestore.run(from: backup, to: restored) }
+    #expect(FileCopy.names(in: data)?.count == 2)
+    try FileManager.default.removeItem(atPath: data + "/mine")
+    #expect(try NodeRestore.run(from: backup, to: restored).dataFiles == 1)
+    let again = try DWNNode(databasePath: restored, tenants: [tenancy.alice.did])
+    #expect(try await contents.seen(by: again) == before)
+    await again.close()
   }
 
   /// In the middle, so that the file is as long as before.

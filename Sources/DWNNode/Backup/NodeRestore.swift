@@ -28,15 +28,14 @@ public enum NodeRestore {
     }
     guard !FileCopy.exists(databasePath) else { throw .wouldOverwrite(path: databasePath) }
     let dataFolder = DataFolder.path(of: databasePath)
-    guard !FileCopy.exists(dataFolder) || FileCopy.names(in: dataFolder)?.isEmpty == true else {
-      throw .wouldOverwrite(path: dataFolder)
-    }
+    let earlier = try namesOfKilledRestore(in: dataFolder, source: DataFolder.path(of: source))
     let part = databasePath + "." + Hex.encode(SystemRandom().bytes(4)) + ".part"
     let partData = DataFolder.path(of: part)
     do {
       try copy(source, size: size, to: part, progress)
       let summary = try begin(part, backup: backup)
       try FileCopy.flush(partData)
+      for name in earlier { unlink(dataFolder + "/" + name) }
       // The database comes last: without it there is no node yet.
       try FileCopy.move(folder: partData, to: dataFolder)
       try FileCopy.move(file: part, to: databasePath)
@@ -46,6 +45,19 @@ public enum NodeRestore {
       FileCopy.removeFolder(partData)
       throw NodeError(error, path: backup)
     }
+  }
+
+  /// What a restore that was killed before its last step left of this backup, which comes back, checked. Throws when a folder is
+  /// there with anything else in it.
+  private static func namesOfKilledRestore(in folder: String, source: String) throws(NodeError) -> [String] {
+    guard FileCopy.exists(folder) else { return [] }
+    guard let names = FileCopy.names(in: folder) else { throw .wouldOverwrite(path: folder) }
+    for name in names {
+      guard let size = FileCopy.size(folder + "/" + name), size == FileCopy.size(source + "/" + name) else {
+        throw .wouldOverwrite(path: folder)
+      }
+    }
+    return names
   }
 
   private static func copy(_ source: String, size: Int, to part: String, _ progress: JobProgress) throws(NodeError) {
@@ -75,14 +87,22 @@ public enum NodeRestore {
     let folder = DataFolder(path: DataFolder.path(of: path), largestStaging: 0, random: SystemRandom())
     let dataFiles = try countFiles(path, folder, backup: backup)
     let pool = try StoreRepair.open(path: path, folder: folder, check: .whole)
-    defer { try? DurableDatabase.close(pool) }
-    return try pool.write { database in
-      try database.execute(sql: "UPDATE node SET epoch = lower(hex(randomblob(16))), closed_in_order = 1")
-      return Summary(
-        tenants: try Int.fetchOne(database, sql: "SELECT count(*) FROM tenant") ?? 0,
-        messages: try Int.fetchOne(database, sql: "SELECT count(*) FROM message") ?? 0, dataFiles: dataFiles,
-        epoch: try String.fetchOne(database, sql: "SELECT epoch FROM node") ?? "")
+    let summary: Summary
+    do {
+      summary = try pool.write { database in
+        try database.execute(sql: "UPDATE node SET epoch = lower(hex(randomblob(16))), closed_in_order = 1")
+        return Summary(
+          tenants: try Int.fetchOne(database, sql: "SELECT count(*) FROM tenant") ?? 0,
+          messages: try Int.fetchOne(database, sql: "SELECT count(*) FROM message") ?? 0, dataFiles: dataFiles,
+          epoch: try String.fetchOne(database, sql: "SELECT epoch FROM node") ?? "")
+      }
+    } catch {
+      try? DurableDatabase.close(pool)
+      throw error
     }
+    // Only the file itself gets the name: what stayed in its log would be lost, the new epoch among it.
+    do { try DurableDatabase.closeWhole(pool) } catch { throw NodeError(error, path: path) }
+    return summary
   }
 
   /// Every file that a message names has to be there, and be what the message says.

@@ -16,9 +16,15 @@ struct ImportAdmission {
   private let definitions = DefinitionCache()
   private let head: ExportLine.Head
   private let tenantNumber: Int64
+  private let freeDisk: NodeRoom.FreeDisk
+  private let keptFree: Int
   private var line = 1
+  /// Files that messages name if this is committed.
+  private var files: [String] = []
 
-  init(_ lines: ZstdLines, _ database: Database, _ folder: DataFolder, _ resolver: DIDDocuments) throws {
+  init(
+    _ lines: ZstdLines, _ database: Database, _ folder: DataFolder, _ resolver: DIDDocuments, keepingFree: Int
+  ) throws {
     guard let text = try lines.next(), case .head(let head)? = ExportLine(text) else {
       throw NodeError.badExport(line: 1, reason: "it is no export of this version of meshd")
     }
@@ -27,6 +33,8 @@ struct ImportAdmission {
     self.folder = folder
     self.resolver = resolver
     self.head = head
+    freeDisk = NodeRoom.freeDisk(of: folder)
+    keptFree = keepingFree
     try database.execute(sql: "INSERT OR IGNORE INTO tenant (did) VALUES (?)", arguments: [head.tenant.text])
     guard
       let row = try Row.fetchOne(
@@ -43,9 +51,13 @@ struct ImportAdmission {
       switch try next() {
       case .message(let entry):
         count += 1
-        let data = try data(of: entry)
         do {
-          try admit(entry, data)
+          let signed: SignedMessage
+          do { signed = try check(entry) } catch {
+            try skipData(of: entry)
+            throw error
+          }
+          try admit(signed, try data(of: entry), entry.kept)
           summary.messages += 1
         } catch let refusal as DWNError {
           summary.count(refusal, of: entry.message, listing: Self.mostListed)
@@ -67,38 +79,76 @@ struct ImportAdmission {
     return parsed
   }
 
+  /// Removes the files of what is not going to be committed.
+  func removeFiles() {
+    for file in files { folder.remove(file) }
+  }
+
+  /// What can be wrong with a message before its data is looked at: form, identifiers, signatures, and how much data follows.
+  private func check(_ entry: ExportLine.Entry) throws(DWNError) -> SignedMessage {
+    let claimed = try ClaimedMessage(Message(entry.message), admitting: .everyForm)
+    let signed = try SignedMessage(verifying: claimed, resolver: resolver)
+    if case .following(let size) = entry.content {
+      let promised = signed.message.descriptor["dataSize"]?.integer ?? 0
+      guard promised == size else {
+        throw DWNError(
+          400, "RecordsWriteDataSizeMismatch", "\(size) bytes follow, and the descriptor says \(promised)")
+      }
+    }
+    return signed
+  }
+
+  /// Throws when less of the disk than is to stay free would be left.
   private mutating func data(of entry: ExportLine.Entry) throws -> ReceivedData? {
     switch entry.content {
-    case .none: return nil
-    case .bytes(let bytes): return ReceivedData(bytes)
+    case .none:
+      try checkRoom(for: 0)
+      return nil
+    case .bytes(let bytes):
+      try checkRoom(for: bytes.count)
+      return ReceivedData(bytes)
     case .following(let size):
+      try checkRoom(for: size)
       let incoming = IncomingData(in: folder, limit: size)
-      var count = 0
-      while count < size {
-        guard case .data(let bytes) = try next(), !bytes.isEmpty, bytes.count <= size - count else {
-          throw unusable("the data of a message was to follow")
-        }
-        try incoming.append(bytes)
-        count += bytes.count
-      }
+      try readData(size) { try incoming.append($0) }
       return try incoming.finish()
     }
   }
 
-  private func admit(_ entry: ExportLine.Entry, _ data: ReceivedData?) throws {
-    let message = try Message(entry.message)
-    let signed = try SignedMessage(verifying: ClaimedMessage(message, admitting: .everyForm), resolver: resolver)
+  private mutating func skipData(of entry: ExportLine.Entry) throws {
+    if case .following(let size) = entry.content { try readData(size) { _ in } }
+  }
+
+  private mutating func readData(_ size: Int, _ take: ([UInt8]) throws -> Void) throws {
+    var count = 0
+    while count < size {
+      guard case .data(let bytes) = try next(), !bytes.isEmpty, bytes.count <= size - count else {
+        throw unusable("the data of a message was to follow")
+      }
+      try take(bytes)
+      count += bytes.count
+    }
+  }
+
+  private func checkRoom(for size: Int) throws {
+    guard keptFree > 0, let free = freeDisk(), free < keptFree || free - keptFree < size else { return }
+    throw NodeError.diskReserved(path: folder.path, bytes: keptFree)
+  }
+
+  private mutating func admit(_ signed: SignedMessage, _ data: ReceivedData?, _ kept: ExportLine.Kept) throws {
     do {
       try admit(signed, data, transaction(seesEndedRoles: false))
     } catch let refusal as DWNError where refusal.status == 401 {
       try admit(signed, data, transaction(seesEndedRoles: true))
     }
-    if case .file(let file)? = data?.content { file.keep() }
+    if case .file(let file)? = data?.content {
+      file.keep()
+      files.append(file.name)
+    }
     try database.execute(
       sql: "UPDATE message SET arrived = ?, share = ?, grant_id = coalesce(grant_id, ?) WHERE tenant = ? AND cid = ?",
       arguments: [
-        entry.kept.arrived?.timestamp, entry.kept.share.rawValue, entry.kept.grant?.text, tenantNumber,
-        message.cid.text,
+        kept.arrived?.timestamp, kept.share.rawValue, kept.grant?.text, tenantNumber, signed.message.cid.text,
       ])
   }
 
@@ -107,7 +157,15 @@ struct ImportAdmission {
       SQLiteMessages(database: database, tenant: tenantNumber, folder: folder, seesEndedRoles: seesEndedRoles))
   }
 
+  /// What is refused leaves nothing behind, whatever it had changed by then.
   private func admit(_ signed: SignedMessage, _ data: ReceivedData?, _ transaction: SQLiteTransaction) throws {
+    try database.inSavepoint {
+      try apply(signed, data, transaction)
+      return .commit
+    }
+  }
+
+  private func apply(_ signed: SignedMessage, _ data: ReceivedData?, _ transaction: SQLiteTransaction) throws {
     let json = signed.message.value.text
     let reply: Reply
     switch signed.message.kind {

@@ -10,6 +10,9 @@ import Wire
 /// Every message is admitted as if it came now, in the order of the feed it came from: form, identifiers, signatures, data, the
 /// protocol's rules, and the author's right. A role that ended later counts as it did then. What cannot be admitted is left out,
 /// and named.
+///
+/// A file may say more than a disk holds: data is written only when a signed message promises just so much, and only while some of
+/// the disk stays free.
 public enum TenantImport {
   public struct Summary: Hashable, Sendable {
     public var tenant: DID
@@ -24,17 +27,20 @@ public enum TenantImport {
     public var reason: String
   }
 
-  /// Nobody else may use the folder of the database meanwhile. `directory` knows the keys of those who signed.
+  /// Nobody else may use the folder of the database meanwhile. `directory` knows the keys of those who signed; so many bytes of the
+  /// disk stay free.
   public static func run(
     _ path: String, into databasePath: String, directory: any DIDDirectory = OfflineResolver(),
-    progress: JobProgress = { _, _ in }
+    keepingFree: Int = NodeBounds.usualFreeDisk, progress: JobProgress = { _, _ in }
   ) async throws(NodeError) -> Summary {
     let signers = try ImportSigners.collected(from: path)
-    return try admit(path, into: databasePath, resolver: await signers.documents(directory), progress: progress)
+    return try admit(
+      path, into: databasePath, resolver: await signers.documents(directory), keepingFree: keepingFree,
+      progress: progress)
   }
 
   private static func admit(
-    _ path: String, into databasePath: String, resolver: DIDDocuments, progress: JobProgress
+    _ path: String, into databasePath: String, resolver: DIDDocuments, keepingFree: Int, progress: JobProgress
   ) throws(NodeError) -> Summary {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw FileCopy.failure(path) }
@@ -51,8 +57,11 @@ public enum TenantImport {
       return try pool.writeWithoutTransaction { database in
         var summary: Summary?
         try database.inTransaction(.immediate) {
-          var admission = try ImportAdmission(lines, database, folder, resolver)
-          summary = try admission.run(progress)
+          var admission = try ImportAdmission(lines, database, folder, resolver, keepingFree: keepingFree)
+          do { summary = try admission.run(progress) } catch {
+            admission.removeFiles()
+            throw error
+          }
           return .commit
         }
         guard let summary else { throw NodeError.badExport(line: 1, reason: "it is empty") }

@@ -59,11 +59,30 @@ public enum DurableDatabase {
     }
   }
 
-  /// Closes the database with everything in the one file, so that a copy of it is a backup.
+  /// Closes the database with everything in the one file, if that can be, so that a copy of it is a backup.
   public static func close(_ pool: DatabasePool) throws {
-    // The readers, which close last, could not do this. Without it nothing is lost, so closing does not depend on it.
-    try? pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA wal_checkpoint(TRUNCATE)") }
+    // Without it nothing is lost, since the log stays beside the file: closing does not depend on it.
+    try? emptyLog(pool)
     try pool.close()
+  }
+
+  /// Closes the database with everything in the one file. Throws when something stays in the log, or may: closed it is all the same.
+  static func closeWhole(_ pool: DatabasePool) throws {
+    do { try emptyLog(pool) } catch {
+      try? pool.close()
+      throw error
+    }
+    try pool.close()
+  }
+
+  /// The readers, which close last, could not do this.
+  private static func emptyLog(_ pool: DatabasePool) throws {
+    try pool.writeWithoutTransaction { database in
+      // One row, that begins with whether somebody else was in the way.
+      guard try Bool.fetchOne(database, sql: "PRAGMA wal_checkpoint(TRUNCATE)") == false else {
+        throw DatabaseError(resultCode: .SQLITE_BUSY, message: "its log is in use")
+      }
+    }
   }
 
   /// Looks at an existing file without writing to it, so that one that is refused stays as it is.

@@ -5,7 +5,8 @@ public import Identity
 public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What was stored is not what a ledger wrote.
   case corrupt(reason: String)
-  /// Somebody else signs with this identity's key: nothing is written any more.
+  /// Somebody else signs with this identity's key: nothing is written any more, for good, since nobody can tell which of the two
+  /// is right.
   case foreignWriter(RecordID?)
   case unknownNetwork(NetworkID)
   case unusableDID(DID)
@@ -32,7 +33,9 @@ public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
     case .foreignWriter(let record):
       "something signed with this identity was found that this ledger does not know"
         + (record.map { " (record \($0))" } ?? "")
-        + ": a second machine or an older copy of the state directory writes too. Nothing is written until only one is left"
+        + ": a second machine or an older copy of the state directory writes too. Nothing is written for this identity's networks "
+        + "any more, and no command lifts that: end the other one, and create the network anew in another profile "
+        + "('meshd init --profile NAME')"
     case .unknownNetwork(let id): "this machine is not the anchor of the network \(id)"
     case .unusableDID(let did): "\(did) gives no WireGuard key: a peer needs the DID that `meshd init` printed there"
     case .keyTaken(let did, let other): "\(did) has the same WireGuard key as the peer \(other): remove that peer first"

@@ -32,6 +32,7 @@ enum DiskTrouble: String, CaseIterable, Sendable {
   case full
   case readOnly
   case fullForCopies
+  case smallForImports
 
   static let variable = "MESHD_TEST_DISK_TROUBLE"
   static var asked: DiskTrouble? { ProcessInfo.processInfo.environment[variable].flatMap { DiskTrouble(rawValue: $0) } }
@@ -115,6 +116,69 @@ struct DiskTroubleProcess {
     try withLittleRoom { _ = try NodeRestore.run(from: backup, to: self.path) }
     try withLittleRoom {
       _ = try TenantExport.run(of: tenancy.alice.did, in: tenancy.databasePath, to: target, at: tenancy.tick())
+    }
+  }
+
+  @Test(
+    "data that no signed message promises takes no disk, and an import ends before it takes what is to stay free",
+    .enabled(if: DiskTrouble.asked == .smallForImports))
+  func imports() async throws {
+    let alice = Person("alice")
+    let large = [UInt8](repeating: 0, count: 9 << 20)
+    let export = FileManager.default.temporaryDirectory.appendingPathComponent("large-\(UUID().uuidString).zst").path
+    defer { try? FileManager.default.removeItem(atPath: export) }
+    func entry(_ data: [UInt8]) throws -> String {
+      var draft = RecordDraft(protocolURI: TestTenancy.protocolURI, path: "blob", data: data)
+      draft.dataFormat = "application/octet-stream"
+      let message = alice.signer.recordsWrite(draft, at: .now()).message.value
+      return ExportLine.message(.init(message: message, content: .following(large.count), kept: .init(share: .tenant)))
+        .json.text
+    }
+    let definition: JSONValue = [
+      "protocol": .string(TestTenancy.protocolURI), "published": true, "types": ["blob": [:]],
+      "structure": ["blob": [:]],
+    ]
+    let configure = ExportLine.message(
+      .init(
+        message: alice.signer.protocolsConfigure(definition, at: .now() + .seconds(-60)).message.value, content: .none,
+        kept: .init(share: .tenant)))
+    let whole = try entry(large)
+    let forged = whole.replacingOccurrences(
+      of: #""signature":"[^"]{6}"#, with: #""signature":"AAAAAA"#, options: .regularExpression)
+    #expect(forged != whole)
+    func write(_ entry: String) throws {
+      let descriptor = try FileCopy.create(export)
+      defer { close(descriptor) }
+      let writer = try ZstdWriter(descriptor, path: export)
+      func put(_ line: String) throws { try writer.write(Array((line + "\n").utf8)) }
+      try put(ExportLine.head(.init(tenant: alice.did, exportedAt: .now(), messages: 2)).json.text)
+      try put(configure.json.text)
+      try put(entry)
+      let piece = ExportLine.data(Array(large.prefix(ExportLine.chunk))).json.text
+      for _ in 0..<large.count / ExportLine.chunk { try put(piece) }
+      try put(ExportLine.end(messages: 2).json.text)
+      try writer.finish()
+    }
+    let data = path + "-data"
+    try write(whole)
+    let error = await #expect(throws: NodeError.self) {
+      try await TenantImport.run(export, into: path, keepingFree: 2 << 20)
+    }
+    #expect(error == .diskReserved(path: data, bytes: 2 << 20))
+    #expect((FileCopy.names(in: data) ?? []).isEmpty)
+    #expect(try NodeArchive(databasePath: path).tenants() == [])
+
+    let unpromised = [
+      "GeneralJwsVerifierInvalidSignature": forged, "RecordsWriteDataSizeMismatch": try entry([1]),
+    ]
+    for (code, text) in unpromised {
+      try FileManager.default.removeItem(atPath: export)
+      try write(text)
+      let folder = DiskTrouble.disk + "/" + code
+      let imported = try await TenantImport.run(export, into: folder + "/node.sqlite", keepingFree: 2 << 20)
+      #expect(imported.messages == 1 && imported.refused.count == 1)
+      #expect(imported.refused.allSatisfy { $0.reason.contains(code) }, "\(imported.refused)")
+      #expect((FileCopy.names(in: folder + "/node.sqlite-data") ?? []).isEmpty)
     }
   }
 
