@@ -5,7 +5,7 @@
 /// do not shut out the others; and no network and no site has more than its bound.
 struct ConnectionPlaces<ID: Hashable & Sendable>: Sendable {
   /// How much a connection is needed, from the one that gives way first on.
-  enum Standing: Int, CaseIterable, Sendable {
+  enum Standing: Int, Sendable {
     /// It waits for a request, or follows what anybody may follow.
     case waiting
     /// Somebody signed what it follows, without a right that others have not.
@@ -102,11 +102,7 @@ struct ConnectionPlaces<ID: Hashable & Sendable>: Sendable {
   /// Among all, which may be tens of thousands.
   private mutating func leastNeeded() -> ID? {
     for standing in [Standing.waiting, .signed] {
-      let places = places
-      let first = lines[standing]?.first { entry in
-        places[entry.id].map { $0.standing == standing && $0.since == entry.since } ?? false
-      }
-      if let first { return first.id }
+      if let first = lines[standing]?.first(where: { [places] in places[$0.id]?.since == $0.since }) { return first.id }
     }
     return nil
   }
@@ -115,10 +111,7 @@ struct ConnectionPlaces<ID: Hashable & Sendable>: Sendable {
     guard standing != .served else { return }
     lines[standing, default: Line()].append(Line.Entry(id: id, since: changes))
     guard let line = lines[standing], line.count > 2 * places.count + 64 else { return }
-    let places = places
-    lines[standing]?.keep { entry in
-      places[entry.id].map { $0.standing == standing && $0.since == entry.since } ?? false
-    }
+    lines[standing]?.keep { [places] in places[$0.id]?.since == $0.since }
   }
 
   /// Who came to a standing in which order. Who left it since is passed over when its turn comes.

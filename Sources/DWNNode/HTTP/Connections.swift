@@ -3,7 +3,7 @@ import Synchronization
 import Wire
 
 /// Tells a connection to end once it has nothing more to answer: the server ends.
-public struct ServerIsClosing: Sendable {}
+struct ServerIsClosing: Sendable {}
 
 /// Tells a connection to end once it has nothing more to answer: somebody else needs its place.
 struct PlaceIsNeeded: Sendable {}

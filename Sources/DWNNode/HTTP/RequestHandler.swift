@@ -34,7 +34,8 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private var unreadBytes = 0
   /// Why the request that comes is not answered otherwise. It ends the connection only where a body would have to be waited for.
   var refusal: NodeAnswer?
-  private var isServerClosing = false
+  /// Nothing is answered after what is being answered now.
+  private var isEnding = false
   /// While a piece of a body goes to the disk, nothing more is read from the connection.
   private var holdsRead = false
   private var deadline: Scheduled<Void>?
@@ -74,7 +75,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     if event is ServerIsClosing || event is PlaceIsNeeded {
-      isServerClosing = true
+      isEnding = true
       if case .waiting = state { context.close(promise: nil) }
     }
     context.fireUserInboundEventTriggered(event)
@@ -257,7 +258,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
     releaseBody()
     readAgain(context)
     guard context.channel.isActive, case .answering(let keepAlive, let isHead) = state else { return }
-    write(held(answer), keepAlive: keepAlive && !isServerClosing, isHead: isHead, context)
+    write(held(answer), keepAlive: keepAlive && !isEnding, isHead: isHead, context)
   }
 
   /// The answer, if there is memory for it until it is read. Of a file one piece is in memory.
@@ -279,7 +280,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
     let promise = context.eventLoop.makePromise(of: Void.self)
     promise.futureResult.assumeIsolated().whenComplete { [self] result in
       releaseAnswer()
-      guard case .success = result, keepAlive, !isServerClosing else {
+      guard case .success = result, keepAlive, !isEnding else {
         context.close(promise: nil)
         return
       }

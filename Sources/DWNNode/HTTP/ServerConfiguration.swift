@@ -76,7 +76,9 @@ public struct ServerConfiguration: Sendable {
   private static let ownFiles = 512
 
   /// Files that so many WebSockets need, with everything beside them.
-  public static func files(forWebSockets number: Int) -> Int { number + 512 + ownFiles }
+  public static func files(forWebSockets number: Int) -> Int {
+    number + ServerConfiguration(listen: []).maximumConnections + ownFiles
+  }
 
   /// Makes the connections fit in a number of files: those for requests keep their places as far as a quarter of the files reaches, and
   /// WebSockets get what is left, `webSockets` at most.

@@ -21,7 +21,7 @@ struct ServerMetrics: Sendable {
     /// Of somebody who is no tenant, of no write, or that the disk did not take.
     case data
     case subscriptions
-    case webSocket = "websocket_abuse"
+    case webSocketAbuse = "websocket_abuse"
   }
 
   enum Gauge: String, Sendable {

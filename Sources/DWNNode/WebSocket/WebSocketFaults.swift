@@ -2,7 +2,7 @@ import NIOCore
 import NIOWebSocket
 import Wire
 
-/// Ends a connection in words: frames that cannot be read, and the end of the server.
+/// Ends a connection in words: over frames that cannot be read, with the server, and where somebody else needs the place.
 final class WebSocketFaults: ChannelInboundHandler {
   typealias InboundIn = WebSocketFrame
   typealias InboundOut = WebSocketFrame
@@ -40,7 +40,7 @@ final class WebSocketFaults: ChannelInboundHandler {
   ) {
     guard !isEnding else { return }
     isEnding = true
-    if isAbuse { metrics.refused(.webSocket) }
+    if isAbuse { metrics.refused(.webSocketAbuse) }
     context.writeAndFlush(wrapOutboundOut(.close(code, reason)), promise: nil)
     // The other side gets to read why, and closes by itself.
     let here = NIOLoopBound(context, eventLoop: context.eventLoop)

@@ -115,7 +115,7 @@ final class WebSocketSession: Sendable {
 
   /// Ends it for what the client did. It gets to read why, and closes by itself.
   private func end(_ code: WebSocketErrorCode, _ reason: String) async throws {
-    service.metrics.refused(.webSocket)
+    service.metrics.refused(.webSocketAbuse)
     service.log.debug("websocket ended", metadata: ["from": "\(caller)", "reason": "\(reason)"])
     closeSoon()
     try await outlet.send(.close(code, reason))
