@@ -25,14 +25,19 @@ struct NodeRoutes: Sendable {
     let begin = Instant.now()
     let path = String(request.uri.prefix { $0 != "?" && $0 != "#" })
     let isRoot = path.allSatisfy { $0 == "/" }
-    var broughtMessage = false
-    let answer = await answer(request, path: path, isRoot: isRoot, &broughtMessage)
-    if !broughtMessage {
-      service.report(
-        Self.methods.contains(request.method) ? request.method.rawValue : "other",
-        isRoot ? "/" : Self.paths.contains(path) ? path : "other",
-        Int(answer.status.code), request.caller, bytes: request.data?.size ?? 0, since: begin)
+    let answer: NodeAnswer
+    if isRoot, request.method == .POST {
+      switch call(of: request) {
+      case .process(let addressed, let call): return await process(addressed, call, request)
+      case .refuse(let refusal): answer = refusal
+      }
+    } else {
+      answer = await self.answer(request, path: path, isRoot: isRoot)
     }
+    service.report(
+      Self.methods.contains(request.method) ? request.method.rawValue : "other",
+      isRoot ? "/" : Self.paths.contains(path) ? path : "other",
+      Int(answer.status.code), request.caller, bytes: request.data?.size ?? 0, since: begin)
     return answer
   }
 
@@ -42,11 +47,8 @@ struct NodeRoutes: Sendable {
   ]
   private static let methods: [HTTPMethod] = [.GET, .POST, .OPTIONS, .HEAD, .PUT, .DELETE]
 
-  private func answer(
-    _ request: NodeRequest, path: String, isRoot: Bool, _ broughtMessage: inout Bool
-  ) async -> NodeAnswer {
+  private func answer(_ request: NodeRequest, path: String, isRoot: Bool) async -> NodeAnswer {
     switch (request.method, path) {
-    case (.POST, _) where isRoot: return await call(request, &broughtMessage)
     case (.OPTIONS, _): return NodeAnswer(status: .noContent)
     case (.GET, _) where isRoot: return .text("This is a Decentralized Web Node of meshd.\n")
     case (.GET, "/health"): return .json(["ok": true])
@@ -88,13 +90,11 @@ struct NodeRoutes: Sendable {
   /// Looks at the message, which stands before its data, and verifies who signed it: nothing is stored for somebody who only says so.
   func admitData(for request: NodeRequest) async -> DataAdmission {
     guard let node = service.servedNode else { return .refuse(.tooLarge(limit: largestData)) }
-    guard let json = request.call else { return .refuse(.failure(.noPayload, status: .badRequest)) }
-    do throws(RPCFailure) {
-      let call = try RPCCall(json)
-      guard call.method == "dwn.processMessage" else { throw RPCFailure.methodNotFound(call.method) }
-      let addressed = try call.message()
+    switch call(of: request) {
+    case .refuse(let answer): return .refuse(answer)
+    case .process(let addressed, let call):
       guard addressed.kind == "RecordsWrite" else {
-        throw RPCFailure.invalidParameters("data belongs to a RecordsWrite")
+        return .refuse(.failure(.invalidParameters("data belongs to a RecordsWrite"), id: call.id))
       }
       guard node.gate.mayServe(addressed.tenant) else {
         return .refuse(.json(call.success(["reply": Reply.notATenant().json])))
@@ -111,22 +111,32 @@ struct NodeRoutes: Sendable {
       } catch {
         return .refuse(.json(call.success(["reply": Reply(error).json])))
       }
+    }
+  }
+
+  private enum Call {
+    case process(AddressedMessage, RPCCall)
+    /// It brings no message.
+    case refuse(NodeAnswer)
+  }
+
+  private func call(of request: NodeRequest) -> Call {
+    guard let json = request.call else { return .refuse(.failure(.noPayload, status: .badRequest)) }
+    do throws(RPCFailure) {
+      let call = try RPCCall(json)
+      guard call.method == "dwn.processMessage" else { throw RPCFailure.methodNotFound(call.method) }
+      return .process(try call.message(), call)
     } catch {
       return .refuse(.failure(error, id: RPCCall.id(of: json)))
     }
   }
 
-  private func call(_ request: NodeRequest, _ broughtMessage: inout Bool) async -> NodeAnswer {
-    guard let json = request.call else { return .failure(.noPayload, status: .badRequest) }
+  private func process(_ addressed: AddressedMessage, _ call: RPCCall, _ request: NodeRequest) async -> NodeAnswer {
     do throws(RPCFailure) {
-      let call = try RPCCall(json)
-      guard call.method == "dwn.processMessage" else { throw RPCFailure.methodNotFound(call.method) }
-      let addressed = try call.message()
-      broughtMessage = true
       let reply = try await service.process(addressed, data: request.data, from: request.caller, over: .http)
       return answer(reply, to: call)
     } catch {
-      return .failure(error, id: RPCCall.id(of: json))
+      return .failure(error, id: call.id)
     }
   }
 

@@ -79,21 +79,15 @@ struct MessageService: Sendable {
   func author(
     of addressed: AddressedMessage, at node: any ServedNode, from caller: Caller
   ) async throws(DWNError) -> DID {
-    try await DocumentAsker.$network.withValue(caller.network) { () async -> Result<DID, DWNError> in
-      do throws(DWNError) {
-        return .success(try await node.author(ofWrite: addressed.message))
-      } catch {
-        return .failure(error)
-      }
-    }.get()
+    try await asking(for: caller) { () async throws(DWNError) in try await node.author(ofWrite: addressed.message) }
   }
 
   /// Documents of signers are fetched in the caller's name meanwhile.
-  private func asking<Result>(
-    for caller: Caller, _ body: () async throws(EndpointError) -> Result
-  ) async throws(EndpointError) -> Result {
-    try await DocumentAsker.$network.withValue(caller.network) { () async -> Swift.Result<Result, EndpointError> in
-      do throws(EndpointError) { return .success(try await body()) } catch { return .failure(error) }
+  private func asking<Value, Failure: Error>(
+    for caller: Caller, _ body: () async throws(Failure) -> Value
+  ) async throws(Failure) -> Value {
+    try await DocumentAsker.$network.withValue(caller.network) { () async -> Result<Value, Failure> in
+      do throws(Failure) { return .success(try await body()) } catch { return .failure(error) }
     }.get()
   }
 
