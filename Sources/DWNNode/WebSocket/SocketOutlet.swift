@@ -41,14 +41,14 @@ final class SocketOutlet: Sendable {
   func answer(_ text: [UInt8]) async throws {
     guard budget.take(text.count, for: caller) else { throw Full() }
     defer { budget.give(text.count, for: caller) }
-    try await send(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(bytes: text)))
+    try await send(.text(text))
   }
 
   /// Sends an event, once there is room for it. Returns when it has left.
   func event(_ text: [UInt8]) async throws {
     while !budget.take(text.count, for: caller) { try await Task.sleep(for: .milliseconds(50)) }
     defer { budget.give(text.count, for: caller) }
-    try await send(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(bytes: text)))
+    try await send(.text(text))
   }
 
   /// Sends what is small, of which there is one at a time: a refusal, or what belongs to the connection itself.

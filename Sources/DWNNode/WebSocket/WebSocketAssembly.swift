@@ -67,6 +67,10 @@ struct WebSocketAssembly: Sendable {
 }
 
 extension WebSocketFrame {
+  static func text(_ text: [UInt8]) -> WebSocketFrame {
+    WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(bytes: text))
+  }
+
   /// A close frame with its reason, which is cut to what a control frame holds.
   static func close(_ code: WebSocketErrorCode, _ reason: String) -> WebSocketFrame {
     var data = ByteBuffer()

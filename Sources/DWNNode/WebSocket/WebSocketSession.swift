@@ -28,6 +28,7 @@ final class WebSocketSession: Sendable {
   private let subscriptions: SubscriptionTable
   private let slots: RequestSlots
   private let isAlive = Mutex(true)
+  /// Held while the standing is found out and passed on, so that none overtakes a later one.
   private let standing = Mutex(())
 
   init(
@@ -135,39 +136,56 @@ final class WebSocketSession: Sendable {
   private func receive(_ text: String, _ group: inout DiscardingTaskGroup) async throws -> String? {
     let length = text.utf8.count
     guard service.rates.admits(length, of: caller, now: .now()) else { return "too many bytes from this address" }
-    let json = Result { () throws(JSONError) in try JSONValue(parsing: text, depth: RPCCall.depth) }
-    let call = json.map { json in Result { () throws(RPCFailure) in try RPCCall(json) } }
-    let acknowledgement = (try? call.get().get()).flatMap { $0.method == "rpc.ack" ? $0 : nil }
+    let call = Result { () throws(NoCall) in try Self.call(in: text) }
+    let acknowledgement = (try? call.get()).flatMap { $0.method == "rpc.ack" ? $0 : nil }
     let excess = excess { $0.excess(isAcknowledgement: acknowledgement != nil, length: length, now: .now()) }
     if let excess { return excess }
     if let acknowledgement {
       acknowledge(acknowledgement)
       return nil
     }
-    let id = (try? json.get()).map { RPCCall.id(of: $0) } ?? .null
+    let id =
+      switch call {
+      case .success(let call): call.id
+      case .failure(let text): text.id
+      }
     do {
       if let wait = service.rates.wait(for: caller, now: .now()) {
         service.metrics.refused(.addressRate)
         throw RPCFailure.tooMany("rate limit exceeded", retryAfter: wait.retrySeconds)
       }
-      try await receive(call.get().get(), &group)
-    } catch let error as JSONError {
-      try await answer(.parseError(error.description), id: .null)
+      try await receive(call.mapError { $0.failure }.get(), &group)
     } catch let failure as RPCFailure {
       try await answer(failure, id: id)
     }
     return nil
   }
 
+  /// What a text is answered that is no call.
+  private struct NoCall: Error {
+    var failure: RPCFailure
+    var id: JSONValue
+  }
+
+  private static func call(in text: String) throws(NoCall) -> RPCCall {
+    let json: JSONValue
+    do {
+      json = try JSONValue(parsing: text, depth: RPCCall.depth)
+    } catch {
+      throw NoCall(failure: .parseError(error.description), id: .null)
+    }
+    do { return try RPCCall(json) } catch { throw NoCall(failure: error, id: RPCCall.id(of: json)) }
+  }
+
   private func receive(_ call: RPCCall, _ group: inout DiscardingTaskGroup) async throws {
     switch call.method {
-    case "rpc.ping": try await small(call.success(["ok": true]))
+    case "rpc.ping": try await send(call.success(["ok": true]))
     case "rpc.subscribe.close":
       guard let name = call.subscription, subscriptions.close(name) else {
         throw RPCFailure.invalidParameters("no such subscription")
       }
       updateStanding()
-      try await small(call.success(["reply": Reply(.init(200, "Accepted")).json]))
+      try await send(call.success(["reply": Reply(.init(200, "Accepted")).json]))
     case "rpc.subscribe.dwn.processMessage": try await subscribe(call, &group)
     case "dwn.processMessage": try await process(call, &group)
     default: throw RPCFailure.methodNotFound(call.method)
@@ -301,7 +319,7 @@ final class WebSocketSession: Sendable {
 
   // MARK: Writing
 
-  private func answer(_ failure: RPCFailure, id: JSONValue) async throws { try await small(failure.json(id: id)) }
+  private func answer(_ failure: RPCFailure, id: JSONValue) async throws { try await send(failure.json(id: id)) }
 
   private func answer(_ call: RPCCall, _ text: [UInt8]) async {
     do {
@@ -314,7 +332,5 @@ final class WebSocketSession: Sendable {
     }
   }
 
-  private func small(_ json: JSONValue) async throws {
-    try await outlet.send(WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(bytes: json.encoded)))
-  }
+  private func send(_ json: JSONValue) async throws { try await outlet.send(.text(json.encoded)) }
 }
