@@ -35,9 +35,11 @@ final class SubscriptionHub: Sendable {
     }
 
     /// `false` if there is no room for them.
-    mutating func take(_ entries: [StoredMessage], _ most: Int, _ mostBytes: Int) -> Bool {
+    mutating func take(_ entries: [StoredMessage]) -> Bool {
       let bytes = entries.reduce(0) { $0 + $1.json.utf8.count }
-      guard arrived.count + entries.count <= most, arrivedBytes + bytes <= mostBytes else { return false }
+      guard arrived.count + entries.count <= SubscriptionHub.mostArrived,
+        arrivedBytes + bytes <= SubscriptionHub.mostArrivedBytes
+      else { return false }
       arrivedBytes += bytes
       arrived += entries.map { entry in
         var entry = entry
@@ -165,7 +167,7 @@ final class SubscriptionHub: Sendable {
   func committed(_ entries: [StoredMessage], tenant: DID) {
     let (starts, late) = state.withLock { state -> (Bool, [NodeSubscription]) in
       guard state.tenants[tenant] != nil else { return (false, []) }
-      let isTaken = state.tenants[tenant]?.take(entries, Self.mostArrived, Self.mostArrivedBytes) ?? false
+      let isTaken = state.tenants[tenant]?.take(entries) ?? false
       let late = isTaken ? [] : state.tenants[tenant]?.listeners.values.compactMap(\.subscription) ?? []
       return (state.telling.insert(tenant).inserted, late)
     }

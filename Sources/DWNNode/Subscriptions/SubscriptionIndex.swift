@@ -77,7 +77,7 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
     for key in Self.keys(of: left.filter) {
       places[key]?.remove(group)
       if places[key]?.isEmpty == true { places[key] = nil }
-      count(key, by: -1)
+      countTag(of: key, by: -1)
     }
   }
 
@@ -105,12 +105,12 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
     groupOfFilter[filter] = lastGroup
     for key in Self.keys(of: filter) {
       places[key, default: []].insert(lastGroup)
-      count(key, by: 1)
+      countTag(of: key, by: 1)
     }
     return lastGroup
   }
 
-  private mutating func count(_ key: Key, by number: Int) {
+  private mutating func countTag(of key: Key, by number: Int) {
     guard case .tag(let name, _) = key else { return }
     let left = tagNames[name, default: 0] + number
     tagNames[name] = left == 0 ? nil : left

@@ -26,9 +26,11 @@ struct SubscriptionShares: Sendable {
     guard shares.count < limits.subscriptionsByOthers else {
       throw refused("\(limits.subscriptionsByOthers) others follow this tenant's feed already")
     }
-    let most = access.subscriber == nil ? limits.subscriptionsUnsigned : limits.subscriptionsByAuthor
+    let isSigned = access.subscriber != nil
+    let most = isSigned ? limits.subscriptionsByAuthor : limits.subscriptionsUnsigned
     guard byAuthor[access.subscriber] ?? 0 < most else {
-      throw refused("an author follows a feed \(most) times at most")
+      throw refused(
+        isSigned ? "an author follows a feed \(most) times at most" : "\(most) follow this feed already and sign nothing")
     }
     guard access.claimsRight || strangers.take(1, for: caller) else {
       throw refused("too many follow this tenant's feed already without a role or a grant")
