@@ -243,6 +243,7 @@ private final class StuckStore: MessageStore {
   }
 
   func summaries() async throws -> [TenantSummary] { try await store.summaries() }
+  func totals() async throws -> StoreTotals { try await store.totals() }
   func registrations() async throws -> [TenantRegistration] { try await store.registrations() }
   func register(_ registration: TenantRegistration) async throws { try await store.register(registration) }
   func releaseMemory() {}

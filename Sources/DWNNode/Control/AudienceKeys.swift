@@ -61,21 +61,15 @@ final class AudienceKeys {
 
   /// Of several that are equally old, which is the order of the search, the one with the lowest id.
   private func oldest(_ filter: RecordsFilter) throws -> RecordID? {
-    var selection = Selection(filter: filter, visibility: .all, sort: .createdAscending, limit: Self.fetchSize)
+    let selection = Selection(filter: filter, visibility: .all, sort: .createdAscending)
     var best: StoredMessage.Place?
-    while true {
-      let found = try reader.find(selection)
-      for place in found.compactMap(\.place) {
-        guard let earlier = best else {
-          best = place
-          continue
-        }
-        if place.dateCreated > earlier.dateCreated { return earlier.recordID }
-        if place.recordID < earlier.recordID { best = place }
-      }
-      guard found.count == Self.fetchSize, let last = found.last else { return best?.recordID }
-      selection.after = (selection.sort.value(of: last), last.cid)
+    try reader.walk(selection, by: Self.fetchSize) { message in
+      guard let place = message.place else { return true }
+      if let best, place.dateCreated > best.dateCreated { return false }
+      if best.map({ place.recordID < $0.recordID }) ?? true { best = place }
+      return true
     }
+    return best?.recordID
   }
 }
 

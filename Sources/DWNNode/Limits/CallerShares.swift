@@ -2,8 +2,8 @@
 /// once may be larger than a part where its network, or its site, has nothing else. This machine is bound by the whole alone.
 struct CallerShares: Sendable {
   let whole: Int
-  let perNetwork: Int
-  let perSite: Int
+  private let perNetwork: Int
+  private let perSite: Int
   private(set) var taken = 0
   private var networks: [UInt128: Int] = [:]
   private var sites: [UInt128: Int] = [:]

@@ -59,21 +59,12 @@ struct RecordsQuerying {
     var count = try transaction.count(selection)
     for path in rights.hidingPaths(for: request) {
       selection.filter.path = path
-      count -= try hidden(selection, from: request)
+      try transaction.walk(selection, by: Self.fetchSize) { message in
+        if try rights.hides(message, from: request) { count -= 1 }
+        return true
+      }
     }
     return Reply(.init(200, "OK"), members: ["count": .integer(Int64(count))])
-  }
-
-  private func hidden(_ selection: Selection, from request: RecordsQueryRequest) throws -> Int {
-    var selection = selection
-    selection.limit = Self.fetchSize
-    var count = 0
-    while true {
-      let found = try transaction.find(selection)
-      count += try found.count { try rights.hides($0, from: request) }
-      guard found.count == Self.fetchSize, let last = found.last else { return count }
-      selection.after = (request.sort.value(of: last), last.cid)
-    }
   }
 
   /// What the requester may see at a time: that of the request, unless another one is given. `occupancy` is found here unless it is

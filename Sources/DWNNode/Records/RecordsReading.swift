@@ -66,17 +66,17 @@ struct RecordsReading {
   private func first(of request: RecordsReadRequest) throws -> StoredMessage? {
     let audiences = AudienceKeys(tenant: tenant, reader: transaction)
     let mayBeSuperseded = request.filter.path == EncryptionControl.audience
-    var selection = Selection(
+    let selection = Selection(
       filter: request.filter, visibility: .all,
       hangsDeeper: try transaction.hangsDeeper(request.filter),
       occupancy: try transaction.occupancy(for: request.filter), includesDeletes: true,
-      sort: request.sort, limit: mayBeSuperseded ? Self.fetchSize : 1)
-    while true {
-      let found = try transaction.find(selection)
-      for message in found where try !audiences.isSuperseded(message, for: request.filter) { return message }
-      guard mayBeSuperseded, found.count == selection.limit, let last = found.last else { return nil }
-      selection.after = (request.sort.value(of: last), last.cid)
+      sort: request.sort)
+    var first: StoredMessage?
+    try transaction.walk(selection, by: mayBeSuperseded ? Self.fetchSize : 1) { message in
+      first = try audiences.isSuperseded(message, for: request.filter) ? nil : message
+      return mayBeSuperseded && first == nil
     }
+    return first
   }
 
   /// `write` is what stands for the record, or stood for it. Throws status 401.

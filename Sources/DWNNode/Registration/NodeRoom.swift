@@ -6,8 +6,8 @@ import Identity
 import Synchronization
 import Wire
 
-/// Whether the node as a whole has room for something. What is stored is summed up once a second at most, and what is taken in
-/// meanwhile is added.
+/// Whether the node as a whole has room for something. What is stored is summed up once a second at most, but by everybody who asks
+/// before there is a first sum; what is taken in meanwhile is added.
 final class NodeRoom: Sendable {
   /// Bytes that are free on a disk for who is not root; `nil` if nobody knows.
   typealias FreeDisk = @Sendable () -> Int?
@@ -35,8 +35,7 @@ final class NodeRoom: Sendable {
     return {
       var status = statvfs()
       guard statvfs(path, &status) == 0 else { return nil }
-      return Int(
-        clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
+      return Int(clamping: UInt64(status.f_bavail) &* UInt64(status.f_frsize))
     }
   }
 

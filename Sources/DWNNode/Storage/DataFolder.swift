@@ -91,22 +91,12 @@ final class DataFolder: Sendable {
 
   /// Counts bytes that begin to wait; `false` if there is no room for them.
   fileprivate func reserve(_ bytes: Int, for holder: StagingHolder) -> Bool {
-    staged.withLock {
-      switch holder {
-      case .tenant: $0.take(bytes, for: Caller(nil))
-      case .other(let caller): $0.take(bytes, for: caller, within: $0.whole / 4 * 3)
-      }
-    }
+    staged.withLock { $0.take(bytes, for: holder.caller, within: holder == .tenant ? .max : $0.whole / 4 * 3) }
   }
 
   fileprivate func release(_ bytes: Int, of holder: StagingHolder) {
     guard bytes > 0 else { return }
-    staged.withLock {
-      switch holder {
-      case .tenant: $0.give(bytes, for: Caller(nil))
-      case .other(let caller): $0.give(bytes, for: caller)
-      }
-    }
+    staged.withLock { $0.give(bytes, for: holder.caller) }
   }
 
   func failure() -> NodeError {
@@ -125,6 +115,14 @@ final class DataFolder: Sendable {
 enum StagingHolder: Hashable, Sendable {
   case tenant
   case other(Caller)
+
+  /// Whose part it counts in; a tenant's in none.
+  fileprivate var caller: Caller {
+    switch self {
+    case .tenant: Caller(nil)
+    case .other(let caller): caller
+    }
+  }
 }
 
 /// The share of one piece of data in what a folder holds for messages that are still to come. Given back when nobody has it any more.

@@ -16,7 +16,7 @@ final class Deadlines: Sendable {
     var isWatched = false
   }
 
-  let limit: Duration
+  private let limit: Duration
   private let state = Mutex(State())
 
   init(_ limit: Duration) { self.limit = limit }

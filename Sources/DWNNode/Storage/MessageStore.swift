@@ -150,15 +150,21 @@ extension MessageStore {
   func readFirst<Result: Sendable>(
     _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
   ) async throws -> Result { try await read(tenant, body) }
-
-  func totals() async throws -> StoreTotals {
-    let summaries = try await summaries()
-    return StoreTotals(
-      tenants: summaries.count { $0.head > 0 }, bytes: summaries.reduce(0) { $0 + $1.usage.bytes })
-  }
 }
 
 extension MessageReader {
+  /// Gives `visit` what a selection finds, in order and fetched so many at a time, until it returns `false` or there is no more.
+  func walk(_ selection: Selection, by fetchSize: Int, _ visit: (StoredMessage) throws -> Bool) throws {
+    var selection = selection
+    selection.limit = fetchSize
+    while true {
+      let found = try find(selection)
+      for message in found where try !visit(message) { return }
+      guard found.count == fetchSize, let last = found.last else { return }
+      selection.after = (selection.sort.value(of: last), last.cid)
+    }
+  }
+
   /// The data of a message, all of it in memory.
   func data(of message: StoredMessage) throws -> [UInt8]? {
     try content(of: message)?.bytes()

@@ -86,6 +86,14 @@ final class ModelStore: MessageStore {
     }
   }
 
+  func totals() async throws -> StoreTotals {
+    try checkOpen()
+    return disk.content.withLock { content in
+      let used = content.tenants.values.filter { $0.lastPosition > 0 }
+      return StoreTotals(tenants: used.count, bytes: used.reduce(0) { $0 + $1.usage().bytes })
+    }
+  }
+
   func registrations() async throws -> [TenantRegistration] {
     try checkOpen()
     return disk.content.withLock { $0.registrations.values.sorted { $0.tenant.text < $1.tenant.text } }

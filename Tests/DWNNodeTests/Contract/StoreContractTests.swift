@@ -96,6 +96,7 @@ struct StoreContractTests {
         try await second.summaries() == [
           TenantSummary(tenant: Samples.alice, usage: StoredUsage(messages: 1, bytes: size), head: 1)
         ])
+      #expect(try await second.totals() == StoreTotals(tenants: 1, bytes: size))
       let data = try await second.read(Samples.alice) { reader in
         try reader.message(cid: "cid-a-0").flatMap { try reader.data(of: $0) }
       }

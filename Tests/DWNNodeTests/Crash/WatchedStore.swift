@@ -34,6 +34,7 @@ final class WatchedStore: MessageStore {
   ) async throws -> Result { try await store.read(tenant, body) }
 
   func summaries() async throws -> [TenantSummary] { try await store.summaries() }
+  func totals() async throws -> StoreTotals { try await store.totals() }
   func registrations() async throws -> [TenantRegistration] { try await store.registrations() }
   func register(_ registration: TenantRegistration) async throws { try await store.register(registration) }
   func releaseMemory() { store.releaseMemory() }
