@@ -68,6 +68,18 @@ struct AddressTests {
     #expect(try address("::fffe:10.1.2.3").unmapped == address("::fffe:10.1.2.3"))
   }
 
+  @Test(
+    "private is what lies within one block of private addresses, whole",
+    arguments: [
+      ("10.0.0.0/8", true), ("10.0.0.0/7", false), ("172.16.0.0/12", true), ("172.16.0.0/11", false),
+      ("192.168.0.0/16", true), ("192.168.0.0/15", false), ("100.64.0.0/10", true), ("100.0.0.0/8", false),
+      ("fc00::/7", true), ("fc00::/6", false), ("fd00::1/128", true), ("0.0.0.0/0", false), ("::/0", false),
+      ("10.1.2.3/32", true), ("203.0.113.0/24", false), ("2001:db8::/32", false),
+    ])
+  func privateNetworks(text: String, isPrivate: Bool) {
+    #expect(IPPrefix(text)?.isPrivate == isPrivate)
+  }
+
   @Test("IPv4 sorts before IPv6, and both by number")
   func order() {
     let sorted = ["::", "9.0.0.1", "10.0.0.1", "::1", "0.0.0.0"].compactMap { IPAddress($0) }.sorted()

@@ -33,14 +33,3 @@ extension HostNetwork {
     network.family == .v4 && (1..<31).contains(network.length) ? network.last : nil
   }
 }
-
-extension IPPrefix {
-  /// Whether all of it lies within one of the blocks of private addresses.
-  var isPrivate: Bool { address.isPrivate && last.isPrivate }
-
-  fileprivate var last: IPAddress {
-    family == .v4
-      ? IPAddress(v4: UInt32(address.value) | UInt32.max >> UInt32(length))
-      : IPAddress(v6: address.value | UInt128.max >> UInt128(length))
-  }
-}

@@ -36,6 +36,16 @@ public struct IPPrefix: Hashable, Sendable {
   public var family: IPAddress.Family { address.family }
   public var isHost: Bool { length == family.bits }
 
+  /// The address with all host bits set.
+  public var last: IPAddress {
+    family == .v4
+      ? IPAddress(v4: UInt32(address.value) | UInt32.max >> UInt32(length))
+      : IPAddress(v6: address.value | UInt128.max >> UInt128(length))
+  }
+
+  /// Whether all of it lies within one of the blocks of private addresses.
+  public var isPrivate: Bool { address.isPrivate && last.isPrivate }
+
   public func contains(_ other: IPAddress) -> Bool {
     other.family == family && other.value & Self.mask(family, length) == address.value
   }
