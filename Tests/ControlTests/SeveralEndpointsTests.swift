@@ -10,7 +10,7 @@ import Wire
 
 @testable import Control
 
-@Suite("A mesh over several nodes")
+@Suite("A mesh over several nodes", .timeLimit(.minutes(10)))
 struct SeveralEndpointsTests {
   let clock = VirtualClock()
   let random = SeededRandom(11)
@@ -233,7 +233,7 @@ struct SeveralEndpointsTests {
       network, [first], addresses: [World.address(1)],
       dial: { url in
         if let known, known.name == url.text { return known }
-        return SilentNode(url.text)
+        return UnreachableNode(url.text)
       })
     return try #require(member.plane)
   }
@@ -268,10 +268,12 @@ struct SeveralEndpointsTests {
     let plane = try await startMember()
     for number in 1...20 { try await move(to: "http://node\(number).example") }
     let (place, endpoint) = try #require(await plane.activeEndpoints.last)
-    let slow = try #require(endpoint as? SilentNode)
+    let slow = try #require(endpoint as? UnreachableNode)
     slow.hold()
+    defer { slow.release() }
     let question = Task { await plane.perform(.fetch(place)) }
-    while await !plane.underWay.contains(.fetch(place)) { await Task.yield() }
+    while !slow.isAsked { try await Task.sleep(for: .milliseconds(1)) }
+    #expect(await plane.underWay.contains(.fetch(place)))
     try await move(to: "http://another.example")
     #expect(await plane.endpoints[place].name == slow.name)
     #expect(await plane.endpoints.contains { $0.name == "http://another.example" })
@@ -349,19 +351,23 @@ struct SeveralEndpointsTests {
 }
 
 /// An endpoint that cannot be reached: it fails at once; while it is held, questions fail when it is released.
-private final class SilentNode: DWNEndpoint {
+private final class UnreachableNode: DWNEndpoint {
   let name: String
-  private let isHeld = Mutex(false)
+  private let state = Mutex((isHeld: false, isAsked: false))
 
   init(_ name: String) { self.name = name }
 
-  func hold() { isHeld.withLock { $0 = true } }
+  func hold() { state.withLock { $0 = (true, false) } }
 
-  func release() { isHeld.withLock { $0 = false } }
+  func release() { state.withLock { $0.isHeld = false } }
+
+  /// Whether a question waits for the release.
+  var isAsked: Bool { state.withLock { $0.isAsked } }
 
   func process(tenant: DID, message: JSONValue, data: [UInt8]?) async throws(EndpointError) -> Reply {
     if message["descriptor"]?["method"] == "Query" {
-      for _ in 0..<10_000 where isHeld.withLock({ $0 }) { try? await Task.sleep(for: .milliseconds(1)) }
+      state.withLock { $0.isAsked = true }
+      while state.withLock({ $0.isHeld }), !Task.isCancelled { try? await Task.sleep(for: .milliseconds(1)) }
     }
     throw .unreachable(name: name, reason: "it is switched off")
   }

@@ -17,22 +17,26 @@ struct SlowQuestionTests {
 
   /// Somebody who reads until told to stop.
   private final class Reading: Sendable {
-    private let state = Mutex((isBegun: false, mayEnd: false))
-    let task: Mutex<Task<Void, any Error>?> = Mutex(nil)
+    private let state = Mutex((isBegun: false, mayEnd: false, gaveUp: false))
+    private let task = Mutex<Task<Void, Never>?>(nil)
 
     init(_ tenant: DID, _ turns: ReaderTurns) {
       let task = Task {
-        try await turns.read(tenant) {
-          state.withLock { $0.isBegun = true }
-          while !state.withLock({ $0.mayEnd }) { try await Task.sleep(for: .milliseconds(2)) }
+        do {
+          try await turns.read(tenant) {
+            state.withLock { $0.isBegun = true }
+            while !state.withLock({ $0.mayEnd }) { try await Task.sleep(for: .milliseconds(2)) }
+          }
+        } catch {
+          state.withLock { $0.gaveUp = error is CancellationError }
         }
       }
       self.task.withLock { $0 = task }
     }
 
     var isBegun: Bool { state.withLock { $0.isBegun } }
+    var gaveUp: Bool { state.withLock { $0.gaveUp } }
     func end() { state.withLock { $0.mayEnd = true } }
-    func result() async -> Result<Void, any Error>? { await task.withLock({ $0 })?.result }
     func cancel() { task.withLock { $0 }?.cancel() }
   }
 
@@ -40,6 +44,7 @@ struct SlowQuestionTests {
     let tenants = Mutex<[DID]>([])
   }
 
+  /// Ends with the time limit too, as waiting for one of the tasks above would not.
   private func until(_ condition: () -> Bool) async throws {
     while !condition() { try await Task.sleep(for: .milliseconds(2)) }
   }
@@ -55,8 +60,7 @@ struct SlowQuestionTests {
     first.first { $0.isBegun }?.end()
     try await until { first.count(where: \.isBegun) == 3 && turns.waiting == 1 }
     for reading in first + [other] { reading.end() }
-    for reading in first + [other] { _ = await reading.result() }
-    #expect(first.allSatisfy(\.isBegun) && turns.waiting == 0)
+    try await until { first.allSatisfy(\.isBegun) && turns.waiting == 0 }
   }
 
   @Test("tenants that wait have their turns one after the other, however many wait at one of them")
@@ -65,18 +69,12 @@ struct SlowQuestionTests {
     let held = Reading(SampleMessages.carol, turns)
     try await until { held.isBegun }
     let order = Order()
-    func line(_ tenant: DID, _ count: Int) async throws -> [Task<Void, any Error>] {
-      var tasks: [Task<Void, any Error>] = []
-      for _ in 0..<count {
-        let before = turns.waiting
-        tasks.append(Task { try await turns.read(tenant) { order.tenants.withLock { $0.append(tenant) } } })
-        try await until { turns.waiting > before }
-      }
-      return tasks
+    for (number, tenant) in [alice, alice, alice, alice, bob, bob].enumerated() {
+      Task { try await turns.read(tenant) { order.tenants.withLock { $0.append(tenant) } } }
+      try await until { turns.waiting == number + 1 }
     }
-    let tasks = try await line(alice, 4) + line(bob, 2)
     held.end()
-    for task in tasks { try await task.value }
+    try await until { order.tenants.withLock { $0.count } == 6 }
     #expect(order.tenants.withLock { $0 } == [alice, bob, alice, bob, alice, alice])
   }
 
@@ -119,15 +117,11 @@ struct SlowQuestionTests {
     let staying = Reading(alice, turns)
     try await until { turns.waiting == 2 }
     leaving.cancel()
-    guard case .failure(let error) = await leaving.result() else {
-      Issue.record("it went on")
-      return
-    }
-    #expect(error is CancellationError && turns.waiting == 1)
+    try await until { leaving.gaveUp }
+    #expect(turns.waiting == 1)
     held.end()
     try await until { staying.isBegun }
     staying.end()
-    _ = await staying.result()
     #expect(!leaving.isBegun)
   }
 
@@ -140,11 +134,13 @@ struct SlowQuestionTests {
       }
       #expect(refusal?.status == 503 && refusal?.code == "QueryTimeLimitExceeded")
     }
-    #expect(try await deadlines.within { 5 } == 5)
-    await #expect(throws: NodeError.self) { try await deadlines.within { throw NodeError.diskFull(path: "x") } }
-    let asker = Task { try await deadlines.within { try await Task.sleep(for: .seconds(600)) } }
+    // No machine is so busy that these take as long.
+    let patient = Deadlines(.seconds(300))
+    #expect(try await patient.within { 5 } == 5)
+    await #expect(throws: NodeError.self) { try await patient.within { throw NodeError.diskFull(path: "x") } }
+    let asker = Task { try await patient.within { try await Task.sleep(for: .seconds(600)) } }
     asker.cancel()
-    await #expect(throws: (any Error).self) { try await asker.value }
+    await #expect(throws: CancellationError.self) { try await asker.value }
   }
 
   @Test("a statement of SQLite ends in the middle when who asked gives up")
@@ -157,11 +153,11 @@ struct SlowQuestionTests {
       try await store.read(SampleMessages.alice) { reader in
         guard let messages = reader as? SQLiteMessages else { return 0 }
         isAsking.withLock { $0 = true }
-        // Counts for longer than any test runs.
+        // Counts for some minutes.
         return try Int.fetchOne(
           messages.database,
           sql: """
-            WITH RECURSIVE number(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM number WHERE value < 1000000000000)
+            WITH RECURSIVE number(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM number WHERE value < 1000000000)
             SELECT count(*) FROM number
             """) ?? 0
       }
@@ -207,13 +203,10 @@ struct SlowQuestionTests {
     let reply = try await node.process(tenant: tenancy.alice.did, message: query.message.value, data: nil)
     #expect(reply.status.code == 503 && reply.status.detail.hasPrefix("QueryTimeLimitExceeded:"), "\(reply.status)")
     store.isStuck.withLock { $0 = false }
-    // A machine that is busy may need several attempts for an answer in so short a time.
-    var later = reply
-    while later.status.code == 503 {
-      later = try await node.process(tenant: tenancy.alice.did, message: query.message.value, data: nil)
-    }
+    let patient = DWNNode(store: store, tenants: [tenancy.alice.did], limits: NodeLimits(), directory: OfflineResolver())
+    let later = try await patient.process(tenant: tenancy.alice.did, message: query.message.value, data: nil)
     #expect(later.status.code == 200)
-    await node.close()
+    await patient.close()
   }
 }
 
