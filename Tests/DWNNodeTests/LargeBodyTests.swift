@@ -79,7 +79,7 @@ struct LargeBodyTests {
       // The length would not be ASCII, which the text of this test is.
       return await running.server.shutdown()
     }
-    let answer = try await running.exchange(request, limit: .seconds(60))
+    let answer = try await running.exchange(request)
     #expect(answer.contains(#""code":202"#), "\(answer.prefix(500))")
     #expect(files == 1)
     let endpoint = HTTPEndpoint(try running.url)
@@ -94,10 +94,10 @@ struct LargeBodyTests {
   func half() async throws {
     let running = try await start { $0.idleTimeout = .milliseconds(300) }
     let request = head("dwn-request: \(call(write(text)))", "content-length: \(text.utf8.count)") + text.prefix(2 << 20)
-    let answer = try await running.exchange(request, limit: .seconds(60))
+    let answer = try await running.exchange(request)
     #expect(answer.hasPrefix("HTTP/1.1 408 "), "\(answer.prefix(200))")
     #expect(try await noFiles())
-    _ = try await running.exchange(request, limit: .milliseconds(200))
+    _ = try? await running.exchange(request, limit: .milliseconds(200))
     #expect(try await noFiles())
     await running.server.shutdown()
   }
@@ -108,12 +108,12 @@ struct LargeBodyTests {
     let write = write(text)
     for sent in [text + "more", String(text.dropLast(3)), "x" + text.dropFirst()] {
       let answer = try await running.exchange(
-        head("dwn-request: \(call(write))", "content-length: \(sent.utf8.count)") + sent, limit: .seconds(60))
+        head("dwn-request: \(call(write))", "content-length: \(sent.utf8.count)") + sent)
       #expect(answer.contains("RecordsWriteData"), "\(answer.prefix(500))")
       #expect(try await noFiles())
     }
     let long = try await running.exchange(
-      head("dwn-request: \(call(write))", "content-length: \((4 << 20) + 1)"), limit: .seconds(60))
+      head("dwn-request: \(call(write))", "content-length: \((4 << 20) + 1)"))
     #expect(long.hasPrefix("HTTP/1.1 413 "), "\(long.prefix(200))")
     await running.server.shutdown()
   }
@@ -123,11 +123,10 @@ struct LargeBodyTests {
     let running = try await start()
     let length = "content-length: \(text.utf8.count)"
     let stranger = try await running.exchange(
-      head("dwn-request: \(call(write(text), tenant: tenancy.bob.did))", length) + text.prefix(600_000),
-      limit: .seconds(60))
+      head("dwn-request: \(call(write(text), tenant: tenancy.bob.did))", length) + text.prefix(600_000))
     #expect(stranger.contains("Not a registered tenant."), "\(stranger.prefix(500))")
     let nothing = try await running.exchange(
-      head("dwn-request: {}", length) + text.prefix(600_000), limit: .seconds(60))
+      head("dwn-request: {}", length) + text.prefix(600_000))
     #expect(nothing.contains("-32600"), "\(nothing.prefix(500))")
     #expect(files == 0)
     await running.server.shutdown()

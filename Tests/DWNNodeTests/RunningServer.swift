@@ -30,25 +30,37 @@ struct RunningServer {
 
   var url: EndpointURL { get throws { try EndpointURL("http://\(address)") } }
 
-  /// Sends bytes over a fresh connection and returns what comes back until the other side closes or the time is up.
-  func exchange(_ bytes: String, limit: TimeAmount = .minutes(2)) async throws -> String {
+  /// Sends bytes over a fresh connection and returns what comes back until the other side closes, or until `end` has come. Throws if
+  /// the time is up before.
+  func exchange(
+    _ bytes: String, until end: String? = nil, limit: TimeAmount = .minutes(2)
+  ) async throws -> String {
     let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .connect(host: address.ip.description, port: Int(address.port)) { channel in
         channel.eventLoop.makeCompletedFuture {
           try NIOAsyncChannel<ByteBuffer, ByteBuffer>(wrappingChannelSynchronously: channel)
         }
       }
-    let closing = channel.channel.eventLoop.scheduleTask(in: limit) { channel.channel.close(promise: nil) }
+    let isLate = Mutex(false)
+    let closing = channel.channel.eventLoop.scheduleTask(in: limit) {
+      isLate.withLock { $0 = true }
+      channel.channel.close(promise: nil)
+    }
     defer { closing.cancel() }
     let received = Mutex("")
     do {
       try await channel.executeThenClose { inbound, outbound in
         try await outbound.write(ByteBuffer(string: bytes))
-        for try await part in inbound { received.withLock { $0 += String(buffer: part) } }
+        for try await part in inbound {
+          received.withLock { $0 += String(buffer: part) }
+          if let end, received.withLock({ $0.contains(end) }) { break }
+        }
       }
     } catch {
       // A connection that was closed on us, before or after an answer, is as good as one that ended.
     }
-    return received.withLock { $0 }
+    let text = received.withLock { $0 }
+    if isLate.withLock({ $0 }) { throw TestTenancy.Unexpected(text: "the connection stays open, after: \(text)") }
+    return text
   }
 }
