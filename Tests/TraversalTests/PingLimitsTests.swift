@@ -31,14 +31,27 @@ struct PingLimitsTests: FinderSuite {
     var taken: [Instant] = []
     for step in 0..<3000 {
       let now = start + .milliseconds(Int64(step))
-      while window.take(leaving: reserve, at: now) { taken.append(now) }
+      for _ in 0...limit where window.take(leaving: reserve, at: now) { taken.append(now) }
       #expect(window.hasRoom(leaving: reserve, at: now) == false)
     }
     #expect(taken.count == 3 * max(0, limit - reserve))
     for time in taken { #expect(taken.count { $0 >= time && $0 - time < .seconds(1) } <= limit - reserve) }
   }
 
-  @Test("whoever names many addresses leaves room for the pings of ways in use, its own and others'")
+  @Test("whoever names many addresses leaves room for the pings of its own way in use")
+  func ownWayFirst() throws {
+    let many = (0..<40).map { SocketAddress(IPAddress(v4: 0xcb00_7101), port: 5000 + $0) }
+    try makeDirect()
+    let now = start + .seconds(2)
+    _ = finder.apply(netmap([home] + many[..<19]), now: now)
+    let call = sealed(.callMeMaybe([home] + many[19..<38]))
+    let sent = pings(finder.receive(call, .relayed(from: peer.publicKey), now: now))
+    #expect(sent.count == PathConstants.pingsPerSecondAndPeer - PathConstants.pingsKeptForWay)
+    #expect(sent.count { $0.to == home } == 1, "a call puts the way to the test")
+    #expect(pings(finder.heardOverRelay(peer.publicKey, now: now)).map(\.to) == [home])
+  }
+
+  @Test("those who name many addresses leave room for the pings of ways in use to others")
   func waysInUseFirst() throws {
     let others = (0..<30).map { number in
       Peer(
@@ -69,7 +82,9 @@ struct PingLimitsTests: FinderSuite {
       while time < end {
         let now = start + time
         // A person who asks as fast as may be.
-        while asking, let asked = finder.ping(peer.publicKey, now: now), case let sent = pings(asked.1), !sent.isEmpty {
+        for _ in 0..<(asking ? PathConstants.pingsPerSecond : 0) {
+          let sent = pings(finder.ping(peer.publicKey, now: now)?.1 ?? [])
+          if sent.isEmpty { break }
           for ping in sent { pong(ping, at: now) }
         }
         for ping in pings(finder.advance(now: now) { _ in (now, now) }) {

@@ -144,7 +144,9 @@ struct PortProbingTests: FinderSuite {
     var time = from
     while time < end {
       let now = start + time
-      while finder.pingBudget.take(leaving: PathConstants.pingsKeptForWays, at: now) {}
+      for _ in 0..<PathConstants.pingsPerSecond {
+        _ = finder.pingBudget.take(leaving: PathConstants.pingsKeptForWays, at: now)
+      }
       #expect(steered([(time, finder.advance(now: now) { _ in (now, now) })]).isEmpty)
       time += .milliseconds(50)
     }

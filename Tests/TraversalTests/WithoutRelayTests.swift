@@ -41,7 +41,8 @@ struct WithoutRelayTests: FinderSuite {
     #expect(begin().count == 64)
     var turns: [Set<SocketAddress>] = []
     var before = start
-    while turns.count < 3 {
+    // Some of the deadlines are those of pings.
+    for _ in 0..<10_000 where turns.count < 3 {
       let now = try #require(finder.nextDeadline)
       let addresses = sent(finder.advance(now: now) { _ in (nil, nil) })
       guard !addresses.isEmpty else { continue }
@@ -49,6 +50,7 @@ struct WithoutRelayTests: FinderSuite {
       turns.append(Set(addresses))
       before = now
     }
+    try #require(turns.count == 3)
     #expect(turns[0].isDisjoint(with: turns[1]))
     #expect(turns.reduce([]) { $0.union($1) } == Set(others.flatMap(\.peer.endpoints)))
   }
