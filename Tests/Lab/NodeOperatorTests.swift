@@ -7,7 +7,7 @@ extension MeshdLab {
   @Suite struct NodeOperatorTests {
     private static let port = 8787
 
-    /// Zeros over a page in the middle of a file.
+    /// Zeros over every third page of a file behind its first quarter.
     private func damage(_ path: String) throws {
       let file = try #require(FileHandle(forUpdatingAtPath: path))
       let size = try file.seekToEnd()

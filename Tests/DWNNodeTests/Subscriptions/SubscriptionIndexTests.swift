@@ -69,6 +69,18 @@ struct SubscriptionIndexTests {
     try? FileManager.default.removeItem(at: folder)
   }
 
+  private func write(to recipient: DID?) throws -> StoredMessage {
+    var message = RandomFeed(random: SeededRandom(1)).message(1)
+    let context = try #require(ContextID("r"))
+    message.kind = .write
+    message.isLatest = true
+    message.protocolURI = "https://example.org/one"
+    message.place = StoredMessage.Place(
+      recordID: context.record, contextID: context, path: "x", recipient: recipient, schema: nil,
+      dateCreated: message.timestamp)
+    return message
+  }
+
   @Test("a message costs what it matches: of ten thousand who listen elsewhere none is looked at")
   func cost() throws {
     var index = SubscriptionIndex<Int>()
@@ -77,14 +89,7 @@ struct SubscriptionIndexTests {
       filter.recipient = [try #require(DID("did:example:\(number)"))]
       index.insert(number, .records(filter))
     }
-    var message = RandomFeed(random: SeededRandom(1)).message(1)
-    let context = try #require(ContextID("r"))
-    message.kind = .write
-    message.isLatest = true
-    message.protocolURI = "https://example.org/one"
-    message.place = StoredMessage.Place(
-      recordID: context.record, contextID: context, path: "x", recipient: DID("did:example:77"), schema: nil,
-      dateCreated: message.timestamp)
+    let message = try write(to: DID("did:example:77"))
     #expect(try index.candidates(for: message) == 1)
     #expect(try index.matches(message).flatMap { index.members(of: $0) } == [77])
   }
@@ -101,14 +106,7 @@ struct SubscriptionIndexTests {
       }
       index.insert(number, .records(filter))
     }
-    var message = RandomFeed(random: SeededRandom(1)).message(1)
-    let context = try #require(ContextID("r"))
-    message.kind = .write
-    message.isLatest = true
-    message.protocolURI = "https://example.org/one"
-    message.place = StoredMessage.Place(
-      recordID: context.record, contextID: context, path: "x", recipient: nil, schema: nil,
-      dateCreated: message.timestamp)
+    var message = try write(to: nil)
     func found(_ tags: JSONObject, data: Int = -1) throws -> [Int] {
       message.content = StoredMessage.Content(
         dataFormat: "f", dataCID: CID(of: .integer(Int64(data))), dataSize: 1, isPublished: false, isSquash: false,
