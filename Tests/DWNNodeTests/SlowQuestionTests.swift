@@ -203,7 +203,8 @@ struct SlowQuestionTests {
     let reply = try await node.process(tenant: tenancy.alice.did, message: query.message.value, data: nil)
     #expect(reply.status.code == 503 && reply.status.detail.hasPrefix("QueryTimeLimitExceeded:"), "\(reply.status)")
     store.isStuck.withLock { $0 = false }
-    let patient = DWNNode(store: store, tenants: [tenancy.alice.did], limits: NodeLimits(), directory: OfflineResolver())
+    let patient = DWNNode(
+      store: store, tenants: [tenancy.alice.did], limits: NodeLimits(), directory: OfflineResolver())
     let later = try await patient.process(tenant: tenancy.alice.did, message: query.message.value, data: nil)
     #expect(later.status.code == 200)
     await patient.close()

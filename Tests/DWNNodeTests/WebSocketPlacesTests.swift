@@ -54,7 +54,8 @@ struct WebSocketPlacesTests {
 
   /// What somebody reads who asks for one connection more and does not get it.
   private func refusal(_ running: RunningServer) async -> String {
-    await #expect(throws: TestTenancy.Unexpected.self) { try await RawWebSocket.with(running) { _ in } }?.text ?? ""
+    let error = await #expect(throws: TestTenancy.Unexpected.self) { try await RawWebSocket.with(running) { _ in } }
+    return error?.text ?? ""
   }
 
   @Test("hundreds stay open while requests, which have places of their own, are answered")

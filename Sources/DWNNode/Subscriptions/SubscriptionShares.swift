@@ -30,7 +30,7 @@ struct SubscriptionShares: Sendable {
     let most = isSigned ? limits.subscriptionsByAuthor : limits.subscriptionsUnsigned
     guard byAuthor[access.subscriber] ?? 0 < most else {
       throw refused(
-        isSigned ? "an author follows a feed \(most) times at most" : "\(most) follow this feed already and sign nothing")
+        isSigned ? "an author follows a feed \(most) times at most" : "\(most) follow this feed already unsigned")
     }
     guard access.claimsRight || strangers.take(1, for: caller) else {
       throw refused("too many follow this tenant's feed already without a role or a grant")

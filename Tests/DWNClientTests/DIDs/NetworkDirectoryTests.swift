@@ -74,22 +74,26 @@ private final class ScriptedSource: DocumentSource {
 /// Some who ask for documents side by side. Waiting for what they get ends with a test's time limit, as waiting for their tasks would
 /// not.
 private final class Asking: Sendable {
-  private let outcomes = Mutex<[Result<DIDDocument, DIDError>]>([])
+  private let known = Mutex<[Result<DIDDocument, DIDError>]>([])
 
   func ask(_ directory: NetworkDirectory, for dids: [DID]) {
     for did in dids {
       Task {
         let outcome: Result<DIDDocument, DIDError>
-        do throws(DIDError) { outcome = .success(try await directory.document(of: did)) } catch { outcome = .failure(error) }
-        outcomes.withLock { $0.append(outcome) }
+        do throws(DIDError) {
+          outcome = .success(try await directory.document(of: did))
+        } catch {
+          outcome = .failure(error)
+        }
+        known.withLock { $0.append(outcome) }
       }
     }
   }
 
   /// What they got, once so many got something.
   func outcomes(_ count: Int) async throws -> [Result<DIDDocument, DIDError>] {
-    while outcomes.withLock({ $0.count }) < count { try await Task.sleep(for: .milliseconds(2)) }
-    return outcomes.withLock { $0 }
+    while known.withLock({ $0.count }) < count { try await Task.sleep(for: .milliseconds(2)) }
+    return known.withLock { $0 }
   }
 }
 
