@@ -22,7 +22,7 @@ struct RawWebSocket {
   private var buffer = ByteBuffer()
 
   /// Connects, shakes hands, and closes at the end. `address`: whom a proxy that is trusted says it speaks for. A server that says
-  /// nothing ends the test after some seconds.
+  /// nothing ends the test after some minutes.
   static func with(
     _ server: RunningServer, from address: String? = nil, receiveBuffer: Int? = nil,
     _ body: (inout RawWebSocket) async throws -> Void

@@ -152,14 +152,18 @@ struct SlowQuestionTests {
     let task = Task {
       try await store.read(SampleMessages.alice) { reader in
         guard let messages = reader as? SQLiteMessages else { return 0 }
-        isAsking.withLock { $0 = true }
-        // Counts for some minutes.
-        return try Int.fetchOne(
+        // Some minutes of them.
+        let numbers = try Int.fetchCursor(
           messages.database,
           sql: """
-            WITH RECURSIVE number(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM number WHERE value < 1000000000)
-            SELECT count(*) FROM number
-            """) ?? 0
+            WITH RECURSIVE number(value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM number WHERE value < 100000000)
+            SELECT value FROM number
+            """)
+        // A statement that has not begun is not interrupted.
+        var last = try numbers.next()
+        isAsking.withLock { $0 = true }
+        while let next = try numbers.next() { last = next }
+        return last ?? 0
       }
     }
     try await until { isAsking.withLock { $0 } }
