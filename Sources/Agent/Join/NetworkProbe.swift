@@ -19,7 +19,8 @@ struct NetworkProbe {
 
   /// Asks the endpoints, one a moment after the other; the first that knows the network decides.
   func find(at endpoints: [any DWNEndpoint], now: WallTime) async throws(AgentError) -> Finding {
-    try await Question.first(of: endpoints) { endpoint throws(AgentError) in try await find(at: endpoint, now: now) }
+    try await EndpointRace.first(of: endpoints) { endpoint throws(AgentError) in try await find(at: endpoint, now: now)
+    }
   }
 
   private func find(at endpoint: any DWNEndpoint, now: WallTime) async throws(AgentError) -> Finding {

@@ -27,7 +27,7 @@ enum Preflight {
   /// takes much longer to answer than another, is no error, since others may be there.
   static func check(_ endpoints: [any DWNEndpoint], hold envelope: Envelope, of anchor: DID) async throws {
     let probe = try AcceptanceProbe(tenant: anchor, envelope: envelope, random: SystemRandom(), now: .now())
-    let answers = await Question.prompt(of: endpoints) { endpoint -> Acceptance? in
+    let answers = await EndpointRace.prompt(of: endpoints) { endpoint -> Acceptance? in
       let reason: String?
       do { reason = try await probe.refusal(by: endpoint) } catch { return nil }
       return Acceptance(name: endpoint.name, refusal: reason)

@@ -1,8 +1,8 @@
-/// A question to all places that may answer it, when a person waits: an address that leads nowhere costs no more than a moment.
+/// Endpoints that are asked one beside the other while a person waits: an address that leads nowhere costs no more than a moment.
 ///
 /// Which of a machine's addresses work from here is found out by trying, as RFC 8305 does. One of them takes seconds to fail where
 /// IPv6 is configured and leads nowhere.
-enum Question {
+enum EndpointRace {
   /// How long an endpoint is waited for before the next is asked as well (RFC 8305, section 8: 250 ms).
   private static let headStart = Duration.milliseconds(250)
   /// How long the others get once one has answered.
