@@ -94,10 +94,13 @@ struct WaysDiagnosis {
     let isOneConnected = relays.contains { $0["connected"]?.bool == true }
     return relays.compactMap { relay in
       let name = "Relay \(relay["id"]?.integer ?? 0) (\(relay["region"]?.string ?? "?"))"
+      let isConnected = relay["connected"]?.bool == true
       if let error = relay["error"]?.string {
-        return Finding(isOneConnected ? .warn : .fail, "\(name) is not reached", detail: error)
+        return isConnected
+          ? Finding(.warn, "\(name) is connected, and says that something is wrong", detail: error)
+          : Finding(isOneConnected ? .warn : .fail, "\(name) is not reached", detail: error)
       }
-      guard relay["connected"]?.bool == true else { return nil }
+      guard isConnected else { return nil }
       return Finding(.ok, "\(name) is connected", detail: relay["role"]?.string)
     }
   }

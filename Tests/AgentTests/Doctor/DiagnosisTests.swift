@@ -150,6 +150,9 @@ struct DiagnosisTests {
     let one = diagnosis { $0["relays"] = .array((healthy["relays"]?.array ?? []) + [wrong]) }
     #expect(one.verdict == .warnings && troubles(one).contains { $0.contains("another certificate") })
     #expect(diagnosis { $0["relays"] = [wrong] }.verdict == .issues)
+    let full: JSONValue = ["id": 2, "region": "x", "connected": true, "error": "full"]
+    let two = diagnosis { $0["relays"] = [full] }
+    #expect(two.verdict == .warnings && troubles(two).contains { $0.contains("is connected") && $0.contains("full") })
     let none = diagnosis { $0["relays"] = [] }
     #expect(none.verdict == .ready)
     #expect(none.findings.contains { $0.next?.contains("--relay") == true && $0.next?.contains("relay add") == true })
