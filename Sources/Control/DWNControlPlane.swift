@@ -107,6 +107,8 @@ public actor DWNControlPlane: ControlPlane {
   // Writing
   var lines: [PublicationLine] = []
   var publication: PublicationSchedule
+  /// When own records that are not current are written anew; `nil`: they are.
+  var renewal: Instant?
   var reach: Reach?
   /// The relay that this machine runs for the mesh.
   var relayOffer: RelayOffer?
@@ -121,6 +123,8 @@ public actor DWNControlPlane: ControlPlane {
   /// When upkeep was last done; `nil`: it is due.
   var upkeepAt: Instant?
   var memberRelays = MemberRelays()
+  /// By the index of an endpoint: the machines whose definitions it is asked for.
+  var definitionTurns: [Int: AskingTurn] = [:]
 
   nonisolated var network: NetworkReference { configuration.network }
   nonisolated var isAnchor: Bool { configuration.identity.did == network.anchor }
@@ -187,7 +191,9 @@ public actor DWNControlPlane: ControlPlane {
     live.replaceSubrange(
       places,
       with: [
-        LiveLines(topics, first: .first(isAnchor: isAnchor), remembered: remembered, isWanted: isFirst, at: now)
+        LiveLines(
+          topics, first: .first(isAnchor: isAnchor, envelope: network.envelope), remembered: remembered,
+          isWanted: isFirst, at: now)
       ])
     if places.isEmpty {
       choice.add()
@@ -195,6 +201,7 @@ public actor DWNControlPlane: ControlPlane {
     } else {
       choice.replace(index)
       readTroubles[index] = nil
+      definitionTurns[index] = nil
       for job in jobs { wake(job) }
     }
   }

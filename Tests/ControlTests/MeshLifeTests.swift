@@ -126,6 +126,40 @@ struct MeshLifeTests {
     #expect(await third.netmap?.peers == [])
     #expect(await third.netmap?.filter == .denyAll)
     #expect(await third.status.membership == .expired)
+    // The keys are taken from it too, as soon as the anchor can say so.
+    world.node.isReachable = true
+    try await world.simulation.run(.seconds(150), devices)
+    #expect(await third.status.membership == .removed)
+    #expect(await world.anchor.keeper.ledger.head(of: world.network.id)?.epoch != .first)
+    #expect(await world.member.netmap?.peers.map(\.key) == [world.anchor.key])
+  }
+
+  @Test("what machines wrote of themselves is written anew when many epochs have begun since, by each in its own time")
+  func renewal() async throws {
+    let world = try await World.settled(members: 2)
+    func old() throws -> Int {
+      try [MeshProtocol.nodeInfo, MeshProtocol.endpoint].flatMap { world.node.live($0) }.count {
+        try JWEEnvelope(.object(#require($0.latest.encryption))).networkEntry?.scheme.epoch == .first
+      }
+    }
+    for _ in 0..<8 {
+      let guest = MachineIdentity.generate(random: world.random)
+      try await world.anchor.add(guest.did, to: world.network)
+      try await world.anchor.remove(guest.did, from: world.network)
+    }
+    let before = try old()
+    #expect(before == 6)
+    var seen: Set<Int> = []
+    for _ in 0..<26 {
+      try await world.run(.seconds(5))
+      seen.insert(try old())
+    }
+    #expect(try old() == 0)
+    #expect(seen.count > 2, "all at once")
+    for device in world.devices {
+      #expect(await device.netmap?.peers.allSatisfy { $0.endpoints.count == 1 } == true)
+      #expect(await device.status.refused == [])
+    }
   }
 
   @Test("a removal takes effect for all, and for the removed; nobody brings it back by showing what was")

@@ -182,4 +182,36 @@ struct V1LifeTests {
     #expect(await world.member.netmap?.peers.count == 1)
     #expect(await world.member.status.refused.contains { $0.reason.contains("delete was seen") })
   }
+
+  @Test("keys that are delivered are told")
+  func keysTold() async throws {
+    let world = try await World.settled(members: 2, envelope: .v1, isLive: true)
+    try await world.run(.seconds(90))
+    let member = world.member
+    func delivered() -> Set<String> {
+      Set(
+        world.node.live(EncryptionControl.delivery).filter { $0.latest.recipient == member.did }
+          .compactMap { $0.latest.tags?["keyId"]?.string })
+    }
+    let before = delivered()
+    try await world.anchor.remove(world.members[1].did, from: world.network)
+    for _ in 0..<200 where delivered() == before { try await world.run(.milliseconds(100)) }
+    let key = try #require(delivered().subtracting(before).first)
+    try await world.run(.milliseconds(200))
+    let cipher = try #require(await member.plane?.reader.cipher as? V1RecordCipher)
+    #expect(cipher.keyring.key(key, of: MeshProtocol.node) != nil)
+  }
+
+  @Test("many machines that were added and never ran keep nobody from getting its keys")
+  func manyAbsent() async throws {
+    let world = try await World.settled(envelope: .v1)
+    for _ in 0..<70 {
+      try await world.anchor.add(MachineIdentity.generate(random: world.random).did, to: world.network)
+    }
+    let late = try await world.newMachine()
+    try await world.anchor.add(late.did, to: world.network, label: "late")
+    try await late.start(world.network, [world.node], addresses: [World.address(7)])
+    try await world.simulation.run(.seconds(40), [world.anchor, late])
+    #expect(await late.status.membership == .member)
+  }
 }

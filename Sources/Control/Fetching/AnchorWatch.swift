@@ -28,14 +28,15 @@ extension DWNControlPlane {
       await take(others(among: shown), .partial, isOvertaken: taken != before)
       await audit(shown, Set(paths + keyPaths + [MeshProtocol.network]), index)
     }
-    if !network.envelope.hasHeads { try await deliverKeys(queries) }
+    if !network.envelope.hasHeads { try await deliverKeys(queries, from: index) }
     return .settled
   }
 
   /// With encryption v1 a machine is given its keys when its own definition is there, which says what they are encrypted to.
-  private func deliverKeys(_ queries: NodeQueries) async throws(NodeQueries.Failure) {
+  private func deliverKeys(_ queries: NodeQueries, from index: Int) async throws(NodeQueries.Failure) {
     var definitions: [DID: MeshDefinition] = [:]
-    for did in await keeper.ledger.lackingKeys(in: network.id, now: clock.wallTime()).prefix(Self.deliveryLimit) {
+    let waiting = await keeper.ledger.lackingKeys(in: network.id, now: clock.wallTime())
+    for did in definitionTurns[index, default: AskingTurn()].next(among: waiting, limit: Self.deliveryLimit) {
       definitions[did] = try await queries.definition(installedBy: did)
     }
     let found = definitions.filter { $0.value.envelope == .v1 }

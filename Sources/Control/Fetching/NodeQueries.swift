@@ -54,9 +54,7 @@ struct NodeQueries: Sendable {
 
   /// The keys that were delivered to this machine. No role is needed for what one receives.
   func deliveries() async throws(Failure) -> [ReplyEntry] {
-    var filter = allDeliveriesFilter
-    filter.recipient = [signer.did]
-    return try await all(filter, role: nil)
+    try await all(.deliveries(of: network, to: signer.did), role: nil)
   }
 
   /// The tenant's definition of a protocol, or all of them.
@@ -65,20 +63,7 @@ struct NodeQueries: Sendable {
   }
 
   /// All deliveries of keys, to whomever: for the anchor.
-  func allDeliveries() async throws(Failure) -> [ReplyEntry] { try await all(allDeliveriesFilter, role: nil) }
-
-  private var allDeliveriesFilter: RecordsFilter {
-    switch network.envelope {
-    case .jwe:
-      RecordsFilter(
-        protocolURI: KeyDeliveryProtocol.uri, path: KeyDeliveryProtocol.contextKey,
-        tags: [KeyDeliveryProtocol.Tag.contextID: .equals(.string(network.id.text))])
-    case .v1:
-      RecordsFilter(
-        protocolURI: MeshProtocol.uri, path: EncryptionControl.delivery,
-        tags: ["contextId": .equals(.string(network.id.text))])
-    }
-  }
+  func allDeliveries() async throws(Failure) -> [ReplyEntry] { try await all(.deliveries(of: network), role: nil) }
 
   /// The keys to which the roles of a network with encryption v1 are encrypted. Everybody may ask for those of one audience.
   func audiences() async throws(Failure) -> [ReplyEntry] {
@@ -166,5 +151,24 @@ struct NodeQueries: Sendable {
     } catch {
       throw .unanswered(error)
     }
+  }
+}
+
+extension RecordsFilter {
+  /// The keys of a network that were delivered to somebody, or to all.
+  static func deliveries(of network: NetworkReference, to recipient: DID? = nil) -> RecordsFilter {
+    var filter =
+      switch network.envelope {
+      case .jwe:
+        RecordsFilter(
+          protocolURI: KeyDeliveryProtocol.uri, path: KeyDeliveryProtocol.contextKey,
+          tags: [KeyDeliveryProtocol.Tag.contextID: .equals(.string(network.id.text))])
+      case .v1:
+        RecordsFilter(
+          protocolURI: MeshProtocol.uri, path: EncryptionControl.delivery,
+          tags: ["contextId": .equals(.string(network.id.text))])
+      }
+    if let recipient { filter.recipient = [recipient] }
+    return filter
   }
 }

@@ -6,18 +6,21 @@ import Mesh
 enum LiveTopic: Hashable, Sendable {
   /// All records at one path of the network.
   case path(ProtocolPath)
-  /// The keys that are delivered to this machine; no right is needed for what one receives.
-  case deliveries
+  /// The keys that are delivered to this machine, in a network of such an envelope; no right is needed for what one receives.
+  case deliveries(Envelope)
 
   /// The one that is opened first: where it is refused, the others are not asked for.
-  static func first(isAnchor: Bool) -> LiveTopic { isAnchor ? .path(MeshProtocol.nodeInfo) : .deliveries }
+  static func first(isAnchor: Bool, envelope: Envelope = .jwe) -> LiveTopic {
+    isAnchor ? .path(MeshProtocol.nodeInfo) : .deliveries(envelope)
+  }
 
-  /// A member is told everything that makes up its view; the anchor, what the others write of themselves.
+  /// A member is told everything that makes up its view; the anchor, what the others write of themselves. Of a new audience of encryption
+  /// v1 a member learns by the key that is delivered to it.
   static func all(isAnchor: Bool, envelope: Envelope = .jwe) -> [LiveTopic] {
     let own = FetchPlan.ownRecords(withMembers: true).map { LiveTopic.path($0) }
     if isAnchor { return own }
     let signed = (envelope.hasHeads ? [MeshProtocol.head] : []) + [MeshProtocol.network] + FetchPlan.covered
-    return [.deliveries] + signed.map { .path($0) } + own
+    return [.deliveries(envelope)] + signed.map { .path($0) } + own
   }
 
   /// Whether it is the anchor's to write.
@@ -32,18 +35,24 @@ enum LiveTopic: Hashable, Sendable {
   var name: String {
     switch self {
     case .path(let path): path.text
-    case .deliveries: KeyDeliveryProtocol.contextKey.text
+    case .deliveries(.jwe): KeyDeliveryProtocol.contextKey.text
+    case .deliveries(.v1): EncryptionControl.delivery.text
     }
   }
 
   /// Whether a member needs its role for it.
-  var needsRole: Bool { self != .deliveries }
+  var needsRole: Bool {
+    switch self {
+    case .path: true
+    case .deliveries: false
+    }
+  }
 
   func filter(of network: NetworkReference, reader: DID) -> RecordsFilter {
     switch self {
     case .path(let path): RecordsFilter(protocolURI: MeshProtocol.uri, path: path, contextID: network.id.contextID)
     case .deliveries:
-      RecordsFilter(protocolURI: KeyDeliveryProtocol.uri, path: KeyDeliveryProtocol.contextKey, recipient: [reader])
+      .deliveries(of: network, to: reader)
     }
   }
 }

@@ -46,6 +46,8 @@ extension DWNControlPlane {
     }
     include(view?.nextExpiry)
     if isAnchor { include(await keeper.ledger.headDue) }
+    // Once it was time, the schedule below says when.
+    if let renewal, renewal > upkeepAt, canPublish { deadline = min(deadline, renewal) }
     if let due = publication.deadline(at: now), canPublish { deadline = min(deadline, max(due, firstWrite ?? due)) }
     return deadline
   }
@@ -56,9 +58,10 @@ extension DWNControlPlane {
     try await keeper.perform { try $0.install(.v1, now: wall) }
   }
 
-  /// Heads that are due, keys that somebody lacks, and keys that were replaced.
+  /// Heads that are due, keys that somebody lacks or whose time is over, and keys that were replaced.
   private func renew(at wall: WallTime) async throws {
     let (network, random) = (network.id, random)
+    try await keeper.perform { try $0.removeExpired(from: network, now: wall, random: random) }
     try await keeper.perform { try $0.deliverMissingKeys(in: network, now: wall, random: random) }
     try await keeper.perform { try $0.retireAudiences(in: network, now: wall, random: random) }
     try await keeper.perform { try $0.writeDueHeads(now: wall) }
@@ -72,7 +75,8 @@ extension DWNControlPlane {
   /// Writes nodeInfo and endpoint where what is there says something else than what is so.
   private func publishOwnRecords() async throws {
     guard let own = view?.own, let cipher = reader.cipher else { return }
-    if own.info != configuration.nodeInfo || !isCurrent(MeshProtocol.nodeInfo(under: own.path), below: own) {
+    planRenewal(below: own)
+    if own.info != configuration.nodeInfo || mustRenew(MeshProtocol.nodeInfo(under: own.path), below: own) {
       try await publish(.nodeInfo(configuration.nodeInfo), below: own, cipher)
     }
     guard let said = ownEndpoint, let urgency = urgency(of: said, below: own) else { return publication.settled() }
@@ -94,7 +98,7 @@ extension DWNControlPlane {
   /// How soon the endpoint record has to be written; `nil`: what is there says what is so.
   private func urgency(of said: OwnEndpoint, below own: MeshView.Node) -> PublicationSchedule.Urgency? {
     if said.isEmpty { return nil }
-    guard let there = own.endpoint, !isStale(there), isCurrent(MeshProtocol.endpoint(under: own.path), below: own)
+    guard let there = own.endpoint, !isStale(there), !mustRenew(MeshProtocol.endpoint(under: own.path), below: own)
     else { return .soon }
     switch said.difference(from: OwnEndpoint(there)) {
     case .none: return nil
@@ -120,6 +124,25 @@ extension DWNControlPlane {
   }
 
   private static let endpointRefresh: Duration = .seconds(240)
+
+  /// Own records of an epoch that is long over are written anew after a random time: a new epoch begins for all machines at once. With
+  /// encryption v1 somebody cannot read them already.
+  private func planRenewal(below own: MeshView.Node) {
+    let paths = [MeshProtocol.nodeInfo(under: own.path), MeshProtocol.endpoint(under: own.path)]
+    guard !paths.allSatisfy({ isCurrent($0, below: own) }) else {
+      renewal = nil
+      return
+    }
+    renewal = renewal ?? clock.now() + (network.envelope.hasHeads ? Self.renewalSpread * jitter : .zero)
+  }
+
+  private static let renewalSpread: Duration = .seconds(60)
+
+  /// Whether an own record is one of those, and it is time.
+  private func mustRenew(_ path: ProtocolPath?, below own: MeshView.Node) -> Bool {
+    guard let renewal, renewal <= clock.now() else { return false }
+    return !isCurrent(path, below: own)
+  }
 
   private func isCurrent(_ path: ProtocolPath?, below own: MeshView.Node) -> Bool {
     path.map { reader.isCurrent($0, below: own.contextID) } ?? true

@@ -63,8 +63,25 @@ public struct JWERecordCipher: RecordCipher {
     }
   }
 
-  /// A later member is handed the keys of earlier epochs too.
-  public func isCurrent(_ write: RecordsWrite) -> Bool { true }
+  /// Whether its epoch is among the newest eight: a later member is handed the keys of those, and of some more. For the anchor, whose
+  /// keyring knows no epochs, the ledger decides (`Ledger.writeOldAnew`).
+  public func isCurrent(_ write: RecordsWrite) -> Bool {
+    Self.epoch(of: write).map { Self.isRecent($0, among: keyring.epochs) } ?? true
+  }
+
+  /// Epochs within which a record need not be written anew (`trust.md` section 7). A delivery holds four times as many, so that whoever
+  /// is late with that can be read nonetheless.
+  static let recentEpochs = 8
+
+  /// Whether an epoch is among the newest of all.
+  static func isRecent(_ epoch: KeyEpoch, among all: some Sequence<KeyEpoch>) -> Bool {
+    all.count { $0 > epoch } < recentEpochs
+  }
+
+  /// The epoch of the network key that opens a record; `nil` for one in clear, or for the anchor alone.
+  static func epoch(of write: RecordsWrite) -> KeyEpoch? {
+    write.encryption.flatMap { try? JWEEnvelope(.object($0)) }?.networkEntry?.scheme.epoch
+  }
 
   public func relay(parsing plaintext: [UInt8]) throws(MeshError) -> RelayClaim {
     .numbered(try RelayRecord(parsing: plaintext))

@@ -68,16 +68,8 @@ extension Ledger {
     }
     let owned = try next.requireOwned(network)
     guard let cipher = owned.cipher else { throw .noKey }
-    for held in owned.records.live(at: WallTime(microseconds: .max)) where !cipher.isCurrent(held.write) {
-      let sealed: SealedData
-      do throws(MeshError) {
-        sealed = try cipher.seal(try cipher.open(held.write, data: held.data), at: held.write.path, random: random)
-      } catch {
-        throw .mesh(error)
-      }
-      let draft = RecordDraft(updating: held.write, encryption: sealed.encryption, data: sealed.data)
-      try next.write(draft, tenant: identity.did, network: network, now: now, to: &change)
-    }
+    let old = owned.oldestFirst.filter { !cipher.isCurrent($0.write) }
+    try next.writeAnew(old, in: network, now: now, random: random, to: &change)
     self = next
     return change
   }

@@ -51,6 +51,7 @@ extension Ledger {
         schema: MeshProtocol.schema(of: MeshProtocol.head), squash: true, data: data),
       tenant: identity.did, network: network, now: now, to: &change)
     let heads = log.messages.filter { $0.isHead && $0.network == network }
-    log.reduce(Set(heads.dropLast(Self.keptHeads).map(\.element)), in: &change)
+    let replaced = Set(heads.dropLast(Self.keptHeads).map(\.element))
+    log.reduce(replaced.subtracting(try requireOwned(network).headsOfEpochs), in: &change)
   }
 }

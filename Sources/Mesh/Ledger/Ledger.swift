@@ -22,6 +22,7 @@ public struct Ledger: Sendable {
     self.log = try AuthorLog(identity, stored: stored.authored)
     self.foreign = stored.foreign
     try rebuild()
+    for (network, verified) in stored.networks { owned[network]?.recall(from: verified.messages) }
   }
 
   /// The networks that this device is the anchor of, oldest first.
@@ -88,7 +89,7 @@ public struct Ledger: Sendable {
       ?? owned.values.contains { $0.records.isEnded(context) }
   }
 
-  /// Heads that are kept complete. A removal signs two, and the first of them is worth sending.
+  /// Heads that are published. A removal signs two, and the first of them is worth sending.
   static let keptHeads = 3
 
   /// What replaces what when it is published.

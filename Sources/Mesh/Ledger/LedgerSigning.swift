@@ -4,14 +4,16 @@ import Wire
 
 /// What all rules of the ledger write with.
 extension Ledger {
-  /// Makes the networks again from the messages.
+  /// Makes the networks again from the messages; of what is known beside them, the epochs stay.
   mutating func rebuild() throws(LedgerError) {
+    let epochs = owned.mapValues(\.epochs)
     owned = [:]
     var definitions: [AuthoredMessage] = []
     for message in log.messages {
       if message.signed.message.kind == .protocolsConfigure { definitions.append(message) }
       try count(message, definitions)
     }
+    for (network, known) in epochs { owned[network]?.recall(known) }
   }
 
   private mutating func count(_ message: AuthoredMessage, _ definitions: [AuthoredMessage]) throws(LedgerError) {

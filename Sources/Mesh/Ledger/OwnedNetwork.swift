@@ -17,7 +17,10 @@ struct OwnedNetwork: Sendable {
   private(set) var addresses: Set<IPAddress> = []
   /// Every id that a relay of this network ever had: none is given out again.
   private(set) var relayIDs: Set<UInt16> = []
+  /// Every epoch that something of this network is, or was, encrypted in.
   private(set) var epochs: Set<KeyEpoch> = [.first]
+  /// The element of the last head of each epoch. Those of the newest epochs are kept complete: so a ledger that is read again knows them.
+  private var lastHeads: [KeyEpoch: String] = [:]
   let keyring: NetworkKeyring
   /// With encryption v1: the deliveries to each recipient that were not ended, by the id of the key.
   private(set) var audienceDeliveries: [DID: [String: RecordsWrite]] = [:]
@@ -78,17 +81,45 @@ struct OwnedNetwork: Sendable {
       let record = try HeadRecord(parsing: data)
       head = (record, write.timestamp)
       epochs.insert(record.epoch)
+      lastHeads[record.epoch] = message.element
     } else {
       guard let initial = write.isInitial ? write : records.initials[write.recordID] else {
         throw LedgerError.corrupt(reason: "an update has no initial write")
       }
       // A record that was ended later is replayed, when the ledger is read, before its delete.
       _ = try records.insert(write, data: data, initial: initial)
+      if envelope == .jwe, let epoch = JWERecordCipher.epoch(of: write) { epochs.insert(epoch) }
       switch opened.payload(HeldRecords.Held(write: write, data: data)) {
       case .node(let node, _): addresses.insert(node.meshIP)
       case .relay(.numbered(let relay)): relayIDs.insert(relay.id)
       default: break
       }
+    }
+  }
+
+  /// The last heads of as many epochs as a delivery has keys of.
+  var headsOfEpochs: Set<String> {
+    Set(lastHeads.sorted { $0.key > $1.key }.prefix(1 + ContextKeyRecord.maximumEarlier).map(\.value))
+  }
+
+  /// Takes note of epochs that are known from elsewhere.
+  mutating func recall(_ known: Set<KeyEpoch>) { epochs.formUnion(known) }
+
+  /// Finds epochs again by what members wrote: ledgers of earlier versions forgot those whose heads and deliveries were replaced.
+  ///
+  /// What opens with the key of an epoch was encrypted by somebody to whom that was delivered. Other numbers count for nothing.
+  mutating func recall(from stored: [StoredMessage]) {
+    guard envelope == .jwe else { return }
+    let cipher = reference.keyIntake(identity).opening
+    for message in stored {
+      guard let data = message.data,
+        let json = try? JSONValue(parsing: message.json, depth: Message.maximumDepth, limit: Message.maximumSize),
+        let number = json["encryption"].flatMap({ try? JWEEnvelope($0) })?.networkEntry?.scheme.epoch,
+        number < epoch, !epochs.contains(number),
+        let signed = try? SignedMessage(checking: Message(json), resolver: OfflineResolver()),
+        let write = try? RecordsWrite(signed), (try? cipher.open(write, data: data)) != nil
+      else { continue }
+      epochs.insert(number)
     }
   }
 
@@ -115,8 +146,16 @@ struct OwnedNetwork: Sendable {
     }
   }
 
-  private var oldestFirst: [HeldRecords.Held] {
-    live.sorted { ($0.write.dateCreated, $0.write.recordID) < ($1.write.dateCreated, $1.write.recordID) }
+  /// What the anchor wrote last in every place, its machine's own nodeInfo and endpoint too, without what was ended; oldest first.
+  var newestWrites: [HeldRecords.Held] {
+    Self.oldestFirst(records.slots.values.compactMap(\.last).filter { !records.isEnded($0.write.contextID) })
+  }
+
+  /// Live records of those that a head covers.
+  var oldestFirst: [HeldRecords.Held] { Self.oldestFirst(live) }
+
+  private static func oldestFirst(_ held: [HeldRecords.Held]) -> [HeldRecords.Held] {
+    held.sorted { ($0.write.dateCreated, $0.write.recordID) < ($1.write.dateCreated, $1.write.recordID) }
   }
 
   /// Live relays by id.
@@ -149,6 +188,14 @@ struct OwnedNetwork: Sendable {
   /// The live audiences of one role, the current one first. There is more than one while a new one is on its way to the members.
   func audiences(of role: ProtocolPath) -> [(write: RecordsWrite, record: AudienceRecord)] {
     envelope == .v1 ? records.audiences(in: reference)[role] ?? [] : []
+  }
+
+  /// When the keys that members read with were replaced last.
+  var newestKeys: WallTime {
+    switch envelope {
+    case .jwe: WallTime(seconds: epoch.number)
+    case .v1: audiences(of: MeshProtocol.node).map(\.write.dateCreated).max() ?? created
+    }
   }
 
   /// Whether the newest head says something else than what is live now, or follows no delivery that it had to follow.

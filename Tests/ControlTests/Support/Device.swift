@@ -170,7 +170,7 @@ extension DWNControlPlane {
   /// Publishing first, then reading: a fixed order, so that a run can be repeated.
   func orderedJobs(isLive: Bool) -> [Job] {
     let indices = endpoints.indices
-    let topics = isLive ? LiveTopic.all(isAnchor: isAnchor) : []
+    let topics = isLive ? LiveTopic.all(isAnchor: isAnchor, envelope: network.envelope) : []
     return [.upkeep, .relays] + indices.map { .publish($0) } + indices.map { .fetch($0) }
       + indices.flatMap { index in topics.map { .follow(index, $0) } }
   }

@@ -25,6 +25,8 @@ struct LedgerHistory {
   var machines: [MachineIdentity] = []
   var memberLedgers: [DID: Ledger] = [:]
   var readers: [DID: MeshReader] = [:]
+  /// What members stored of the network.
+  var memberStores: [DID: StoredMesh] = [:]
 
   init(seed: UInt64, cidr: String = "10.200.0.0/16", members count: Int = 0) throws {
     random = SeededRandom(seed)
@@ -50,13 +52,23 @@ struct LedgerHistory {
   /// Commits a change and lets everybody who follows see it.
   mutating func take(_ change: LedgerChange) {
     stored.apply(change.store)
-    messages += change.entries
-    let outcome = anchorReader.offer(change.entries, at: Instant(nanoseconds: 1), wall: wall)
+    let outcome = tell(change.entries)
     if let head = outcome.acceptedHead, let set = anchorReader.acceptedSet {
       sets[head.seq] = set
       members[head.seq] = Set(anchorReader.view(at: wall)?.nodes.map(\.did) ?? [])
     }
-    for did in readers.keys { _ = readers[did]?.offer(change.entries, at: Instant(nanoseconds: 1), wall: wall) }
+  }
+
+  /// Lets everybody who follows see what was signed; returns what the anchor's reader made of it.
+  private mutating func tell(_ entries: [ReplyEntry]) -> OfferOutcome {
+    messages += entries
+    let outcome = anchorReader.offer(entries, at: Instant(nanoseconds: 1), wall: wall)
+    stored.apply(outcome.store)
+    for did in readers.keys {
+      guard let seen = readers[did]?.offer(entries, at: Instant(nanoseconds: 1), wall: wall) else { continue }
+      memberStores[did, default: StoredMesh()].apply(seen.store)
+    }
+    return outcome
   }
 
   @discardableResult
@@ -72,10 +84,16 @@ struct LedgerHistory {
     machines.append(machine)
     memberLedgers[machine.did] = try Ledger(identity: machine)
     var reader = MeshReader(network: network, identity: machine)
-    _ = reader.offer(messages, extent: .complete, at: Instant(nanoseconds: 1), wall: wall)
+    let seen = reader.offer(messages, extent: .complete, at: Instant(nanoseconds: 1), wall: wall)
+    memberStores[machine.did, default: StoredMesh()].apply(seen.store)
     readers[machine.did] = reader
     take(change)
     return machine
+  }
+
+  mutating func remove(_ did: DID) throws {
+    pass()
+    take(try ledger.removeNode(did, from: id, now: wall, random: random))
   }
 
   mutating func endNode(_ did: DID) throws {
@@ -84,21 +102,21 @@ struct LedgerHistory {
     take(try ledger.endWithdrawn(records, in: id, now: wall))
   }
 
-  /// A member publishes an endpoint, if it can.
-  mutating func publishEndpoint(of machine: MachineIdentity, port: UInt16) throws {
+  /// A member publishes an endpoint, if it can; with another cipher than its reader's if one is given.
+  mutating func publishEndpoint(
+    of machine: MachineIdentity, port: UInt16, cipher other: (any RecordCipher)? = nil
+  ) throws {
     pass()
-    guard let reader = readers[machine.did], let node = reader.view(at: wall)?.own, let cipher = reader.cipher else {
-      return
-    }
+    guard let reader = readers[machine.did], let node = reader.view(at: wall)?.own,
+      let cipher = other ?? reader.cipher
+    else { return }
     let address = SocketAddress(IPAddress(v4: 192 << 24 | 2 << 8 | 1), port: port)
     let record = EndpointRecord(localEndpoints: [address], updatedAt: wall)
     guard
       let change = try memberLedgers[machine.did]?.publish(
         .endpoint(record), below: node, in: network, cipher: cipher, now: wall, random: random)
     else { return }
-    messages += change.entries
-    _ = anchorReader.offer(change.entries, at: Instant(nanoseconds: 1), wall: wall)
-    for did in readers.keys { _ = readers[did]?.offer(change.entries, at: Instant(nanoseconds: 1), wall: wall) }
+    _ = tell(change.entries)
   }
 
   /// One random thing happens.

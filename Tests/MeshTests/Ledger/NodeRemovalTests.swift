@@ -78,4 +78,33 @@ struct NodeRemovalTests {
     #expect(!removal.entries.map(path).contains("contextKey"))
     #expect(removal.entries.map(path).suffix(1) == ["network/head"])
   }
+
+  @Test("is what follows when somebody's time is over: for all of them together, and not twice within an hour")
+  func expiry() throws {
+    var history = try LedgerHistory(seed: 64, members: 1)
+    let soon = history.wall + .seconds(60)
+    let guests = [try history.addNode(expiresAt: soon), try history.addNode(expiresAt: soon)]
+    let later = try history.addNode(expiresAt: history.wall + .seconds(600))
+    func removal() throws -> LedgerChange {
+      try history.ledger.removeExpired(from: history.id, now: history.wall, random: history.random)
+    }
+    #expect(try removal().isEmpty)
+    history.pass(100)
+    let first = try removal()
+    #expect(
+      first.entries.map(path) == ["Delete", "Delete", "Delete", "Delete", "network/head"]
+        + ["contextKey", "contextKey", "network/head"])
+    history.take(first)
+    #expect(Set(history.ledger.nodes(of: history.id).map(\.did)).isDisjoint(with: guests.map(\.did)))
+    for guest in guests { #expect(history.readers[guest.did]?.membership(at: history.wall) == .removed) }
+    history.pass(3000)
+    #expect(try removal().isEmpty)
+    history.pass(600)
+    let second = try removal()
+    #expect(second.entries.map(path) == ["Delete", "Delete", "network/head", "contextKey", "network/head"])
+    history.take(second)
+    #expect(history.readers[later.did]?.membership(at: history.wall) == .removed)
+    history.pass(4000)
+    #expect(try removal().isEmpty)
+  }
 }
