@@ -47,7 +47,7 @@ struct PingLimitsTests: FinderSuite {
     let call = sealed(.callMeMaybe([home] + many[19..<38]))
     let sent = pings(finder.receive(call, .relayed(from: peer.publicKey), now: now))
     #expect(sent.count == PathConstants.pingsPerSecondAndPeer - PathConstants.pingsKeptForWay)
-    #expect(sent.count { $0.to == home } == 1, "a call puts the way to the test")
+    #expect(sent.contains { $0.to == home }, "a call puts the way to the test")
     #expect(pings(finder.heardOverRelay(peer.publicKey, now: now)).map(\.to) == [home])
   }
 
