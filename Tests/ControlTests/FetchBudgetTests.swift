@@ -38,7 +38,8 @@ struct FetchBudgetTests {
     let before = world.node.count(.recordsQuery)
     #expect(await isExcessive { _ = try await queries.complete() })
     let asked = world.node.count(.recordsQuery) - before
-    #expect(asked >= FetchBudget.entryLimit / 500 && asked < FetchBudget.entryLimit / 500 + 20)
+    let ofOwnRecords = MeshProtocol.ownRecords.count * (MeshReader.recordLimit / 500 + 1)
+    #expect(asked >= FetchBudget.entryLimit / 500 && asked < FetchBudget.entryLimit / 500 + ofOwnRecords + 20)
     // What was begun with it is not gone on with.
     #expect(await isExcessive { _ = try await queries.records(at: MeshProtocol.head) })
     #expect(world.node.count(.recordsQuery) - before == asked)
@@ -52,6 +53,33 @@ struct FetchBudgetTests {
     let before = world.node.count(.recordsQuery)
     #expect(await isExcessive { _ = try await queries.records(at: MeshProtocol.node) })
     #expect(world.node.count(.recordsQuery) - before == 10)
+  }
+
+  @Test(
+    "a member that writes without end takes nothing from what the anchor wrote, and is read to a bound",
+    arguments: MeshProtocol.ownRecords)
+  func talkative(path: ProtocolPath) async throws {
+    let world = try await World.settled()
+    let queries = try await #require(world.member.plane).queries(to: 0)
+    let honest = try await queries.complete()
+    let pages = Mutex<Int64>(0)
+    world.node.tell { request, reply, _ in
+      guard request.kind == .recordsQuery, request.descriptor["filter"]?["protocolPath"]?.string == path.text else {
+        return reply
+      }
+      let page = pages.withLock { pages -> Int64 in
+        pages += 1
+        return pages
+      }
+      let shown = (0..<500).map { JSONValue.object(["page": .integer(page), "n": .integer(Int64($0))]) }
+      let cursor: JSONValue = ["messageCid": .string("\(page)"), "value": "x"]
+      return Reply(reply.status, members: ["entries": .array(shown), "cursor": cursor])
+    }
+    let flooded = try await #require(world.member.plane).queries(to: 0)
+    let shown = try await flooded.complete()
+    #expect(pages.withLock { $0 } == Int64(MeshReader.recordLimit / 500 + 1))
+    let others = honest.filter { $0.message["descriptor"]?["protocolPath"]?.string != path.text }
+    #expect(others.allSatisfy(Set(shown).contains))
   }
 
   @Test("a page with more than was asked for is none")

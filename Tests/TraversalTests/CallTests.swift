@@ -65,9 +65,9 @@ struct CallTests: FinderSuite {
     let now = suspectAt + .milliseconds(500)
     #expect(calls(finder.setOwnEndpoints([former], .overdue, now: now)) == [[former]])
     #expect(calls(finder.setOwnEndpoints([new], now: now + .milliseconds(200))).isEmpty)
-    #expect(calls(advance(to: now + .milliseconds(999))).isEmpty)
-    #expect(calls(advance(to: now + .seconds(1))) == [[new]])
-    #expect(calls(finder.setOwnEndpoints([new], now: now + .milliseconds(2100))).isEmpty, "nothing new")
+    #expect(calls(advance(to: now + .milliseconds(1099))).isEmpty)
+    #expect(calls(advance(to: now + .milliseconds(1100))) == [[new]], "a little more than the peer asks for")
+    #expect(calls(finder.setOwnEndpoints([new], now: now + .milliseconds(2300))).isEmpty, "nothing new")
   }
 
   @Test("what comes to be known while others are asked is told with what they say")

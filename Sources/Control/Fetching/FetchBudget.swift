@@ -11,6 +11,10 @@ final class FetchBudget: Sendable {
   /// Bytes of JSON and of data. A record with what belongs to it takes 2 to 4 KiB.
   static let sizeLimit = 96 << 20
 
+  /// For what machines write of themselves at one path. Their node lets a member write much more than a machine has to say: that may
+  /// take the place of what others wrote there before, but of nothing that the anchor wrote.
+  static func ofOwnRecords() -> FetchBudget { FetchBudget(entries: MeshReader.recordLimit, bytes: 24 << 20) }
+
   private struct Left: Sendable {
     var entries: Int
     var bytes: Int

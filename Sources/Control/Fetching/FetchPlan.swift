@@ -11,8 +11,7 @@ enum FetchPlan {
 
   /// What the nodes write themselves.
   static func ownRecords(withMembers: Bool) -> [ProtocolPath] {
-    [MeshProtocol.nodeInfo, MeshProtocol.endpoint]
-      + (withMembers ? [MeshProtocol.memberNodeInfo, MeshProtocol.memberEndpoint] : [])
+    Array(MeshProtocol.ownRecords.prefix(withMembers ? 4 : 2))
   }
 }
 

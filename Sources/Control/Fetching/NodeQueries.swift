@@ -4,7 +4,8 @@ import Mesh
 import Wire
 
 /// Asks one node of the DWN kind for parts of a network. What comes back is what the node says, and nothing else, and no more than a
-/// network can have: one budget holds for everything that is asked by one of these.
+/// network can have: one budget holds for everything that is asked by one of these, and one for each kind of what machines write of
+/// themselves.
 struct NodeQueries: Sendable {
   let endpoint: any DWNEndpoint
   let network: NetworkReference
@@ -13,6 +14,8 @@ struct NodeQueries: Sendable {
   let role: ProtocolPath?
   let time: WallTime
   var budget = FetchBudget()
+  private let ownBudgets = Dictionary(
+    uniqueKeysWithValues: MeshProtocol.ownRecords.map { ($0, FetchBudget.ofOwnRecords()) })
 
   /// Why there is nothing to look at.
   enum Failure: Error {
@@ -37,7 +40,7 @@ struct NodeQueries: Sendable {
     var entries = try await all(
       RecordsFilter(
         protocolURI: MeshProtocol.uri, path: path, contextID: context ?? network.id.contextID,
-        dateUpdated: since.map { RecordsFilter.DateRange(from: $0) }), role: role)
+        dateUpdated: since.map { RecordsFilter.DateRange(from: $0) }), role: role, own: ownBudgets[path])
     for index in entries.indices.filter({ entries[$0].data == nil }).prefix(Self.separateReads) {
       guard let id = entries[index].message["recordId"]?.string.flatMap({ RecordID($0) }),
         let read = try await read(id, role: role)
@@ -116,16 +119,21 @@ struct NodeQueries: Sendable {
     }
   }
 
-  /// What is shown more than once is given once.
-  private func all(_ filter: RecordsFilter, role: ProtocolPath?) async throws(Failure) -> [ReplyEntry] {
+  /// What is shown more than once is given once. With a budget of its own it is asked for newest first, until that is spent.
+  private func all(
+    _ filter: RecordsFilter, role: ProtocolPath?, own: FetchBudget? = nil
+  ) async throws(Failure) -> [ReplyEntry] {
     var entries: [ReplyEntry] = []
     var seen: Set<ReplyEntry> = []
     var pagination = Pagination(limit: Self.pageSize)
     for _ in 0..<Self.pageLimit {
       let page = try await ask(
-        signer.recordsQuery(filter, sort: .createdAscending, pagination: pagination, at: time, role: role))
+        signer.recordsQuery(
+          filter, sort: own == nil ? .createdAscending : .createdDescending, pagination: pagination, at: time,
+          role: role), own: own)
       guard page.entries.count <= Self.pageSize else { throw .excessive }
       entries += page.entries.filter { seen.insert($0).inserted }
+      if own?.isSpent == true { break }
       guard let cursor = page.cursor, cursor != pagination.cursor, !page.entries.isEmpty else { break }
       pagination.cursor = cursor
     }
@@ -133,14 +141,18 @@ struct NodeQueries: Sendable {
   }
 
   private func ask(
-    _ message: SignedMessage
+    _ message: SignedMessage, own: FetchBudget? = nil
   ) async throws(Failure) -> (entries: [ReplyEntry], cursor: Pagination.Cursor?) {
     let reply = try await send(message)
     guard reply.status.isSuccess else {
       throw reply.status.code == 401 ? .notAdmitted(reply.status.detail) : .refused(reply.status)
     }
     let entries = reply.entries
-    guard budget.take(entries) else { throw .excessive }
+    if let own {
+      _ = own.take(entries)
+    } else if !budget.take(entries) {
+      throw .excessive
+    }
     return (entries, reply.members["cursor"].flatMap { Pagination.Cursor($0) })
   }
 

@@ -49,7 +49,7 @@ extension FeedFingerprint {
     try database.execute(
       sql: "UPDATE tenant SET fingerprint0 = 0, fingerprint1 = 0, fingerprint2 = 0, fingerprint3 = 0")
     var counted: [Int64: FeedFingerprint] = [:]
-    let rows = try Row.fetchCursor(database, sql: "SELECT tenant, cid FROM message INDEXED BY message_cid")
+    let rows = try Row.fetchCursor(database, sql: "SELECT tenant, cid FROM message")
     while let row = try rows.next() { counted[row[0], default: FeedFingerprint()].toggle(row[1]) }
     for (tenant, fingerprint) in counted {
       try database.execute(

@@ -169,11 +169,14 @@ public final class NodeSubscription: SubscriptionSource {
 
   /// Also ends when there is still more for it, without giving it more time for that.
   private func waitForAcknowledgement() async {
-    let end = state.withLock { state in
+    let end = state.withLock { state -> ContinuousClock.Instant? in
+      // It may have acknowledged something in the meantime.
+      guard case .waitForAcknowledgement = state.progress.next else { return nil }
       let end = state.patienceEnd ?? .now + patience
       state.patienceEnd = end
       return end
     }
+    guard let end else { return }
     guard .now < end else { return dropIfSilent(since: end) }
     let timer = Task { [weak self] in
       guard (try? await Task.sleep(until: end, clock: .continuous)) != nil else { return }

@@ -66,7 +66,8 @@ public struct JWERecordCipher: RecordCipher {
   /// Whether its epoch is among the newest eight: a later member is handed the keys of those, and of some more. For the anchor, whose
   /// keyring knows no epochs, the ledger decides (`Ledger.writeOldAnew`).
   public func isCurrent(_ write: RecordsWrite) -> Bool {
-    Self.epoch(of: write).map { Self.isRecent($0, among: keyring.epochs) } ?? true
+    // Keys may be here before the heads that begin their epochs.
+    Self.epoch(of: write).map { Self.isRecent($0, among: keyring.epochs.filter { $0 <= epoch }) } ?? true
   }
 
   /// Epochs within which a record need not be written anew (`trust.md` section 7). A delivery holds four times as many, so that whoever

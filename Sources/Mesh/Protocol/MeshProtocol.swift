@@ -14,6 +14,8 @@ public enum MeshProtocol {
   public static let memberNode: ProtocolPath = "network/member/node"
   public static let memberNodeInfo: ProtocolPath = "network/member/node/nodeInfo"
   public static let memberEndpoint: ProtocolPath = "network/member/node/endpoint"
+  /// What machines write of themselves; the anchor writes everything else.
+  public static let ownRecords = [nodeInfo, endpoint, memberNodeInfo, memberEndpoint]
   public static let aclPolicy: ProtocolPath = "network/aclPolicy"
   public static let relay: ProtocolPath = "network/relay"
   public static let preAuthKey: ProtocolPath = "network/preAuthKey"

@@ -18,6 +18,8 @@ public struct MeshReader: Sendable {
   /// Of entries that do not count. A node that shows more of them at once is not listened to further: no honest one has so many, and
   /// each costs a verification.
   public static let uselessLimit = 5_000
+  /// Of those that one machine wrote of itself: whoever writes more of them is not to hide what others wrote.
+  static let uselessLimitOfOne = 64
 
   public let network: NetworkReference
   public let identity: MachineIdentity
@@ -68,7 +70,13 @@ public struct MeshReader: Sendable {
     self.isOvertaken = isOvertaken
     var outcome = OfferOutcome()
     var intake = Intake()
-    for entry in entries where intake.useless < Self.uselessLimit { sort(entry, into: &intake, &outcome) }
+    for entry in entries where intake.useless < Self.uselessLimit {
+      let machine = Self.machine(describedBy: entry)
+      if let machine, intake.uselessOf[machine, default: 0] >= Self.uselessLimitOfOne { continue }
+      let before = intake.useless
+      sort(entry, into: &intake, &outcome)
+      if let machine, intake.useless > before { intake.uselessOf[machine, default: 0] += 1 }
+    }
     for (signed, definition) in intake.definitions {
       judge(signed.message.value, &outcome) { reader throws(Rejection) in
         try reader.checkGrant(of: signed)
@@ -119,8 +127,18 @@ public struct MeshReader: Sendable {
     var shownRecords: Set<RecordID> = []
     var placed = 0
     var useless = 0
+    /// Of what machines write of themselves, by the record above it.
+    var uselessOf: [String: Int] = [:]
 
     mutating func noteShown(_ element: String) { shown.insert(element) }
+  }
+
+  /// Of which machine an entry tells, as that machine itself says; `nil` for what the anchor writes.
+  private static func machine(describedBy entry: ReplyEntry) -> String? {
+    let descriptor = entry.message["descriptor"]
+    guard let path = descriptor?["protocolPath"]?.string, MeshProtocol.ownRecords.contains(where: { $0.text == path })
+    else { return nil }
+    return descriptor?["parentId"]?.string
   }
 
   private mutating func sort(_ entry: ReplyEntry, into intake: inout Intake, _ outcome: inout OfferOutcome) {

@@ -28,6 +28,8 @@ public enum PathConstants {
   static let doubt: Duration = .milliseconds(300)
   /// Between two messages that ask a peer for its pings, and between two that are heeded.
   static let callInterval: Duration = .seconds(1)
+  /// When a peer is called once more: it counts the interval by when calls come, and one may travel quicker than the one before.
+  static let callAgain: Duration = .milliseconds(1100)
 
   /// So long plain pings have, before ports are guessed.
   static let plainPings: Duration = .seconds(2)

@@ -46,7 +46,7 @@ extension PathFinder {
     // The peer may just have been starting, and its relay with it.
     guard path.best == nil, path.callsLeft > 0 else { return }
     path.callsLeft -= 1
-    path.searchAgainAt = now + PathConstants.callInterval
+    path.searchAgainAt = now + PathConstants.callAgain
   }
 
   /// Asks the peer over the relay to ping this machine, as soon as it can be told where.
@@ -71,8 +71,8 @@ extension PathFinder {
 
   func sendCall(_ path: PeerPath, _ now: Instant) {
     guard hasRelay else { return }
-    if let last = path.calledAt, now - last < PathConstants.callInterval {
-      path.callAgainAt = last + PathConstants.callInterval
+    if let last = path.calledAt, now - last < PathConstants.callAgain {
+      path.callAgainAt = last + PathConstants.callAgain
       return
     }
     path.calledAt = now

@@ -32,6 +32,7 @@ extension PathFinder {
       switch ping.purpose {
       case .doubt where !hasAnsweredSince:
         suspect(path, now)
+        askRelays(now)
         // If a router forgot this machine, the peer has to be told the new address and not the old one.
         ownEndpointsAt = nil
         search(path, asksBack: true, now) { _ in true }
@@ -86,7 +87,6 @@ extension PathFinder {
     path.watchAt = now + PathConstants.silence
     guard doubt(path, now) else { return }
     probeAgain(path, now)
-    askRelays(now)
   }
 
   /// What broke a way may have broken the connections with relays, too, and they are needed next.

@@ -93,6 +93,8 @@ public struct PortMapper: Sendable {
   var isAddressDoubted = false
   /// UPnP's service is to be asked for its address.
   var asksUPnPForAddress = false
+  /// What UPnP maps is asked for again after that, wherever it is: it may have forgotten it.
+  var renewsUPnP = false
   private var nextID: UInt64 = 0
   private var shown: [PortMapping] = []
 

@@ -23,6 +23,7 @@ extension PortMapper {
   /// Asks whoever mapped something. With PCP only the answer to a renewal tells the address.
   mutating func look(_ now: Instant, _ actions: inout [Action]) {
     lastLookAt = now
+    renewsUPnP = !isAddressDoubted
     isAddressDoubted = false
     let mapping = Set(wanted.values.compactMap { $0.mapping?.service })
     if mapping.contains(.natPMP) {

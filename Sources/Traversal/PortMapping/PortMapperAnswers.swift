@@ -144,8 +144,11 @@ extension PortMapper {
       // Who does not answer there may have begun anew elsewhere: a renewal finds out.
       guard let body else { return renew(.upnp, now) }
       guard let address = GatewayControl.externalAddress(in: body) else { return }
+      let isElsewhere = address != gatewayService?.external
       gatewayService?.external = address
       moved(.upnp, to: address)
+      // It does not say whether it has restarted and forgotten them.
+      if isElsewhere || renewsUPnP { renew(.upnp, now) }
     case .adding(let port):
       guard let found = gatewayService, let attempt = wanted[port]?.attempt, attempt.service == .upnp else { return }
       let action = found.control.service.choosesPort ? "AddAnyPortMapping" : "AddPortMapping"

@@ -27,8 +27,8 @@ extension PortMapper {
   public var trouble: Trouble? {
     let mappings = mappings
     if let inner = mappings.map(\.external.ip).first(where: \.isPrivate) { return .behindNAT(inner) }
-    if let refusal { return .refused(refusal) }
     guard mappings.isEmpty else { return nil }
+    if let refusal { return .refused(refusal) }
     if answering.isEmpty { return talksNonsense ? .nonsense : nil }
     // The pause has grown for every port that was asked for in vain, since it was last mapped.
     return wanted.values.contains { $0.pause > Self.firstPause } ? .mapsNothing : nil

@@ -9,7 +9,7 @@ enum NetworkChange: String, CaseIterable, Sendable {
   case relay = "its relay dies"
   case sleep = "its daemon is stopped and continued"
 
-  /// How long a daemon is stopped: as long as the issue says where there is time.
+  /// How long a daemon is stopped: a minute where there is time.
   static let pause: Duration = NATLab.tries > 5 ? .seconds(60) : .seconds(8)
 
   /// Two machines that this can happen to without cutting them off from each other.

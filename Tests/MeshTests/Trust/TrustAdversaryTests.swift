@@ -231,6 +231,21 @@ struct TrustAdversaryTests {
     #expect(again.acceptedHead != nil)
   }
 
+  @Test("a member that writes thousands of records that do not count hides nothing of what others wrote")
+  func uselessOfOne() throws {
+    let history = try LedgerHistory(seed: 32, members: 1)
+    var reader = MeshReader(network: history.network, identity: history.machines[0])
+    let junk = (0..<MeshReader.uselessLimit + 1).map { number in
+      ReplyEntry(message: [
+        "recordId": .string("r\(number)"),
+        "descriptor": ["protocolPath": .string(MeshProtocol.nodeInfo.text), "parentId": "one"],
+      ])
+    }
+    let outcome = reader.offer(
+      junk + history.shownNow(), extent: .complete, at: Instant(nanoseconds: 0), wall: history.wall)
+    #expect(outcome.acceptedHead != nil)
+  }
+
   @Test("the list of refusals is bounded, and each kind is in it once")
   func refusalBound() throws {
     let history = try LedgerHistory(seed: 11)
