@@ -1,22 +1,44 @@
 /// What went wrong in a daemon or a command, told so that a person knows the next step.
 public enum AgentError: Error, CustomStringConvertible, Equatable {
+  /// No identity was ever made under this home.
   case noProfiles
+  /// `--profile` names none of those that there are.
   case unknownProfile(String, known: [String])
+  /// Nothing says which of these is meant.
   case severalProfiles([String])
+  /// The name has characters that a folder's name of ours may not have.
   case badProfileName(String)
+  /// Nothing in the environment says where state belongs.
   case noHome
+  /// A command that makes nothing was given a folder that is not there.
   case noStateDirectory(String)
+  /// It is no folder, somebody else's, or one that holds other things.
   case unusableStateDirectory(path: String, reason: String)
+  /// A file does not hold what it has to; `advice` says how to get on.
   case corruptFile(path: String, reason: String, advice: String)
+  /// The system refuses: a full disk, a read-only one, a missing right.
   case cannotWrite(path: String, reason: String)
+  /// The command needs the directory for itself, and a daemon has it.
   case daemonRunning(directory: String)
+  /// `meshd dwn serve`, with the number of its process.
+  case nodeRunning(directory: String, process: Int32)
+  /// Somebody holds a directory who cannot be named.
+  case busy(directory: String, log: String)
+  /// Only a running daemon can answer this.
   case daemonNotRunning
+  /// The daemon that was started in the background ended, for the reason that it gave.
   case daemonFailed(String, log: String)
+  /// The daemon refused the command, in its own words.
   case daemonAnswers(String)
+  /// This machine is in no network.
   case noNetwork
+  /// A directory is in one network at a time.
   case anotherNetwork(name: String)
+  /// Only the network's owner can do this; the text follows "can".
   case notTheAnchor(String)
+  /// A flag or an argument cannot be meant so; the text says all.
   case badArgument(String)
+  /// Whatever else was tried in vain; the text says all.
   case failed(String)
 
   public var description: String {
@@ -38,6 +60,10 @@ public enum AgentError: Error, CustomStringConvertible, Equatable {
     case .cannotWrite(let path, let reason): "cannot write \(path): \(reason)"
     case .daemonRunning(let directory):
       "a daemon is running for \(directory); stop it first with 'meshd down'"
+    case .nodeRunning(let directory, let process):
+      "a node is running on \(directory): end 'meshd dwn serve' first (PID \(process))"
+    case .busy(let directory, let log):
+      "a command is at work in \(directory), or a daemon that cannot be seen from here: try again in a moment; its log is \(log)"
     case .daemonNotRunning: "meshd is not running; start it with 'meshd up'"
     case .daemonFailed(let reason, let log): "\(reason) (log: \(log))"
     case .daemonAnswers(let message): message

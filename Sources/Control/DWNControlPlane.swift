@@ -116,6 +116,8 @@ public actor DWNControlPlane: ControlPlane {
   // What is told
   /// Of the endpoints by index that did not answer when they were last asked.
   var readTroubles: [Int: EndpointTrouble] = [:]
+  /// Whether each endpoint answers.
+  var silences: [EndpointSilence] = []
   var snapshot = ControlStatus.Snapshot()
   var saveError: String?
   var upkeepError: String?
@@ -188,6 +190,7 @@ public actor DWNControlPlane: ControlPlane {
     endpoints.replaceSubrange(places, with: [endpoint])
     plans.replaceSubrange(places, with: [PollPlan(startedAt: now, isStandby: !isFirst)])
     lines.replaceSubrange(places, with: [PublicationLine()])
+    silences.replaceSubrange(places, with: [EndpointSilence()])
     live.replaceSubrange(
       places,
       with: [

@@ -1,6 +1,6 @@
 import Crypto
 
-/// SHA-256 and SHA-512 (FIPS 180-4).
+/// SHA-256 (FIPS 180-4).
 public enum SHA2 {
   public static func sha256(_ bytes: some Collection<UInt8>) -> [UInt8] {
     Array(SHA256.hash(data: Array(bytes)))
@@ -9,10 +9,6 @@ public enum SHA2 {
   /// HMAC (RFC 2104) over SHA-256: 32 bytes.
   public static func hmac256(key: [UInt8], _ message: [UInt8]) -> [UInt8] {
     Array(HMAC<SHA256>.authenticationCode(for: message, using: SymmetricKey(data: key)))
-  }
-
-  public static func sha512(_ bytes: some Collection<UInt8>) -> [UInt8] {
-    Array(SHA512.hash(data: Array(bytes)))
   }
 }
 

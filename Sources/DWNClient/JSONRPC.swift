@@ -19,7 +19,7 @@ struct JSONRPCCall {
 extension JSONRPCCall {
   static let wholeBodyType = "application/vnd.enbox.dwn-rpc; version=1"
 
-  /// Call and data in one body (`dwn-server.md` 11.1).
+  /// The start of a body that has call and data (`dwn-server.md` 11.1): all but the last line.
   ///
   /// | bytes | |
   /// |---|---|
@@ -27,9 +27,6 @@ extension JSONRPCCall {
   /// | 4 | length of the call, most significant first |
   /// | … | the call, JSON in UTF-8 |
   /// | … | the data |
-  func wholeBody(with data: [UInt8]?) -> [UInt8] { bodyBeforeData(hasData: data != nil) + (data ?? []) }
-
-  /// That body without its last line.
   func bodyBeforeData(hasData: Bool) -> [UInt8] {
     let text = json.encoded
     let length = UInt32(text.count)
@@ -58,7 +55,7 @@ struct JSONRPCAnswer {
     }
     guard let envelope, envelope["jsonrpc"] == "2.0" else { throw withoutRPC(name) }
     if let error = envelope["error"], let code = error["code"]?.integer {
-      throw .refused(name: name, reason: "\(error["message"]?.string?.prefix(300) ?? "error") (\(code))")
+      throw .refused(name: name, reason: "\(error["message"]?.string?.clipped(to: 300) ?? "error") (\(code))")
     }
     guard envelope["id"]?.string == call.id else {
       throw .notADWN(name: name, reason: "its answer belongs to another request")

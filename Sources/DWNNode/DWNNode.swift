@@ -16,13 +16,10 @@ public final class DWNNode: DWNEndpoint {
   public let tenants: Tenancy
   public let limits: NodeLimits
   private let store: any MessageStore
-  private let directory: any DIDDirectory
   private let definitions = DefinitionCache()
-  private let signerDocuments = SignerDocuments()
-  private let shares: AuthorShares
+  private let authentication: MessageAuthentication
+  private let changes: TenantChanges
   private let deadlines: Deadlines
-  private let room: NodeRoom
-  private let uptime: @Sendable () -> Instant
   let hub: SubscriptionHub
   let gate: TenantGate
   private let clock: @Sendable () -> WallTime
@@ -39,11 +36,11 @@ public final class DWNNode: DWNEndpoint {
     self.clock = clock
     gate = TenantGate(tenants, store: store, mostTenants: limits.bounds.tenants)
     deadlines = Deadlines(limits.longestQuestion)
-    room = NodeRoom(limits.bounds, freeDisk: freeDisk ?? NodeRoom.freeDisk(of: store.dataFolder))
-    self.uptime = uptime
-    shares = AuthorShares(limits.writesOfOthers, uptime: uptime)
+    changes = TenantChanges(
+      store: store, tenants: tenants, limits: limits,
+      room: NodeRoom(limits.bounds, freeDisk: freeDisk ?? NodeRoom.freeDisk(of: store.dataFolder)), uptime: uptime)
     self.limits = limits
-    self.directory = directory
+    authentication = MessageAuthentication(directory)
   }
 
   /// A node over the SQLite database at a path, which is made if it does not exist. `directory` knows the keys of those who sign;
@@ -80,11 +77,11 @@ public final class DWNNode: DWNEndpoint {
   }
 
   func author(ofWrite message: JSONValue) async throws(DWNError) -> DID {
-    let checked = try check(message)
+    let checked = try CheckedMessage(message)
     guard case .recordsWrite = checked.message.body else {
       throw DWNError(400, "SchemaValidatorFailure", "data belongs to a RecordsWrite")
     }
-    let signed = try await authenticated(try signable(checked.claimed))
+    let signed = try await authentication.signed(try checked.signable())
     return signed.owner?.did ?? signed.author
   }
 
@@ -122,64 +119,45 @@ public final class DWNNode: DWNEndpoint {
   /// How many follow a tenant's feed now.
   public func subscriptions(of tenant: DID) -> Int { hub.count(of: tenant) }
 
-  /// A message that is what it says it is.
-  private struct Checked {
-    var message: Message
-    /// Its JSON, in bytes.
-    var encoded: [UInt8]
-    /// With signatures that are still to be verified; `nil` when nobody signed it.
-    var claimed: ClaimedMessage?
-  }
-
-  private func check(_ json: JSONValue) throws(DWNError) -> Checked {
-    let message = try Message(json)
-    let encoded = message.value.encoded
-    guard encoded.count <= Message.maximumSize else {
-      throw DWNError(
-        400, "SchemaValidatorFailure", "a message without its data has at most \(Message.maximumSize) bytes")
-    }
-    return Checked(
-      message: message, encoded: encoded,
-      claimed: message.json.contains("authorization") ? try ClaimedMessage(message, admitting: .everyForm) : nil)
-  }
-
   private func answer(tenant: DID, message json: JSONValue, data: ReceivedData?) async throws -> NodeReply {
     if let refusal = try await gate.refusal(of: tenant) { return NodeReply(.notATenant(refusal)) }
-    let checked = try check(json)
+    let checked = try CheckedMessage(json)
     let message = checked.message
     let claimed = checked.claimed
     let encoded = checked.encoded
     switch message.body {
     case .recordsWrite:
-      return NodeReply(try await write(tenant, try signable(claimed), encoded: encoded, data: data))
+      return NodeReply(try await write(tenant, try checked.signable(), encoded: encoded, data: data))
     case .recordsDelete:
-      let signed = try await authenticated(try signable(claimed))
+      let signed = try await authentication.signed(try checked.signable())
       try checkLength(of: encoded, from: signed, to: tenant)
       return NodeReply(
-        try await change(tenant, by: signed, adding: nil) { [definitions] transaction in
+        try await changes.make(tenant, by: signed, adding: nil) { [definitions] transaction in
           try RecordsDeleting(tenant: tenant, transaction: transaction, definitions: definitions)
             .reply(to: signed, json: String(decoding: encoded, as: UTF8.self))
         })
     case .protocolsConfigure(let configure):
       let definition = try ProtocolDefinition(.object(configure.definition), isStrict: limits.isStrict)
-      let signed = try await authenticated(try signable(claimed))
+      let signed = try await authentication.signed(try checked.signable())
       try checkLength(of: encoded, from: signed, to: tenant)
       return NodeReply(
-        try await change(tenant, by: signed, adding: encoded.count) {
-          [definitions] transaction in
-          try ProtocolsConfiguring(tenant: tenant, transaction: transaction, definitions: definitions)
-            .reply(to: signed, definition: definition, json: String(decoding: encoded, as: UTF8.self))
+        try await changes.make(tenant, by: signed, adding: encoded.count) {
+          [definitions, mostDefinitions = tenants.names(tenant) ? nil : limits.quota?.definitions] transaction in
+          try ProtocolsConfiguring(
+            tenant: tenant, transaction: transaction, definitions: definitions, mostDefinitions: mostDefinitions
+          )
+          .reply(to: signed, definition: definition, json: String(decoding: encoded, as: UTF8.self))
         })
     case .recordsRead:
       var request = try RecordsReadRequest(message, claimed)
-      request.signed = try await authenticated(claimed)
+      request.signed = try await authentication.signed(claimed)
       return try await read(tenant) { [definitions, limits, request] transaction in
         try RecordsReading(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
           .reply(to: request)
       }
     case .recordsQuery, .recordsCount:
       var request = try RecordsQueryRequest(message, claimed)
-      request.signed = try await authenticated(claimed)
+      request.signed = try await authentication.signed(claimed)
       return try await read(tenant) { [definitions, limits, request] transaction in
         let querying = RecordsQuerying(
           tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
@@ -187,12 +165,12 @@ public final class DWNNode: DWNEndpoint {
           try message.kind == .recordsCount ? querying.count(for: request) : querying.reply(to: request))
       }
     case .protocolsQuery(let request):
-      let signed = try await authenticated(claimed)
+      let signed = try await authentication.signed(claimed)
       return try await read(tenant) { [limits] in
         NodeReply(try ProtocolsQuerying(tenant: tenant, transaction: $0, limits: limits).reply(to: request, signed))
       }
     case .messagesQuery(let query):
-      let access = MessagesAccess(tenant: tenant, signed: try await authenticated(try signable(claimed)))
+      let access = MessagesAccess(tenant: tenant, signed: try await authentication.signed(try checked.signable()))
       let tokens = hub.tokens(of: tenant)
       return try await read(tenant) { [limits] reader in
         let showsData = try access.authorize(query.filters, in: reader)
@@ -200,7 +178,7 @@ public final class DWNNode: DWNEndpoint {
           try MessagesQuerying(tokens: tokens, reader: reader, limits: limits, showsData: showsData).reply(to: query))
       }
     case .messagesRead(let request):
-      let access = MessagesAccess(tenant: tenant, signed: try await authenticated(try signable(claimed)))
+      let access = MessagesAccess(tenant: tenant, signed: try await authentication.signed(try checked.signable()))
       return try await read(tenant) { try MessagesReading(access: access, reader: $0).reply(to: request) }
     case .recordsSubscribe, .messagesSubscribe:
       throw DWNError(
@@ -212,12 +190,12 @@ public final class DWNNode: DWNEndpoint {
     tenant: DID, message json: JSONValue, from caller: Caller
   ) async throws -> (reply: Reply, frames: (any SubscriptionSource)?) {
     if let refusal = try await gate.refusal(of: tenant) { return (.notATenant(refusal), nil) }
-    let checked = try check(json)
+    let checked = try CheckedMessage(json)
     let opening = Subscribing(store: store, hub: hub, deadlines: deadlines, caller: caller)
     switch checked.message.body {
     case .recordsSubscribe(let body):
       var request = try RecordsQueryRequest(checked.message, checked.claimed)
-      request.signed = try await authenticated(checked.claimed)
+      request.signed = try await authentication.signed(checked.claimed)
       try checkSize(of: checked, by: request.requester, tenant)
       return try await opening.open(tenant: tenant, access: RecordsEventAccess(request: request), cursor: body.cursor) {
         [definitions, limits, request] reader in
@@ -225,7 +203,7 @@ public final class DWNNode: DWNEndpoint {
           .reply(to: request)
       }
     case .messagesSubscribe(let body):
-      let signed = try await authenticated(try signable(checked.claimed))
+      let signed = try await authentication.signed(try checked.signable())
       try checkSize(of: checked, by: signed.author, tenant)
       let access = MessagesEventAccess(
         access: MessagesAccess(tenant: tenant, signed: signed), filters: body.filters, time: checked.message.timestamp)
@@ -238,7 +216,7 @@ public final class DWNNode: DWNEndpoint {
   }
 
   /// What others ask to follow is kept for as long as they do.
-  private func checkSize(of checked: Checked, by subscriber: DID?, _ tenant: DID) throws(DWNError) {
+  private func checkSize(of checked: CheckedMessage, by subscriber: DID?, _ tenant: DID) throws(DWNError) {
     guard subscriber != tenant, checked.encoded.count > limits.largestSubscription else { return }
     throw DWNError(
       400, "SchemaValidatorFailure", "a request to follow a feed has at most \(limits.largestSubscription) bytes")
@@ -252,7 +230,7 @@ public final class DWNNode: DWNEndpoint {
     arrival.arrived = clock()
     let signed: SignedMessage
     do throws(DWNError) {
-      signed = try await authenticated(claimed)
+      signed = try await authentication.signed(claimed)
     } catch {
       // What is stored may have another answer. It keeps no writer busy.
       return try await read(tenant) { [definitions, limits, arrival] reader in
@@ -260,7 +238,7 @@ public final class DWNNode: DWNEndpoint {
       }
     }
     try checkLength(of: encoded, from: signed, to: tenant)
-    return try await change(tenant, by: signed, adding: encoded.count + (data?.size ?? 0)) {
+    return try await changes.make(tenant, by: signed, adding: encoded.count + (data?.size ?? 0)) {
       [definitions, limits, arrival] transaction in
       try RecordsWriting(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
         .reply(to: arrival)
@@ -275,12 +253,6 @@ public final class DWNNode: DWNEndpoint {
       "a message of somebody else than the tenant has at most \(limits.largestOfOthers) bytes without its data")
   }
 
-  /// `nil` where nothing is bounded: for what a tenant who is named writes.
-  private func quota(of tenant: DID, for author: DID) -> TenantQuota? {
-    guard tenants.names(tenant) else { return limits.quota }
-    return author == tenant ? nil : limits.guestsOfNamed.map { .ofGuests($0) }
-  }
-
   /// A question that takes too long is given up, so that it keeps nobody else from an answer.
   private func read<Result: Sendable>(
     _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
@@ -288,34 +260,9 @@ public final class DWNNode: DWNEndpoint {
     try await deadlines.within { [store] in try await store.read(tenant, body) }
   }
 
-  /// `size`: of what comes, in bytes; `nil` for what frees room.
-  private func change(
-    _ tenant: DID, by signed: SignedMessage, adding size: Int?,
-    _ body: @escaping @Sendable (any MessageTransaction) throws -> Reply
-  ) async throws -> Reply {
-    let sender = signed.owner?.did ?? signed.author
-    return try await shares.within(tenant, sender) {
-      guard let size else { return try await store.write(tenant) { try body($0) } }
-      try await checkRoom(for: size, of: sender, at: tenant)
-      let quota = quota(of: tenant, for: signed.author)
-      let countsTenants = tenants.isOpen
-      let reply = try await store.write(tenant) { [room] transaction in
-        func write() throws -> Reply { try quota.within(transaction) { try body(transaction) } }
-        return countsTenants ? try room.counting(transaction, write) : try write()
-      }
-      if reply.status.isSuccess { room.took(size) }
-      return reply
-    }
-  }
-
-  private func checkRoom(for size: Int, of sender: DID, at tenant: DID) async throws {
-    guard sender != tenant || !tenants.names(tenant) else { return }
-    try await room.check(size, in: store, now: uptime())
-  }
-
   func refusalOfRoom(for size: Int, of author: DID, at tenant: DID) async -> DWNError? {
     do {
-      try await checkRoom(for: size, of: author, at: tenant)
+      try await changes.checkRoom(for: size, of: author, at: tenant)
       return nil
     } catch {
       // What else went wrong goes wrong again when the message is processed, and is said there.
@@ -323,30 +270,6 @@ public final class DWNNode: DWNEndpoint {
     }
   }
 
-  // MARK: Who signed
-
-  private func signable(_ claimed: ClaimedMessage?) throws(DWNError) -> ClaimedMessage {
-    guard let claimed else { throw DWNError(401, "AuthenticateJwsMissing", "the message is not signed") }
-    return claimed
-  }
-
-  /// Asks for the keys of the signers and verifies with them. No transaction waits for this. Throws status 401, and 503 if there was no
-  /// room to ask.
-  private func authenticated(_ claimed: ClaimedMessage) async throws(DWNError) -> SignedMessage {
-    let documents = await directory.documents(of: claimed.signers)
-    // That nobody was asked says nothing of the signature.
-    for signer in claimed.signers {
-      guard case .failure(.busy(let did))? = documents[signer] else { continue }
-      throw DWNError(503, "DidResolutionBusy", DIDError.busy(did).description)
-    }
-    return try SignedMessage(
-      verifying: claimed, resolver: signerDocuments.complete(documents, for: claimed.signers))
-  }
-
-  private func authenticated(_ claimed: ClaimedMessage?) async throws(DWNError) -> SignedMessage? {
-    guard let claimed else { return nil }
-    return try await authenticated(claimed)
-  }
 }
 
 extension Reply {

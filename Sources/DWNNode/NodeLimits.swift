@@ -27,11 +27,14 @@ public struct NodeLimits: Hashable, Sendable {
   public var longestQuestion: Duration = .seconds(10)
   /// A reply to a query ends, with a cursor, before the entry that would make it larger than this.
   public var largestReply: Int
+  /// A query over filters is told the fingerprint of what matches at a tenant with so many messages at most: all of them have to be
+  /// looked at for it.
+  public var mostFingerprinted = 100_000
   /// Records that others than the tenant may have at one path below one parent when the protocol lets anyone create them there.
   /// Those that the tenant deleted no longer count.
   public var recordsByAnyone: Int
   /// How many of these one author may have there, so that nobody takes the room of all others.
-  public var recordsByStranger = 50
+  public var recordsByStranger: Int
   /// When there is no room for a stranger's record, those that came longer ago than this make some.
   public var strangersStay = Duration.seconds(30 * 86_400)
   /// How much one author may write to one tenant, other than the author's own: none of those who may write there slows the others
@@ -54,14 +57,14 @@ public struct NodeLimits: Hashable, Sendable {
 
   public init(
     largestData: Int = 10 << 20, largestStaging: Int = 1 << 30, largestReply: Int = 16 << 20,
-    recordsByAnyone: Int = 500,
-    isStrict: Bool = false
+    recordsByAnyone: Int = 500, recordsByStranger: Int = 50, isStrict: Bool = false
   ) {
     self.isStrict = isStrict
     self.largestData = largestData
     self.largestStaging = largestStaging
     self.largestReply = largestReply
     self.recordsByAnyone = recordsByAnyone
+    self.recordsByStranger = recordsByStranger
   }
 
   /// For the records that a subscription begins with.

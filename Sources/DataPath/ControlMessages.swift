@@ -19,7 +19,8 @@ public enum DataPathMessage {
 }
 
 /// The queues between the data thread and the control side, one per purpose: a flood of handshake messages, of disco, or of packets
-/// that wait cannot push out an event, which is told only once, nor one of the others.
+/// that wait cannot push out an event, nor one of the others. Of one peer there are a few events a second, however much it sends; one that
+/// finds no room all the same is told with a later packet.
 final class ControlRings: Sendable {
   let sendEvents = PacketRing(capacity: 1 << 16)
   let receiveEvents = PacketRing(capacity: 1 << 16)

@@ -1,7 +1,7 @@
 import Glibc
 import Synchronization
 
-/// Why a packet went no further. Each reason but one is counted by one thread.
+/// Why a packet went no further, or an event was not told at once. Each reason but one is counted by one thread.
 public enum DropReason: Int, CaseIterable, Sendable {
   /// From the TUN: not an IP packet.
   case outboundMalformed
@@ -23,6 +23,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case datagramTooLong
   /// The packet is longer than the way to its peer takes, and may not be cut. Its sender is told.
   case packetTooLong
+  /// The control side does not keep up with what is noticed of packets that are sent. A later one tells it.
+  case outboundEventQueueFull
 
   /// The kernel could not hand over what came, or says that something is wrong with the socket.
   case receivingFailed
@@ -32,6 +34,8 @@ public enum DropReason: Int, CaseIterable, Sendable {
   case handshakeQueueFull
   /// The control side does not keep up with messages of disco and STUN.
   case probeQueueFull
+  /// The control side does not keep up with what is noticed of packets that came. A later one tells it.
+  case inboundEventQueueFull
   /// The path does not keep up with what comes over relays. Counted by those who bring it.
   case relayInletFull
   /// A transport message for a session that does not exist, or no longer.

@@ -155,20 +155,25 @@ struct ReceivePath {
       words.pointee.receivedBytes.load(ordering: .relaxed) &+ UInt64(count), ordering: .relaxed)
     words.pointee.lastReceived.store(now.nanoseconds, ordering: .relaxed)
     // Told first: the confirmed session then seals the answers to what follows.
-    if key.pointee.confirmsSession() {
-      tell(RecordKind.confirmed, peer, value: key.pointee.session.number)
+    if key.pointee.confirmsSession, tell(RecordKind.confirmed, peer, value: key.pointee.session.number) {
+      key.pointee.confirmationIsTold()
     }
     if let source, sameAddress(source, ForwardingView.PeerEntry.address(of: peer)) {
       words.pointee.lastReceivedDirectly.store(now.nanoseconds, ordering: .relaxed)
     } else if let source, words.pointee.sourceReports.isDue(source, generation: generation, at: now) {
-      tell(
+      // Without room it is due again in a while.
+      _ = tell(
         RecordKind.sourceChanged, peer,
         payload: UnsafeRawBufferPointer(start: source, count: MemoryLayout<clinux_address>.size))
     }
-    if words.pointee.traffic.recordReceived(isData: isData, at: now) {
-      tell(RecordKind.dataReceived, peer, value: now.nanoseconds)
+    if words.pointee.traffic.recordReceived(isData: isData, at: now),
+      !tell(RecordKind.dataReceived, peer, value: now.nanoseconds)
+    {
+      words.pointee.traffic.rearmReceived()
     }
-    if key.pointee.wantsRekey(at: now) { tell(RecordKind.wantsRekey, peer, value: key.pointee.session.number) }
+    if key.pointee.wantsRekey(at: now), tell(RecordKind.wantsRekey, peer, value: key.pointee.session.number) {
+      key.pointee.rekeyIsTold()
+    }
   }
 
   private mutating func deliver(
@@ -223,11 +228,14 @@ struct ReceivePath {
     if !isKept { drops.count(reason) }
   }
 
+  /// Whether there was room for it. If not, it is counted, and has to be told with a later packet.
   private mutating func tell(
     _ kind: UInt32, _ peer: UnsafePointer<ForwardingView.PeerEntry>, value: UInt64 = 0,
     payload: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
-  ) {
+  ) -> Bool {
     rang = true
-    _ = events.push(kind: kind, subject: peer.pointee.id.number, value: value, payload: payload)
+    let isKept = events.push(kind: kind, subject: peer.pointee.id.number, value: value, payload: payload)
+    if !isKept { drops.count(.inboundEventQueueFull) }
+    return isKept
   }
 }

@@ -279,11 +279,15 @@ struct SendPath {
     let words = peer.pointee.words
     words.pointee.sentBytes.store(
       words.pointee.sentBytes.load(ordering: .relaxed) &+ UInt64(truncatingIfNeeded: bytes), ordering: .relaxed)
-    if words.pointee.traffic.recordSent(isData: isData, at: now) {
-      tell(RecordKind.dataSent, peer, value: now.nanoseconds)
+    if words.pointee.traffic.recordSent(isData: isData, at: now),
+      !tell(RecordKind.dataSent, peer.pointee.id.number, value: now.nanoseconds)
+    {
+      words.pointee.traffic.rearmSent()
     }
-    if isData, key.pointee.wantsRekey(at: now) {
-      tell(RecordKind.wantsRekey, peer, value: key.pointee.session.number)
+    if isData, key.pointee.wantsRekey(at: now),
+      tell(RecordKind.wantsRekey, peer.pointee.id.number, value: key.pointee.session.number)
+    {
+      key.pointee.rekeyIsTold()
     }
   }
 
@@ -316,16 +320,16 @@ struct SendPath {
     case EBADF, EBADFD, ENODEV, ENXIO, EFAULT: break
     default: if unreadable < SendPath.patience { return drops.count(.outboundUnreadable) }
     }
-    hasDevice = false
-    _ = events.push(kind: RecordKind.deviceLost, detail: UInt32(bitPattern: number))
-    rang = true
+    // Without room for it the device is read again, and fails again.
+    hasDevice = !tell(RecordKind.deviceLost, detail: UInt32(bitPattern: number))
   }
 
-  private mutating func tell(
-    _ kind: UInt32, _ peer: UnsafePointer<ForwardingView.PeerEntry>, value: UInt64
-  ) {
+  /// Whether there was room for it. If not, it is counted, and has to be told later.
+  private mutating func tell(_ kind: UInt32, _ peer: UInt32 = 0, detail: UInt32 = 0, value: UInt64 = 0) -> Bool {
     rang = true
-    _ = events.push(kind: kind, subject: peer.pointee.id.number, value: value)
+    let isKept = events.push(kind: kind, subject: peer, detail: detail, value: value)
+    if !isKept { drops.count(.outboundEventQueueFull) }
+    return isKept
   }
 }
 

@@ -43,6 +43,8 @@ public actor Engine {
   /// Peers whose disco key came with the netmap that is being adopted.
   var newlyRouted: [X25519PublicKey] = []
   var advertisedKeys = AdvertisedKeys()
+  /// All that a gateway maps, as it was told last.
+  var gatewayMappings: [PortMapping] = []
   /// What a gateway maps to the engine's own port.
   var mappedEndpoints: [Reach.Endpoint] = []
   /// What a gateway maps to the configuration's ports.
@@ -61,6 +63,8 @@ public actor Engine {
   private var restsUntil: Instant?
   /// What mattered of the host's network when it was last looked at.
   private var outline: HostNetwork.Outline?
+  /// Where what listens here can be reached, on tunnels too, when it was last looked at.
+  private var reachable: [IPAddress]?
   /// When the host's addresses are looked at again after a change.
   private var endpointsDueAt: Instant?
   private var hasAnnouncedEndpoints = false
@@ -262,6 +266,7 @@ public actor Engine {
       if isUp, isInterfaceDown { restoreInterface(io) }
       isInterfaceDown = !isUp
       limitToRoutes()
+      noteReachable(host)
       heed(host.bounds(besides: Int(io.tunnel.index)))
       let found = LocalEndpoints.list(
         host, meshPrefixes: netmap?.node.meshPrefixes ?? [], port: port,
@@ -281,6 +286,12 @@ public actor Engine {
     } catch {
       logger.warning("cannot list this host's addresses", metadata: ["reason": "\(error)"])
     }
+  }
+
+  private func noteReachable(_ host: HostNetwork) {
+    let found = host.reachable(excluding: netmap?.node.meshPrefixes ?? [])
+    defer { reachable = found }
+    if let reachable, reachable != found { announce.yield(.hostAddressesChanged) }
   }
 
   /// A peer that only answers would send to the vanished address until its own timers fire: a packet from the new one moves it.

@@ -39,7 +39,7 @@ public struct EngineConfiguration: Sendable {
   public init(
     privateKey: X25519PrivateKey, interfaceName: String? = nil, mtu: Int = 1280, port: UInt16? = nil,
     preferredPort: UInt16 = EngineConfiguration.usualPort, networkNamespace: String? = nil,
-    offloads: Offloads? = .all, threads: DataPath.Threads = .suiting(cores: EngineConfiguration.cores),
+    offloads: Offloads = .all, threads: DataPath.Threads = .suiting(cores: EngineConfiguration.cores),
     discoKey: X25519PrivateKey? = nil, probesPorts: Bool = true, stunServers: [STUNHost] = [],
     localRelay: LocalRelay? = nil, mappedPorts: [PortMapping.Port] = []
   ) {
@@ -49,7 +49,7 @@ public struct EngineConfiguration: Sendable {
     self.port = port
     self.preferredPort = preferredPort
     self.networkNamespace = networkNamespace
-    self.offloads = offloads ?? .all
+    self.offloads = offloads
     self.threads = threads
     self.discoKey = discoKey
     self.probesPorts = probesPorts
@@ -100,6 +100,7 @@ public struct STUNHost: Hashable, Sendable {
   /// `stun.example.org:3478`, `192.0.2.1:3478`, `[2001:db8::1]:3478`.
   public init?(_ text: String) {
     if let address = SocketAddress(text) {
+      guard address.port > 0 else { return nil }
       self.init(host: address.ip.description, port: address.port)
       return
     }

@@ -13,6 +13,8 @@ public enum EngineEvent: Hashable, Sendable {
   case endpointChanged(X25519PublicKey, SocketAddress)
   /// Others reach this port of the machine there now; `nil`: no gateway maps it any more.
   case portMapped(PortMapping.Port, SocketAddress?)
+  /// What listens on all of this host's addresses can be reached under others now: `HostAddresses.reachable` has them.
+  case hostAddressesChanged
   /// The engine lost its device or a thread of it failed: nothing moves any more. Stop it and start another.
   case failed(EngineError)
 }

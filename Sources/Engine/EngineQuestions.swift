@@ -20,10 +20,11 @@ extension Engine {
   private var netcheckResult: NetcheckResult {
     var result = NetcheckResult()
     guard let check = pathfinding?.check else { return result }
+    let now = Instant.now()
     (result.hasIPv4, result.hasIPv6, result.hasUDP) = check.openness(
-      hasHost: hostHas, isAsked: hasWitnesses(over:))
-    result.globalIPv4 = check.sighting(over: .v4)
-    result.globalIPv6 = check.sighting(over: .v6)
+      at: now, hasHost: hostHas, isAsked: hasWitnesses(over:))
+    result.globalIPv4 = check.sighting(over: .v4, at: now)
+    result.globalIPv6 = check.sighting(over: .v6, at: now)
     result.hairpin = check.last?.hairpin
     result.natMapping = check.natMapping
     result.relays = (netmap?.relays ?? []).sorted { $0.id < $1.id }.map { relay in

@@ -84,11 +84,6 @@ public struct DIDDocument: Hashable, Sendable {
     return nil
   }
 
-  /// Where the DID's owner says that its DWNs are, in the owner's order. Only texts: nothing says yet that they are URLs.
-  public var dwnEndpoints: [String] {
-    services.filter { $0.types.contains("DecentralizedWebNode") }.flatMap(\.endpoints)
-  }
-
   /// With the context of DID Core; members without content are left out.
   public var json: JSONValue {
     func list(_ texts: [String]) -> JSONValue? { texts.isEmpty ? nil : .array(texts.map { .string($0) }) }

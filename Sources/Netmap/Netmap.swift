@@ -110,10 +110,13 @@ public struct Relay: Hashable, Sendable {
   /// 0: it answers no STUN.
   public var stunPorts: [UInt16]
   public var relaysTraffic: Bool
+  /// A member has offered it. Nobody is led into networks of their own by the name that it gave: see `admits`.
+  public var isOffered: Bool
 
   public init(
     id: UInt16, region: String, host: String, port: UInt16, ipv4: IPAddress? = nil, ipv6: IPAddress? = nil,
-    certificateSHA256: Bytes32? = nil, stunPorts: [UInt16] = [], relaysTraffic: Bool = true
+    certificateSHA256: Bytes32? = nil, stunPorts: [UInt16] = [], relaysTraffic: Bool = true,
+    isOffered: Bool = false
   ) {
     self.id = id
     self.region = region
@@ -124,7 +127,11 @@ public struct Relay: Hashable, Sendable {
     self.certificateSHA256 = certificateSHA256
     self.stunPorts = stunPorts
     self.relaysTraffic = relaysTraffic
+    self.isOffered = isOffered
   }
+
+  /// Whether the host's name may stand for this address: what the DNS says of a member's name is up to that member, at any time.
+  public func admits(_ address: IPAddress) -> Bool { !isOffered || PublicAddresses.contains(address) }
 
   public func way(over family: IPAddress.Family) -> Way {
     if let address = family == .v4 ? ipv4 : ipv6 { return .address(address) }

@@ -59,6 +59,12 @@ public struct TrafficWords: ~Copyable, Sendable {
     return isData && TrafficWords.begin(unansweredSince, at: time) && disarm(TrafficWords.armedForReceived)
   }
 
+  /// Data thread: `recordSent` was true, and it could not be told. The next data packet tells it.
+  public func rearmSent() { armed.bitwiseOr(TrafficWords.armedForSent, ordering: .sequentiallyConsistent) }
+
+  /// Data thread: `recordReceived` was true, and it could not be told. The next data packet tells it.
+  public func rearmReceived() { armed.bitwiseOr(TrafficWords.armedForReceived, ordering: .sequentiallyConsistent) }
+
   /// Control side: arms both directions and then reads, so that what comes too late to be read gives an event.
   public func observe() -> Traffic {
     armed.store(TrafficWords.armedForSent | TrafficWords.armedForReceived, ordering: .sequentiallyConsistent)

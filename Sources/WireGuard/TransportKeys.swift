@@ -12,7 +12,7 @@ public struct SealingKey: ~Copyable, Sendable {
   private var counter: UInt64
   private let rejectAt: UInt64
   private let rekeyAt: UInt64
-  private var hasAskedForRekey = false
+  private var hasToldRekey = false
 
   /// - Parameter counter: the first to use; not zero only in tests of the limits.
   public init(_ session: Session, key: SecretBytes, startingAt counter: UInt64 = 0) {
@@ -26,9 +26,6 @@ public struct SealingKey: ~Copyable, Sendable {
       session.role == .initiator
       ? (session.establishedAt + ProtocolConstants.rekeyAfterTime).nanoseconds : .max
   }
-
-  /// The next counter.
-  public var nextCounter: UInt64 { counter }
 
   /// Takes `count` counters in a row and gives the first. `nil` if the session is too old or has too few left: then there is
   /// no session for these packets.
@@ -53,14 +50,13 @@ public struct SealingKey: ~Copyable, Sendable {
     cipher.seal(packet, count: count, counter: counter, into: datagram + TransportMessage.headerLength)
   }
 
-  /// Ask after sending data: whether the session is past its rekey age or count. `true` once in its life.
-  public mutating func wantsRekey(at now: Instant) -> Bool {
-    guard now.nanoseconds > rekeyAt || counter > ProtocolConstants.rekeyAfterMessages, !hasAskedForRekey else {
-      return false
-    }
-    hasAskedForRekey = true
-    return true
+  /// Ask after sending data: whether the session is past its rekey age or count, and nobody was told so.
+  public func wantsRekey(at now: Instant) -> Bool {
+    (now.nanoseconds > rekeyAt || counter > ProtocolConstants.rekeyAfterMessages) && !hasToldRekey
   }
+
+  /// Somebody was told that `wantsRekey` was true. It is not again.
+  public mutating func rekeyIsTold() { hasToldRekey = true }
 }
 
 /// The receiving half of a session: its key, its replay window, and what has been told about it.
@@ -85,7 +81,7 @@ public struct OpeningKey: ~Copyable, Sendable {
   private var window = ReplayWindow()
   private let rejectAt: UInt64
   private let rekeyAt: UInt64
-  private var hasAskedForRekey = false
+  private var hasToldRekey = false
   private var isConfirmed: Bool
 
   public init(_ session: Session, key: SecretBytes) {
@@ -116,18 +112,16 @@ public struct OpeningKey: ~Copyable, Sendable {
   /// The greatest counter of a packet that was opened.
   public var greatestCounter: UInt64 { window.greatest }
 
-  /// Ask after a packet was opened: whether it was the first under a session that we did not initiate, which confirms it.
-  public mutating func confirmsSession() -> Bool {
-    guard !isConfirmed else { return false }
-    isConfirmed = true
-    return true
-  }
+  /// Ask after a packet was opened: whether it confirms a session that we did not initiate, and nobody was told so.
+  public var confirmsSession: Bool { !isConfirmed }
 
-  /// Ask after a packet was opened: whether the session will soon be refused although we, its initiator, only receive.
-  /// `true` once in its life.
-  public mutating func wantsRekey(at now: Instant) -> Bool {
-    guard now.nanoseconds > rekeyAt, !hasAskedForRekey else { return false }
-    hasAskedForRekey = true
-    return true
-  }
+  /// Somebody was told that `confirmsSession` was true. It is not again.
+  public mutating func confirmationIsTold() { isConfirmed = true }
+
+  /// Ask after a packet was opened: whether the session will soon be refused although we, its initiator, only receive, and
+  /// nobody was told so.
+  public func wantsRekey(at now: Instant) -> Bool { now.nanoseconds > rekeyAt && !hasToldRekey }
+
+  /// Somebody was told that `wantsRekey` was true. It is not again.
+  public mutating func rekeyIsTold() { hasToldRekey = true }
 }

@@ -155,6 +155,7 @@ public final class Tunnel {
     if let endpoint = lane.endpoint { output.datagrams.append(.init(bytes: datagram, destination: endpoint)) }
     if lane.traffic.recordSent(isData: !packet.isEmpty, at: now) { tell(.dataSent(peer, at: now), now, wallTime) }
     if !packet.isEmpty, slot.sealing.wantsRekey(at: now) {
+      slot.sealing.rekeyIsTold()
       tell(.wantsRekey(slot.session.id, peer: peer), now, wallTime)
     }
   }
@@ -168,10 +169,16 @@ public final class Tunnel {
       })
     else { return }
     let peer = slot.session.peer
-    if slot.opening.confirmsSession() { tell(.confirmed(slot.session.id, peer: peer), now, wallTime) }
+    if slot.opening.confirmsSession {
+      slot.opening.confirmationIsTold()
+      tell(.confirmed(slot.session.id, peer: peer), now, wallTime)
+    }
     if lane.endpoint != source { tell(.sourceChanged(peer, source), now, wallTime) }
     if lane.traffic.recordReceived(isData: length > 0, at: now) { tell(.dataReceived(peer, at: now), now, wallTime) }
-    if slot.opening.wantsRekey(at: now) { tell(.wantsRekey(slot.session.id, peer: peer), now, wallTime) }
+    if slot.opening.wantsRekey(at: now) {
+      slot.opening.rekeyIsTold()
+      tell(.wantsRekey(slot.session.id, peer: peer), now, wallTime)
+    }
     let plaintext = Array(datagram[TransportMessage.headerLength..<(TransportMessage.headerLength + length)])
     // The longest match decides, so a peer cannot speak for an address that is another's within its own block.
     guard let packet = InnerPacket(plaintext), routes.peer(of: packet.source) == peer else { return }

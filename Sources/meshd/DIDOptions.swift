@@ -11,7 +11,7 @@ struct DIDOptions: ParsableArguments {
   var gateway: String?
 
   @Flag(
-    name: .customLong("allow-private-did-hosts"), inversion: .prefixedNo,
+    name: .customLong("allow-private-did-hosts"), inversion: .prefixedNo, exclusivity: .exclusive,
     help: "Fetch DID documents also from this machine and private networks. For tests.")
   var allowsPrivateHosts: Bool?
 

@@ -1,7 +1,6 @@
 import Agent
 import ArgumentParser
 import DWNNode
-import Foundation
 import Identity
 import Logging
 import Wire
@@ -135,6 +134,10 @@ struct DWNCommand: AsyncParsableCommand {
         throw ValidationError("--tls-only needs --tls-cert and --tls-key")
       }
       try dids.settings.checkUsage()
+      do {
+        if let publicURL { try ServedTexts.check(publicURL: publicURL) }
+        if let terms { _ = try ServedTexts.terms(at: terms) }
+      } catch { throw ValidationError(error.description) }
     }
 
     func run() async throws {
@@ -173,13 +176,7 @@ struct DWNCommand: AsyncParsableCommand {
     private func tenancy() throws -> Tenancy {
       if open { return .open }
       guard register else { return .listed(Set(tenants)) }
-      var text: String?
-      if let terms {
-        guard let bytes = FileManager.default.contents(atPath: terms), bytes.count <= 1 << 20 else {
-          throw AgentError.failed("the terms \(terms) cannot be read")
-        }
-        text = String(decoding: bytes, as: UTF8.self)
-      }
+      let text = try terms.map { try ServedTexts.terms(at: $0) }
       return .registered(RegistrationRequirements(terms: text, work: work), named: Set(tenants))
     }
   }

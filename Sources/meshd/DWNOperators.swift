@@ -142,7 +142,7 @@ extension DWNCommand {
         for finding in report.findings { Terminal.warning(finding) }
         if report.furtherFindings > 0 { Terminal.warning("and \(report.furtherFindings) more") }
       }
-      if findings > 0 { throw ExitCode(1) }
+      if !report.isSound { throw ExitCode(1) }
     }
   }
 

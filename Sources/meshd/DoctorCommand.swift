@@ -6,7 +6,8 @@ struct DoctorCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor", abstract: "Check everything that can be wrong, and say what helps.",
     discussion:
-      "Changes nothing. It takes up to five seconds, and ends with 0 whatever it finds: --json tells programs.")
+      "Changes nothing. It takes up to five seconds, ten where a check of the network was running already, and ends with 0 whatever it finds: --json tells programs."
+  )
 
   @OptionGroup var state: StateOptions
   @OptionGroup var json: JSONOption

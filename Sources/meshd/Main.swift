@@ -7,6 +7,7 @@ import Wire
 @main
 struct Main {
   static func main() async {
+    ProcessName.set()
     let arguments = Array(CommandLine.arguments.dropFirst())
     guard !arguments.isEmpty else {
       print(Meshd.helpMessage())

@@ -37,7 +37,7 @@ enum NetcheckText {
     let relays = result["relays"]?.array ?? []
     func open(_ value: JSONValue?, _ seen: JSONValue? = nil) -> String {
       seen?.string.map { "yes, seen as \($0)" }
-        ?? value?.bool.map { $0 ? "yes" : "no" } ?? "unknown: there is nobody to ask"
+        ?? value?.bool.map { $0 ? "yes" : "no" } ?? "unknown: \(UnknownUDP.reason(in: result))"
     }
     row("UDP", open(result["udp"]))
     row("IPv4", open(result["ipv4"], result["globalV4"]))

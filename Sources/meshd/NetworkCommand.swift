@@ -17,7 +17,7 @@ struct NetworkCommand: AsyncParsableCommand {
         machine, and is published at the first 'meshd up'.
         """)
 
-    @Argument var name: String
+    @Argument(help: "What the network is to be called.") var name: String
     @Option(
       name: .customLong("endpoint"),
       help: ArgumentHelp("URL of the node that is to hold the records; may be repeated.", valueName: "url"))

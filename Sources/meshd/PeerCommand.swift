@@ -30,9 +30,7 @@ struct PeerCommand: AsyncParsableCommand {
           result["delivered"]?.bool == true
             ? "  Context key delivered." : "  Its keys are delivered as soon as 'meshd up' has run there.")
       }
-      if result["published"]?.bool == false {
-        print("  The node that holds the records is away: the change will be published as soon as it answers.")
-      }
+      PublicationText.tell(result, indent: "  ")
       for warning in result["warnings"]?.array ?? [] { Terminal.warning(warning.string ?? "") }
       print("")
       print(
@@ -57,9 +55,7 @@ struct PeerCommand: AsyncParsableCommand {
       if json.isOn { return Terminal.print(json: result) }
       if result["delivered"]?.bool == true {
         print("Context key delivered to \(did).")
-        if result["published"]?.bool == false {
-          print("The node that holds the records is away: the key will be published as soon as it answers.")
-        }
+        PublicationText.tell(result)
       } else {
         print("Nothing to deliver: \(did) has the current key.")
       }
@@ -79,9 +75,7 @@ struct PeerCommand: AsyncParsableCommand {
       let result = try await MeshCommands(directory).removePeer(did)
       if json.isOn { return Terminal.print(json: result) }
       print("Peer removed from network \"\(result["network"]?.string ?? "")\".")
-      if result["published"]?.bool == false {
-        print("The node that holds the records is away: the change will be published as soon as it answers.")
-      }
+      PublicationText.tell(result)
     }
   }
 

@@ -6,7 +6,7 @@ struct RelayCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "relay", abstract: "Add, list and remove the relays of the network, or run one.",
     discussion: """
-      Relays forward sealed packets between machines that cannot reach each other, and tell machines how they are seen from
+      Relays forward sealed packets between machines that cannot reach each other, and tell machines how they are seen from \
       outside. The machine that runs the network's node is one by itself.
       """,
     subcommands: [Add.self, List.self, Remove.self, Serve.self])
@@ -49,7 +49,7 @@ struct RelayCommand: AsyncParsableCommand {
       print(
         "Relay \(relay?["id"]?.integer ?? 0) added to network \"\(result["network"]?.string ?? "")\": \(relay?["url"]?.string ?? "")"
       )
-      RelayCommand.mention(result)
+      PublicationText.tell(result)
     }
   }
 
@@ -80,8 +80,10 @@ struct RelayCommand: AsyncParsableCommand {
   struct Remove: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Take a relay out of the network's records.",
-      discussion:
-        "On the machine that created the network. A relay that a machine offers by itself comes back while it does.")
+      discussion: """
+        On the machine that created the network. A relay that a machine of the network runs comes back while it does: \
+        'meshd up --no-relay' there ends it.
+        """)
 
     @Argument(help: ArgumentHelp("The relay's number, as 'meshd relay list' shows it.", valueName: "id")) var id: UInt16
     @OptionGroup var state: StateOptions
@@ -92,12 +94,8 @@ struct RelayCommand: AsyncParsableCommand {
       let result = try await MeshCommands(directory).removeRelay(id)
       if json.isOn { return Terminal.print(json: result) }
       print("Relay \(id) removed from network \"\(result["network"]?.string ?? "")\".")
-      RelayCommand.mention(result)
+      for warning in result["warnings"]?.array ?? [] { Terminal.warning(warning.string ?? "") }
+      PublicationText.tell(result)
     }
-  }
-
-  private static func mention(_ result: JSONValue) {
-    guard result["published"]?.bool == false else { return }
-    print("The node that holds the records is away: the change will be published as soon as it answers.")
   }
 }

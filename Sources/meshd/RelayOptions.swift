@@ -5,7 +5,7 @@ import Wire
 /// Flags of a relay that this machine runs.
 struct RelayOptions: ParsableArguments {
   @Flag(
-    inversion: .prefixedNo,
+    inversion: .prefixedNo, exclusivity: .exclusive,
     help: ArgumentHelp(
       "Run a relay for the network, or none (default: the machine whose daemon runs the network's node does, behind the same port)."
     ))

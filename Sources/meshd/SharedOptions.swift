@@ -80,8 +80,8 @@ extension IPPrefix: ExpressibleByArgument {
 }
 
 extension Logger {
-  static func meshd(verbose: Bool) -> Logger {
-    LoggingSystem.bootstrap { TextLogHandler(label: $0) }
+  static func meshd(verbose: Bool, file: LogFile? = nil) -> Logger {
+    LoggingSystem.bootstrap { TextLogHandler(label: $0, file: file) }
     var logger = Logger(label: "meshd")
     logger.logLevel = verbose ? .debug : .info
     return logger

@@ -47,6 +47,7 @@ enum StatusText {
     row("Routing", status["routingPhase"]?.string)
     row("Last routing error", status["routingError"]?.string)
     row("Node", (status["node"]?["listen"]?.array ?? []).compactMap(\.string).joined(separator: ", "))
+    row("Relay here", RelayServerText.text(status["relayServer"]))
     let drops = (status["drops"]?.object?.members ?? []).map { "\($0.value.integer ?? 0) \($0.name)" }
     row("Dropped packets", drops.joined(separator: ", "))
     for pending in status["pending"]?.array ?? [] { row("Waiting for", pending.string) }
@@ -82,6 +83,16 @@ enum EndpointTrouble {
     let lacks = endpoint["lacks"]?.integer ?? 0
     let what = lacks == 0 ? "" : lacks == 1 ? ", and lacks 1 message" : ", and lacks \(lacks) messages"
     return "\(endpoint["url"]?.string ?? "?") since \(endpoint["since"]?.string ?? "?")\(what): \(error)"
+  }
+}
+
+/// The relay that this machine runs.
+enum RelayServerText {
+  static func text(_ server: JSONValue?) -> String? {
+    guard let server else { return nil }
+    let place = (server["listen"]?.array ?? []).compactMap(\.string).joined(separator: ", ")
+    if let problem = server["problem"]?.string { return "\(place), not used: \(problem)" }
+    return "\(place), relay \(server["recordedAs"]?.integer ?? 0) of the network"
   }
 }
 

@@ -19,7 +19,8 @@ struct UpCommand: AsyncParsableCommand {
       heads: a node that is asked for its records could show a removed machine again to one that has not seen its removal. \
       Joining needs no flag.
 
-      Flags for the node, port, device and MTU are kept for the next plain 'meshd up'.
+      All flags below that say how this machine takes part (node, DIDs, port, device, MTU, offloads, relay, STUN, port probing) are \
+      kept for the next plain 'meshd up'.
       """)
 
   @Argument(help: ArgumentHelp("An invitation to join by.", valueName: "invite")) var invite: InviteArgument?
@@ -72,7 +73,7 @@ struct UpCommand: AsyncParsableCommand {
   var stun: [String] = []
 
   @Flag(
-    name: .customLong("port-probing"), inversion: .prefixedNo,
+    name: .customLong("port-probing"), inversion: .prefixedNo, exclusivity: .exclusive,
     help: "Guess the port of a machine behind a hard NAT where nothing else gets through (default: yes).")
   var probesPorts: Bool?
 
@@ -128,16 +129,19 @@ struct UpCommand: AsyncParsableCommand {
   func run() async throws {
     let (directory, identity) = try state.selection.openWithIdentity()
     var request = request
-    if request.invite != nil {
+    if request.invite != nil, !request.names(try directory.loadNetwork()) {
       let result = try await MeshCommands(directory).joinNetwork(request, identity: identity)
       if result["asked"]?.bool == true {
         Terminal.progress("Asked to be admitted to \"\(result["network"]?.string ?? "")\".", json: json.isOn)
       }
+    }
+    if request.invite != nil {
       request.invite = nil
       request.endpoints = []
     }
     if foreground {
-      let logger = Logger.meshd(verbose: verbose)
+      let logger = Logger.meshd(
+        verbose: verbose, file: reportsStartup ? LogFile(continuing: directory.logPath) : nil)
       let report = StartupReport(descriptor: reportsStartup ? BackgroundDaemon.reportDescriptor : nil)
       if !reportsStartup { Terminal.progress("Your device identity: \(identity.did)", json: json.isOn) }
       try await Daemon.run(directory: directory, identity: identity, request: request, report: report, logger: logger) {

@@ -77,7 +77,16 @@ struct ForeignTenancyTests {
         #expect(try await member.status()["network"] == nil)
         request.acceptsTerms = true
       }
-      #expect(try await member.joinNetwork(request, identity: identity)["network"] == "home")
+      for _ in 0..<2 {
+        let joined = try await member.joinNetwork(request, identity: identity)
+        #expect(joined["network"] == "home")
+        #expect(joined["admitted"] == false, "nobody added it, the second time as well")
+      }
+      // Nothing answers there: what works stays.
+      var elsewhere = request
+      elsewhere.endpoints = ["http://127.0.0.1:1"]
+      await #expect(throws: (any Error).self) { try await member.joinNetwork(elsewhere, identity: identity) }
+      #expect(try await member.status()["anchorEndpoints"]?.array == [.string(url)])
     }
     await node.stop()
   }

@@ -1,5 +1,8 @@
+import Control
 import DWN
+import Foundation
 import Identity
+import Logging
 import Mesh
 import TestSupport
 import Testing
@@ -89,6 +92,13 @@ struct MeshCommandsTests {
     let pinned = RelayRequest(url: "https://192.0.2.1:8787/", pin: String(repeating: "Ab", count: 32), stunPorts: [0])
     #expect(try await commands.addRelay(pinned)["relay"]?["id"] == 2)
     await #expect(throws: LedgerError.relayThere(1)) { try await commands.addRelay(request) }
+    for host in [
+      "127.0.0.1", "0.0.0.0", "[fe80::1]", "[::ffff:127.0.0.1]", "224.0.0.1", "255.255.255.255", "10.200.7.7",
+    ] {
+      await #expect(throws: AgentError.self, "\(host) leads nobody there") {
+        try await commands.addRelay(RelayRequest(url: "https://\(host):8787"))
+      }
+    }
     let listed = try await commands.relays()["relays"]?.array ?? []
     #expect(listed.map { $0["url"]?.string } == ["https://relay.example.com:443", "https://192.0.2.1:8787"])
     #expect(listed.map { $0["stunPort"]?.integer } == [3478, 0])
@@ -125,6 +135,38 @@ struct MeshCommandsTests {
     ])
   func badRelays(request: RelayRequest) {
     #expect(throws: AgentError.self) { try request.check() }
+  }
+
+  @Test("who removes a relay that a machine of the network runs is told that it comes back, and how it ends")
+  func returningRelays() async throws {
+    let (directory, identity) = try machine("a", 47)
+    let (_, member) = try machine("b", 48)
+    let commands = MeshCommands(directory)
+    _ = try await commands.createNetwork(UpRequest(create: "home"), identity: identity)
+    _ = try await commands.addPeer(member.did, label: "member")
+    let own = try MeshRelay(in: directory, logger: Logger(label: "test")).certificate
+    var offered = RelayPlan(host: .name("b.example.com"), port: 8788, certSHA256: own, region: "b")
+    offered.nodeDID = member.did
+    do {
+      let network = try #require(try directory.loadNetwork())
+      let session = try await MeshSession.open(directory, identity)
+      defer { session.close() }
+      try await session.announce(
+        RelayPlan(host: .name("a.example.com"), port: 8787, certSHA256: own, region: "a"), in: network)
+      let (id, plan) = (network.reference.id, offered)
+      _ = try await session.keeper.perform {
+        try $0.addRelay(plan, to: id, now: .now(), random: SystemRandom())
+      }
+    }
+    _ = try await commands.addRelay(RelayRequest(url: "https://relay.example.com"))
+    func warnings(_ id: UInt16) async throws -> [String] {
+      try await commands.removeRelay(id)["warnings"]?.array?.compactMap(\.string) ?? []
+    }
+    for id: UInt16 in [1, 2] {
+      let told = try await warnings(id)
+      #expect(told.count == 1 && told[0].contains("--no-relay"), "\(id): \(told)")
+    }
+    #expect(try await warnings(3).isEmpty)
   }
 
   @Test("a relay's name alone is for networks with encryption v1, whose records hold names")
@@ -211,6 +253,23 @@ struct MeshCommandsTests {
     #expect(other.preparedNetwork == nil)
   }
 
+  @Test("who only looks makes nothing and decides nothing")
+  func looking() async throws {
+    let (directory, identity) = try machine("a", 11)
+    let commands = MeshCommands(directory)
+    let created = try await commands.createNetwork(UpRequest(create: "home"), identity: identity)
+    let network = try #require(try directory.loadNetwork())
+    try directory.prepare(network)
+    #expect(try await commands.status()["head"]?["seq"]?.integer == 1)
+    #expect(
+      directory.preparedNetwork == network, "what becomes of it is the next command's to say that changes something")
+    try directory.discardPreparedNetwork()
+    try directory.remove(SQLiteMeshStore.file)
+    let before = try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted()
+    #expect(try await commands.status()["networkRecordID"] == created["networkId"])
+    #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted() == before)
+  }
+
   @Test("'up' fits the network that the directory is in, or says what stands in the way")
   func upAgainst() async throws {
     let (directory, identity) = try machine("a", 8)
@@ -270,7 +329,7 @@ struct MeshCommandsTests {
     #expect(try directory.loadNetwork() == nil)
   }
 
-  @Test("a file that names an envelope that nobody knows is not taken for one of the first version")
+  @Test("a file that names an envelope that nobody knows is not taken for one that names none")
   func unknownEnvelope() throws {
     let (directory, identity) = try machine("a", 34)
     let state = NetworkState(

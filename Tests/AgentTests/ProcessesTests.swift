@@ -41,13 +41,19 @@ struct ProcessesTests {
     let directory = try StateDirectory(opening: folder.path)
     #expect(try DaemonLock.holder(of: directory) == .nobody)
     #expect(!FileManager.default.fileExists(atPath: directory.file("meshd.lock")))
-    var lock = try DaemonLock(directory, isDaemon: true)
+    var lock = try DaemonLock(directory, for: .daemon)
     #expect(lock != nil)
     #expect(try DaemonLock.holder(of: directory) == .daemon(getpid()))
     let hung = try #require(try RunningDaemon(directory))
     #expect(hung.processID == getpid())
     lock = nil
     #expect(try DaemonLock.holder(of: directory) == .nobody)
+    lock = try DaemonLock(directory, for: .node)
+    #expect(try DaemonLock.holder(of: directory) == .node(getpid()))
+    #expect(throws: AgentError.nodeRunning(directory: directory.path, process: getpid())) {
+      _ = try RunningDaemon(directory)
+    }
+    lock = nil
     lock = try DaemonLock(directory)
     #expect(try DaemonLock.holder(of: directory) == .somebody)
     try "1\n".write(toFile: directory.file("meshd.lock"), atomically: false, encoding: .utf8)

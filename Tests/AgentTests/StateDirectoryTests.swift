@@ -39,6 +39,28 @@ struct StateDirectoryTests {
     #expect(try mode(folder.path) == 0o700)
   }
 
+  @Test("a folder of another program is not taken for one of this because of a name that many have")
+  func commonNames() throws {
+    let folder = TemporaryFolder()
+    try FileManager.default.createDirectory(
+      atPath: folder.path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
+    for name in ["config.json", "settings.json", "letter.txt"] {
+      _ = FileManager.default.createFile(atPath: folder.path + "/" + name, contents: Data())
+    }
+    #expect(throws: AgentError.self) { _ = try StateDirectory(opening: folder.path) }
+    #expect(try mode(folder.path) == 0o755)
+    try FileManager.default.removeItem(atPath: folder.path + "/letter.txt")
+    _ = try StateDirectory(opening: folder.path)
+    #expect(try mode(folder.path) == 0o700, "there is nothing else in it")
+  }
+
+  @Test("the first port that is found is kept, and not given up for another that is in use once")
+  func keptPort() {
+    var settings = DaemonSettings()
+    #expect(settings.keep(portInUse: 41641) && settings.port == 41641)
+    #expect(!settings.keep(portInUse: 5) && settings.port == 41641)
+  }
+
   @Test("a file that is made once is never replaced, and the second to come learns of the first")
   func madeOnce() throws {
     let folder = TemporaryFolder()
@@ -86,6 +108,16 @@ struct StateDirectoryTests {
     } throws: {
       "\($0)".contains(path)
     }
+  }
+
+  @Test("a folder that cannot be made is refused with the system's reason, and those above it are made where they can")
+  func unmakeable() throws {
+    #expect(throws: AgentError.unusableStateDirectory(path: "/proc/x/y", reason: "No such file or directory")) {
+      _ = try StateDirectory(opening: "/proc/x/y")
+    }
+    let folder = TemporaryFolder()
+    let deep = try StateDirectory(opening: folder.path + "/a/b/c/")
+    #expect(try FileManager.default.attributesOfItem(atPath: deep.path)[.posixPermissions] as? Int == 0o700)
   }
 
   @Test("a socket's path that is too long for the kernel moves below /run/meshd")

@@ -21,7 +21,8 @@ struct MemberRelaysTests {
 
   private func node(_ index: Int, _ offer: RelayOffer?, member: Int? = nil) -> MemberRelays.Node {
     MemberRelays.Node(
-      did: dids[index], member: dids[member ?? index], name: "n\(index)", offer: offer, since: startWall)
+      did: dids[index], member: dids[member ?? index], name: "n\(index)", offer: offer, since: startWall,
+      newest: startWall)
   }
 
   private func recorded(_ id: UInt16, _ offer: RelayOffer, of index: Int, at wall: WallTime) -> LedgerRelay {
@@ -161,6 +162,31 @@ struct MemberRelaysTests {
     #expect(relays.ended(at: startWall + day).isEmpty)
     relays.observe([], there, at: start, wall: startWall + .seconds(7200))
     #expect(relays.ended(at: startWall + .seconds(7200) + day) == [5])
+  }
+
+  @Test(
+    "where the endpoint record itself is gone, an anchor that starts again begins no new day, and looks for an hour at least"
+  )
+  func absenceAcrossRestarts() {
+    let there = [recorded(5, offer(1), of: 0, at: startWall + .seconds(-3600))]
+    var gone = node(0, nil)
+    gone.since = nil
+    let day = Duration.seconds(24 * 3600)
+    for hours in [1, 20, 23, 30] {
+      let wall = startWall + .seconds(hours * 3600)
+      var relays = MemberRelays()
+      relays.observe([gone], there, at: start, wall: wall)
+      let rest = Duration.seconds(max(24 - hours, 1) * 3600)
+      #expect(relays.deadline(at: start, wall: wall) == start + rest, "\(hours) h")
+      #expect(relays.ended(at: wall + (rest - .seconds(1))) == [])
+      #expect(relays.ended(at: wall + rest) == [5])
+    }
+    // It was recorded after everything else that is known of the machine.
+    var relays = MemberRelays()
+    relays.observe(
+      [gone], [recorded(5, offer(1), of: 0, at: startWall + .seconds(3600))], at: start, wall: startWall + day)
+    #expect(relays.ended(at: startWall + day + .seconds(3599)) == [])
+    #expect(relays.ended(at: startWall + day + .seconds(3600)) == [5])
   }
 
   @Test("relays that the anchor itself added never end by themselves")

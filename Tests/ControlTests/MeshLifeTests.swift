@@ -162,6 +162,32 @@ struct MeshLifeTests {
     }
   }
 
+  @Test("who has no address to tell writes the rest anew in its own time, the second time too")
+  func renewalWithoutAddress() async throws {
+    let world = try await World.settled(members: 5)
+    for (index, member) in world.members.enumerated() {
+      member.stop()
+      try await member.start(world.network, [world.node], hostname: "host-\(index)", addresses: [])
+    }
+    for round in 1...2 {
+      for _ in 0..<8 {
+        let guest = MachineIdentity.generate(random: world.random)
+        try await world.anchor.add(guest.did, to: world.network)
+        try await world.anchor.remove(guest.did, from: world.network)
+      }
+      let former = world.node.live(MeshProtocol.nodeInfo).map { $0.latest.message.cid }
+      func left() -> Int {
+        world.node.live(MeshProtocol.nodeInfo).count { former.contains($0.latest.message.cid) }
+      }
+      // By now all have seen it, and have looked at the clock.
+      try await world.run(.seconds(41))
+      #expect(left() > 0, "at the next look, in round \(round)")
+      try await world.run(.seconds(89))
+      #expect(left() == 0)
+    }
+    #expect(world.node.live(MeshProtocol.endpoint).count == 6)
+  }
+
   @Test("a removal takes effect for all, and for the removed; nobody brings it back by showing what was")
   func removal() async throws {
     let world = try await World.settled(members: 2)

@@ -137,7 +137,7 @@ struct NetmapTranslatorTests {
       netmap.relays == [
         Relay(
           id: pin, region: "peer", host: "193.0.0.1", port: 8788, ipv4: IPAddress("193.0.0.1"),
-          certificateSHA256: certificate, stunPorts: [8788])
+          certificateSHA256: certificate, stunPorts: [8788], isOffered: true)
       ])
     #expect(netmap.peers[0].relayIDs == [pin])
 
@@ -146,6 +146,7 @@ struct NetmapTranslatorTests {
     view.relays = [RelayRecord(id: 1, RelayPlan(host: .name("relay.example.com"), port: 443, stunPorts: [3478]))]
     let both = try #require(NetmapTranslator.netmap(of: view)).relays
     #expect(both.map(\.id) == [1, pin])
+    #expect(!both[0].isOffered, "the owner says so")
     #expect(both[0].host == "relay.example.com" && both[0].ipv4 == nil && both[0].certificateSHA256 == nil)
   }
 

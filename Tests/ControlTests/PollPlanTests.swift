@@ -129,6 +129,18 @@ struct PollPlanTests {
     #expect(plan.deadline == at(321))
   }
 
+  @Test("one that does not answer is asked once a minute beside another that does: what is said of it is to be of now")
+  func silentStandby() {
+    var plan = PollPlan(startedAt: at(0))
+    plan.finished(.complete, .failed(retryAfter: .zero), at: at(0))
+    plan.demote(at: at(1))
+    #expect(plan.deadline == at(61))
+    plan.finished(.complete, .failed(retryAfter: .zero), at: at(61))
+    #expect(plan.deadline == at(121))
+    plan.finished(.complete, .settled, at: at(121))
+    #expect(plan.deadline == at(421))
+  }
+
   @Test(
     "what is asked for while a fetch is under way is asked for again when that is over: it may have begun too early to show it",
     arguments: [PollPlan.Outcome.settled, .outdated, .nothing])

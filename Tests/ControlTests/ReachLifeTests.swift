@@ -117,11 +117,17 @@ struct ReachLifeTests {
     try await world.run(.seconds(15))
     #expect(await world.members[1].netmap?.relays == [])
     #expect((1...2).contains(tried.withLock { $0.count }))
+    func notes() async -> [String] {
+      await world.anchor.plane?.status().notes.filter { $0.contains("the relay that member-0 offers") } ?? []
+    }
+    let told = await notes()
+    #expect(told.count == 1, "the anchor says what is wrong with it: \(told)")
     works.withLock { $0 = true }
     try await world.run(.seconds(60))
     let relay = try #require(await world.members[1].netmap?.relays.first)
     #expect(relay.id == 1 && relay.host == "203.0.113.1" && relay.port == 8788 && relay.region == "member-0")
     #expect(relay.certificateSHA256 == offer(1).certSHA256)
+    #expect(await notes().isEmpty)
     let count = tried.withLock { $0.count }
     world.clock.advance(by: .seconds(600))
     try await world.run(.seconds(15))

@@ -151,7 +151,7 @@ struct V1LifeTests {
     #expect(world.node.arrivals.count { $0 == "write network/node/endpoint" } < 2 * 6)
   }
 
-  @Test("a daemon that starts while no node answers has the netmap it had")
+  @Test("with encryption v1 a daemon that starts while no node answers has the netmap it had")
   func away() async throws {
     let world = try await World.settled(members: 2, envelope: .v1)
     let before = try #require(await world.member.netmap)

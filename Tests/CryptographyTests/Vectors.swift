@@ -3,24 +3,7 @@ import TestSupport
 import Testing
 import Wire
 
-/// Members of a vector file that must be there.
 extension JSONValue {
-  func text(_ name: String) throws -> String {
-    try #require(self[name]?.string, "no text \(name)")
-  }
-
-  func list(_ name: String) throws -> [JSONValue] {
-    let list = self[name]?.array ?? []
-    try #require(!list.isEmpty, "no list \(name)")
-    return list
-  }
-
-  /// From hex.
-  func bytes(_ name: String) throws -> [UInt8] {
-    let text = try text(name)
-    return try #require(Hex.decode(text), "\(name) is not hex")
-  }
-
   /// From base64url.
   func base64(_ name: String) throws -> [UInt8] {
     let text = try text(name)

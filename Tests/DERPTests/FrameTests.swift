@@ -123,13 +123,47 @@ struct FrameTests {
     #expect(throws: DERPError.malformed(frame: type)) { try reader.next(&buffer) }
   }
 
-  @Test("random bytes end in an error or wait for more, and never trap")
-  func random() {
-    for seed in 0..<200 as Range<UInt64> {
+  @Test("changed frames end in an error, wait for more or are read, and never trap")
+  func changed() {
+    var (read, refused) = (0, 0)
+    for seed in 0..<400 as Range<UInt64> {
       let random = SeededRandom(seed)
+      var bytes = Self.stream(of: 20, random)
+      for _ in 0...random.uniform(below: 6) {
+        let place = Int(random.uniform(below: UInt64(bytes.count)))
+        if random.uniform(below: 4) == 0 {
+          bytes.remove(at: place)
+        } else {
+          bytes[place] ^= 1 << UInt8(random.uniform(below: 8))
+        }
+      }
       var reader = DERPFrameReader()
-      var buffer = ByteBuffer(bytes: random.bytes(4000))
-      while let frame = try? reader.next(&buffer) { _ = frame }
+      var buffer = ByteBuffer(bytes: bytes)
+      do { while try reader.next(&buffer) != nil { read += 1 } } catch { refused += 1 }
     }
+    #expect(read > 1000 && refused > 50, "\(read) were read, \(refused) streams were refused")
+  }
+
+  /// Frames of every type, of real lengths.
+  private static func stream(of count: Int, _ random: SeededRandom) -> [UInt8] {
+    let key = X25519PrivateKey(random: random).publicKey
+    var stream = ByteBuffer()
+    for _ in 0..<count {
+      let packet = ByteBuffer(bytes: random.bytes(Int(random.uniform(below: 100))))
+      let frame: DERPFrame =
+        switch random.uniform(below: 9) {
+        case 0: .sendPacket(to: key, packet)
+        case 1: .receivedPacket(from: key, packet)
+        case 2: .ping(random.uint64())
+        case 3: .pong(random.uint64())
+        case 4: .peerGone(key, .notHere)
+        case 5: .keepAlive
+        case 6: .notePreferred(true)
+        case 7: .serverKey(key)
+        default: .health("something is wrong")
+        }
+      frame.write(to: &stream)
+    }
+    return Array(stream.readableBytesView)
   }
 }

@@ -23,7 +23,7 @@ struct RelayBoardTests {
     _ board: inout RelayBoard<Int>, _ relays: [UInt16], _ text: String = "x", after: Duration = .zero
   ) -> String {
     switch board.take(ByteBuffer(string: text), to: peer, relays: relays, at: start + after) {
-    case .send(let link): "\(link)"
+    case .send(let link, let wanted): wanted.isEmpty ? "\(link)" : "\(link), connect \(wanted)"
     case .waits(let wanted): "connect \(wanted)"
     case .dropped: "dropped"
     }
@@ -54,7 +54,7 @@ struct RelayBoardTests {
   func wantedAgain() {
     var board = board()
     #expect(take(&board, [1]) == "connect [1]")
-    board.failed(1)
+    for id in 1...3 as ClosedRange<UInt16> { board.failed(id) }
     board.rest(1, since: start + .seconds(10))
     #expect(take(&board, [1], after: .seconds(14)) == "connect []")
     #expect(take(&board, [1], after: .seconds(15)) == "connect [1]")
@@ -115,6 +115,28 @@ struct RelayBoardTests {
     #expect(take(&board, [9], after: .milliseconds(500)) == "3")
     board.heard(peer, over: 2)
     #expect(take(&board, [], after: .seconds(2)) == "2")
+  }
+
+  @Test("a peer of which all relays fail is looked for at those that do not, while they are tried")
+  func searchesOn() {
+    var board = board(connected: [2, 3])
+    #expect(take(&board, [1]) == "connect [1]")
+    board.failed(1)
+    board.rest(1, since: start)
+    #expect(take(&board, [1], after: .seconds(1)) == "2", "own standby")
+    #expect(take(&board, [1], after: .milliseconds(1250)) == "3")
+    board.heard(peer, over: 3)
+    #expect(take(&board, [1], after: .seconds(2)) == "3", "it is there")
+    board.isGone(peer, from: 3, at: start + .seconds(4))
+    #expect(take(&board, [1], after: .seconds(5)) == "2, connect [1]")
+    #expect(board.isWanted(1, at: start + .seconds(30)), "it may be back before the peer is found")
+    board.disconnected(2)
+    board.failed(2)
+    #expect(take(&board, [1, 2], after: .seconds(6)) == "3, connect [2]")
+    board.disconnected(3)
+    #expect(take(&board, [1, 2], after: .seconds(7)) == "connect [3]")
+    board.failed(3)
+    #expect(take(&board, [1, 2], after: .seconds(8)) == "connect []", "nothing is left to look at")
   }
 
   @Test("without any relay packets are dropped")

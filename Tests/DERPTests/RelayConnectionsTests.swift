@@ -109,6 +109,64 @@ struct RelayConnectionsTests {
     await pair.close()
   }
 
+  @Test("two whose records name a relay that died find each other at another one")
+  func elsewhere() async throws {
+    let pair = try await Pair(relays: 2)
+    for connections in [pair.left, pair.right] {
+      await connections.setHome(1, standby: nil)
+      #expect(try await waitUntilConnected(connections, [1]))
+    }
+    await pair.relays[0].stop()
+    // Nobody can write where the other waits now.
+    for connections in [pair.left, pair.right] {
+      await connections.setHome(2, standby: 1)
+      #expect(try await waitUntilConnected(connections, [2]))
+    }
+    try await pair.sendUntilReceived("found", relays: [1])
+    #expect(try await pair.received.wait(for: "found") == 2)
+    await pair.close()
+  }
+
+  @Test("a relay that is back is tried at once by whoever waits for the next try")
+  func isBack() async throws {
+    let hesitating = MultiThreadedEventLoopGroup.singleton.next().makePromise(of: Void.self)
+    let relay = try await ScriptedRelay(
+      .hesitates(hesitating.futureResult), .takesIn(sends: ByteBuffer(), closes: false))
+    let client = RelayConnections(nodeKey: X25519PrivateKey(random: SystemRandom()), receive: { _, _, _ in })
+    await client.setRelays([relay.relay])
+    await client.isBack(1)
+    #expect(relay.connections == 0, "nobody wants it")
+    await client.setHome(1, standby: nil)
+    for _ in 0..<3000 where relay.connections == 0 { try await Task.sleep(for: .milliseconds(10)) }
+    await client.isBack(1)
+    #expect(try await waitUntilConnected(client, [1]), "beside a try that never ends")
+    hesitating.fail(CancellationError())
+    await client.close()
+    await relay.stop()
+  }
+
+  @Test("what a member's name stands for in networks of its own is not dialled")
+  func privateName() async throws {
+    let test = try await TestRelay()
+    var relay = test.relay
+    // Both are this machine, in every resolver.
+    relay.host = "localhost"
+    let client = RelayConnections(nodeKey: X25519PrivateKey(random: SystemRandom()), receive: { _, _, _ in })
+    await client.setRelays([relay])
+    await client.setHome(1, standby: nil)
+    #expect(try await waitUntilConnected(client, [1]))
+    relay.isOffered = true
+    await client.setRelays([relay])
+    for _ in 0..<3000 {
+      if await client.status.first?.error != nil { break }
+      try await Task.sleep(for: .milliseconds(10))
+    }
+    #expect(await client.status.first?.error?.contains("localhost is no public address") == true)
+    #expect(await client.status.first?.isConnected == false)
+    await client.close()
+    await test.stop()
+  }
+
   @Test("a peer of which no relay is known is found at whichever it is")
   func search() async throws {
     let pair = try await Pair(relays: 3)

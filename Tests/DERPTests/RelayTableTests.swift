@@ -76,6 +76,47 @@ struct RelayTableTests {
     #expect(drain(b).count == 1)
   }
 
+  @Test("all that waits for all is bounded, and who takes what he gets finds room beside those who do not")
+  func waitsInAll() throws {
+    var limits = RelayLimits()
+    limits.waitingBytes = 1 << 20
+    let table = RelayTable(limits: limits)
+    let a = try enter(table, key())
+    let idle = try (0..<60).map { _ in try enter(table, key()) }
+    let live = try enter(table, key())
+    for number in 0..<50 {
+      for client in idle { _ = table.relay(packet(number, count: 1400), from: a, to: client.key) }
+      for client in idle { _ = table.relay(disco(number), from: a, to: client.key) }
+      #expect(table.budget.inUse <= limits.waitingBytes)
+    }
+    #expect(table.statistics.overflows > 0 && table.budget.inUse > limits.waitingBytes / 4)
+    for number in 0..<50 {
+      _ = table.relay(packet(number, count: 1400), from: a, to: live.key)
+      #expect(drain(live) == [.receivedPacket(from: a.key, packet(number, count: 1400))])
+    }
+    for client in idle.dropLast() { table.leave(client) }
+    _ = drain(idle[59])
+    #expect(table.budget.inUse == 0)
+    // Somebody may have looked it up before it left.
+    idle[0].put { outbox, _ in outbox.tellGone(a.key, .disconnected, RelayLimits(), room: .max) }
+    #expect(table.budget.inUse == 0 && drain(idle[0]).isEmpty)
+  }
+
+  @Test("of whose leaving is told is bounded for all together, and what is over makes room")
+  func watchesInAll() throws {
+    var limits = RelayLimits()
+    limits.watchedPeersInAll = 3
+    let table = RelayTable(limits: limits)
+    let receiver = try enter(table, key())
+    for round in 0..<3 {
+      let senders = try (0..<5).map { _ in try enter(table, key()) }
+      for sender in senders + senders { _ = table.relay(packet(round), from: sender, to: receiver.key) }
+      _ = drain(receiver)
+      for sender in senders { table.leave(sender) }
+      #expect(drain(receiver).count == 3)
+    }
+  }
+
   @Test("of two connections with one key the one that spoke last is sent to, and the other when it leaves")
   func duplicates() throws {
     let table = RelayTable()

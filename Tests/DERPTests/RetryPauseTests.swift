@@ -9,13 +9,20 @@ struct RetryPauseTests {
   private let start = Instant(nanoseconds: 1_000_000_000)
   private let random = SeededRandom(17)
 
-  @Test("twice as long each time, up to a minute, and never all of it for everybody")
+  @Test("twice as long each time, up to five seconds, and after ten minutes to a minute; never all of it for everybody")
   func doubles() {
     var pause = RetryPause()
-    for due in [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200, 60000, 60000] as [Int64] {
-      let wait = pause.next(at: start, random: random)
-      #expect(wait >= .milliseconds(due) / 2 && wait <= .milliseconds(due))
+    func expect(_ dues: [Int64], at now: Instant) {
+      for due in dues {
+        let wait = pause.next(at: now, random: random)
+        #expect(wait >= .milliseconds(due) / 2 && wait <= .milliseconds(due))
+      }
     }
+    expect([100, 200, 400, 800, 1600, 3200, 5000, 5000], at: start)
+    expect([5000, 5000], at: start + .seconds(599))
+    expect([5000, 10000, 20000, 40000, 60000, 60000], at: start + .seconds(600))
+    pause.reset()
+    expect([100, 200, 400, 800, 1600, 3200, 5000], at: start + .seconds(9000))
     var others = Set<Duration>()
     for seed in 0..<50 as Range<UInt64> {
       var other = RetryPause()

@@ -2,7 +2,9 @@ import DWN
 import Identity
 import NIOCore
 import NIOEmbedded
+import NIOPosix
 import NIOWebSocket
+import Synchronization
 import Testing
 import Wire
 
@@ -54,6 +56,56 @@ struct SocketTests {
     #expect(try await sources[1].next() == nil)
     await endpoint.shutdown()
     try await node.stop()
+  }
+
+  @Test("who subscribes while the last subscription ends finds a connection, the old one or a fresh one")
+  func closing() async throws {
+    let node = try await ScriptedSocketNode.start()
+    let endpoint = HTTPEndpoint(try node.url)
+    var last = try await open(endpoint)
+    for _ in 0..<300 {
+      // The end of the last one, and the beginning of the next, in whichever order.
+      async let next = open(endpoint)
+      await Task.yield()
+      last.close()
+      last = try await next
+    }
+    #expect(node.peers.count > 1)
+    last.close()
+    await endpoint.shutdown()
+    try await node.stop()
+  }
+
+  @Test("who is cancelled while a node takes the connection and says nothing waits for nothing more")
+  func cancelledDial() async throws {
+    let accepted = Mutex<[any Channel]>([])
+    let silent = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+      .childChannelInitializer { channel in
+        accepted.withLock { $0.append(channel) }
+        return channel.eventLoop.makeSucceededVoidFuture()
+      }
+      .bind(host: "127.0.0.1", port: 0).get()
+    let endpoint = HTTPEndpoint(
+      try EndpointURL("http://127.0.0.1:\(silent.localAddress?.port ?? 0)"),
+      limits: .init(timeout: .seconds(3600), connectTimeout: .seconds(3600)))
+    let hasEnded = Mutex(false)
+    let subscribing = Task {
+      _ = try? await endpoint.subscribe(tenant: Self.tenant, message: ["a": 1])
+      hasEnded.withLock { $0 = true }
+    }
+    func eventually(_ condition: () -> Bool) async throws -> Bool {
+      for _ in 0..<3000 where !condition() { try await Task.sleep(for: .milliseconds(10)) }
+      return condition()
+    }
+    let isDialled = try await eventually { accepted.withLock { !$0.isEmpty } }
+    #expect(isDialled)
+    subscribing.cancel()
+    let isOver = try await eventually { hasEnded.withLock { $0 } }
+    #expect(isOver)
+    // What is left of the dial ends with its connection.
+    for channel in accepted.withLock({ $0 }) { try? await channel.close() }
+    await endpoint.shutdown()
+    try await silent.close()
   }
 
   @Test("frames that come before the reply are kept; those of ids that nobody gave are left out")

@@ -19,24 +19,8 @@ struct ExportTests {
     contents = try await NodeContents(try TestTenancy())
   }
 
-  private func lines() throws -> [String] {
-    let handle = try #require(FileHandle(forReadingAtPath: export))
-    let reader = try ZstdLines(handle.fileDescriptor, path: export, longestLine: ExportLine.longest)
-    var lines: [String] = []
-    while let line = try reader.next() { lines.append(String(decoding: line, as: UTF8.self)) }
-    try handle.close()
-    return lines
-  }
-
-  private func write(_ lines: [String]) throws {
-    _ = FileManager.default.createFile(atPath: export, contents: nil)
-    let handle = try #require(FileHandle(forWritingAtPath: export))
-    try handle.truncate(atOffset: 0)
-    let writer = try ZstdWriter(handle.fileDescriptor, path: export)
-    for line in lines { try writer.write(Array((line + "\n").utf8)) }
-    try writer.finish()
-    try handle.close()
-  }
+  private func lines() throws -> [String] { try ExportFile.lines(of: export) }
+  private func write(_ lines: [String]) throws { try ExportFile.write(lines, to: export) }
 
   private func exportAll() throws -> TenantExport.Summary {
     try TenantExport.run(of: tenancy.alice.did, in: tenancy.databasePath, to: export, at: tenancy.tick())

@@ -111,7 +111,9 @@ struct HTTPEndpointTests {
 
   @Test("a node that says nothing, too much, or hangs up is an error in time")
   func badServers() async throws {
-    func failure(_ behaviour: @escaping @Sendable (any Channel) -> Void) async throws -> EndpointError? {
+    func failure(
+      within timeout: Duration = .seconds(60), _ behaviour: @escaping @Sendable (any Channel) -> Void
+    ) async throws -> EndpointError? {
       let server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
         .childChannelInitializer { channel in
           channel.eventLoop.makeCompletedFuture {
@@ -121,14 +123,14 @@ struct HTTPEndpointTests {
         .bind(host: "127.0.0.1", port: 0).get()
       let endpoint = HTTPEndpoint(
         try EndpointURL("http://127.0.0.1:\(server.localAddress?.port ?? 0)"),
-        limits: .init(timeout: .milliseconds(300), connectTimeout: .milliseconds(300), largestReply: 1000))
+        limits: .init(timeout: timeout, connectTimeout: .seconds(60), largestReply: 1000))
       var failure: EndpointError?
       do { _ = try await endpoint.process(tenant: call.tenant, message: [:], data: nil) } catch { failure = error }
       await endpoint.shutdown()
       try await server.close()
       return failure
     }
-    guard case .timedOut = try await failure({ _ in }) else {
+    guard case .timedOut = try await failure(within: .milliseconds(300), { _ in }) else {
       Issue.record("silence is a time-out")
       return
     }

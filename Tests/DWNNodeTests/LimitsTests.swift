@@ -61,8 +61,48 @@ struct LimitsTests {
     #expect(address(["198.51.100.1, 192.0.2.9"], proxies) == "192.0.2.9")
     #expect(address(["192.0.2.9, 10.0.0.7"], proxies) == "192.0.2.9")
     #expect(address(["[2001:db8::1]"], proxies) == "2001:db8::1")
+    #expect(address(["192.0.2.9:1234"], proxies) == "192.0.2.9")
+    #expect(address(["[2001:db8::1]:1234"], proxies) == "2001:db8::1")
+    #expect(address(["2001:db8::1"], proxies) == "2001:db8::1")
     #expect(address(["nonsense"], proxies) == "10.0.0.1")
     #expect(address([], proxies) == "10.0.0.1")
+  }
+
+  @Test("who comes through a proxy on this machine is no program on it, whatever the proxy says of whom it is")
+  func localProxy() throws {
+    let remote = try NIOCore.SocketAddress(ipAddress: "127.0.0.1", port: 1)
+    let loopback = [IPPrefix("127.0.0.0/8")!]
+    func caller(_ header: [String], isForwarded: Bool = false, _ proxies: [IPPrefix]) -> Caller {
+      Caller(remote: remote, forwardedFor: header, isForwarded: isForwarded, trusting: proxies)
+    }
+    #expect(caller([], []).network == nil && caller([], loopback).network == nil)
+    let nobody = try #require(caller(["192.0.2.9"], []).network)
+    #expect(caller(["198.51.100.1"], []).network == nobody && caller([], isForwarded: true, []).network == nobody)
+    #expect(caller(["unknown"], loopback).network == nobody && caller(["127.0.0.1"], loopback).network == nobody)
+    #expect(caller([], isForwarded: true, loopback).network == nobody && caller(["1.2.3"], []).site != nil)
+    #expect(caller(["192.0.2.9"], loopback).network == Caller(IPAddress("192.0.2.9")).network)
+  }
+
+  @Test("a proxy on this machine that is not trusted has the rate of one machine, sees no metrics, and is told of once")
+  func unnamedProxy() async throws {
+    let lines = LoggedLines()
+    let running = try await RunningServer.start(ScriptedEndpoint(), log: lines.log) {
+      $0.metrics = PrometheusRegistry()
+      $0.rates = RateConfiguration(perAddress: RateLimit(perSecond: 0.001, burst: 3))
+    }
+    func get(_ path: String, _ header: String = "") async throws -> String {
+      let answer = try await running.exchange(
+        "GET \(path) HTTP/1.1\r\nhost: x\r\n\(header)connection: close\r\n\r\n")
+      return String(answer.prefix(12))
+    }
+    #expect(try await get("/metrics") == "HTTP/1.1 200")
+    #expect(try await get("/metrics", "X-Forwarded-For: 192.0.2.1\r\n") == "HTTP/1.1 404")
+    #expect(try await get("/metrics", "Forwarded: for=192.0.2.1\r\n") == "HTTP/1.1 404")
+    #expect(try await get("/health", "X-Forwarded-For: 192.0.2.2\r\n") == "HTTP/1.1 200")
+    #expect(try await get("/health", "X-Forwarded-For: 192.0.2.3\r\n") == "HTTP/1.1 429")
+    #expect(try await get("/health") == "HTTP/1.1 200")
+    #expect(lines.take().count { $0.text.contains("a proxy on this machine") } == 1)
+    await running.server.shutdown()
   }
 
   @Test("an address beyond its rate gets 429 with the time to wait, a tenant's excess the JSON-RPC form")

@@ -91,6 +91,37 @@ struct MessagesTests {
     #expect(try await found(["interface": "Protocols"], ["protocolPathPrefix": "box/item"]) == ["1", "3"])
   }
 
+  @Test(
+    "the fingerprint over filters is that of what they show, whatever page it comes with, and is left out where too much would be looked at"
+  )
+  func filteredFingerprint() async throws {
+    var limits = NodeLimits()
+    limits.mostFingerprinted = 4
+    let bounded = try TestTenancy(limits: limits)
+    #expect(try await bounded.install(#"{"box": {}, "other": {}}"#).status.code == 202)
+    for path: ProtocolPath in ["box", "other", "box"] { _ = try await bounded.write(bounded.alice, path) }
+    func fingerprint(_ filters: [JSONValue], limit: Int?) async throws -> (JSONValue?, shown: [String]) {
+      var query = try MessagesFixture.query(filters)
+      query.limit = limit
+      query.cidsOnly = true
+      let reply = try await bounded.send(bounded.alice.signer.message(.messagesQuery(query), at: bounded.tick()))
+      #expect(reply.status.code == 200)
+      let entries = reply.members["entries"]?.array ?? []
+      return (reply.members["fingerprint"], entries.compactMap { $0["messageCid"]?.string })
+    }
+    let boxes: [JSONValue] = [["protocolPathPrefix": "box"]]
+    let (whole, shown) = try await fingerprint(boxes, limit: nil)
+    var expected = FeedFingerprint()
+    for cid in shown { expected.toggle(cid) }
+    #expect(shown.count == 2 && whole == .string(Hex.encode(expected.bytes)))
+    #expect(try await fingerprint(boxes, limit: 0).0 == whole)
+
+    _ = try await bounded.write(bounded.alice, "box")
+    let beyond = try await fingerprint(boxes, limit: nil)
+    #expect(beyond.shown.count == 3 && beyond.0 == nil)
+    #expect(try await fingerprint([], limit: nil).0 != nil, "without a filter it is at hand")
+  }
+
   @Test("a message is read by its CID, with its data")
   func read() async throws {
     func read(_ cid: CID, by reader: Person) async throws -> Reply {

@@ -81,8 +81,11 @@ extension PlannedQuestion {
         at: place, arrivedBefore: SampleMessages.time(0), notEndedBy: SampleMessages.alice)
     },
     PlannedQuestion("data", "message_cid", "tenant_rowid") { _ = try $0.content(of: message.holdingData) },
+    PlannedQuestion("an author's sums", "guest_rowid") { _ = try $0.usage(ofGuest: SampleMessages.bob) },
+    PlannedQuestion("how many definitions there are", "message_configure") { _ = try $0.definitionCount() },
     PlannedQuestion("sums and head", "tenant_rowid") {
       _ = try $0.usage()
+      _ = try $0.shares()
       _ = try $0.head()
     },
     PlannedQuestion("the feed", "message_feed") { _ = try $0.feed(FeedSpan(after: 0, through: 9, limit: 9)) },

@@ -96,6 +96,36 @@ struct ProtocolInstallationTests {
     #expect(try await status(#"{"a": {}}"#, types: ["a": type]) == expected)
   }
 
+  @Test(
+    "a tenant who is not named has so many definitions, earlier ones included, and goes on otherwise; who is named has no limit"
+  )
+  func count() async throws {
+    let list = TenantList(owner: tenancy.alice.did)
+    list.replace(with: [tenancy.bob.did])
+    var limits = NodeLimits()
+    limits.quota = TenantQuota(messages: 100, bytes: 1 << 20)
+    limits.quota?.definitions = 3
+    let path = tenancy.folder.appendingPathComponent("counted").appendingPathComponent("node.sqlite").path
+    let node = try DWNNode(databasePath: path, tenants: .kept(list), limits: limits)
+    func send(_ message: SignedMessage, _ person: Person, data: [UInt8]? = nil) async throws -> String {
+      let reply = try await node.process(tenant: person.did, message: message.message.value, data: data)
+      return "\(reply.status.code) \(reply.status.detail.prefix { $0 != ":" })"
+    }
+    func install(_ number: Int, _ person: Person) async throws -> String {
+      let definition = try tenancy.definition(#"{"box": {}}"#, uri: "https://example.org/\(number)")
+      return try await send(person.signer.protocolsConfigure(definition, at: tenancy.tick()), person)
+    }
+    for number in [0, 0, 1] { #expect(try await install(number, tenancy.bob) == "202 Accepted") }
+    #expect(try await install(2, tenancy.bob) == "429 TenantMessageQuotaExceeded")
+    #expect(try await install(1, tenancy.bob) == "429 TenantMessageQuotaExceeded")
+    var draft = tenancy.draft("box")
+    draft.protocolURI = "https://example.org/1"
+    let write = tenancy.bob.signer.recordsWrite(draft, at: tenancy.tick())
+    #expect(try await send(write.signed, tenancy.bob, data: draft.data) == "202 Accepted")
+    for number in 0..<5 { #expect(try await install(number, tenancy.alice) == "202 Accepted") }
+    await node.close()
+  }
+
   @Test("encryption of the v1 envelope needs its keys wherever it is read")
   func keyAgreement() async throws {
     let key =

@@ -221,21 +221,25 @@ struct RegistrationTests {
     let (more, _) = try await write("{}")
     #expect(more.status.detail.hasPrefix("TenantMessageQuotaExceeded"), "\(more.status)")
     _ = try #require(last)
-    let usage = StoredUsage(messages: 9, bytes: 90_000, guestMessages: 5, guestBytes: 50_000)
+    let stored = StoredShares(
+      tenant: StoredUsage(messages: 4, bytes: 40_000), guests: StoredUsage(messages: 5, bytes: 50_000))
     #expect(throws: Never.self) {
       try TenantQuota.ofGuests(TenantQuota(messages: 5, bytes: 60_000))
-        .check(StoredUsage(messages: 0, bytes: 0), usage)
+        .check(.init(all: StoredShares()), .init(all: stored))
     }
     let quota = TenantQuota(messages: 4, bytes: 60_000)
-    var after = usage
-    after.messages += 1
-    after.bytes += 1
-    #expect(throws: DWNError.self) { try quota.check(usage, after) }
-    after.guestMessages += 1
-    after.guestBytes += 1
-    #expect(throws: DWNError.self, "others have used theirs up") { try quota.check(usage, after) }
-    after.guestMessages = 4
-    try quota.check(usage, after)
+    var after = stored
+    after.tenant.messages += 1
+    after.tenant.bytes += 1
+    #expect(throws: DWNError.self) { try quota.check(.init(all: stored), .init(all: after)) }
+    after = stored
+    after.guests.messages += 1
+    after.guests.bytes += 1
+    #expect(throws: DWNError.self, "others have used theirs up") {
+      try quota.check(.init(all: stored), .init(all: after))
+    }
+    after.guests.messages = 4
+    try quota.check(.init(all: stored), .init(all: after))
     await node.close()
   }
 }

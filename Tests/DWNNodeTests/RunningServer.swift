@@ -16,16 +16,20 @@ struct RunningServer {
   let address: Wire.SocketAddress
 
   static func start(
-    _ endpoint: any DWNEndpoint, on address: String = "127.0.0.1:0",
+    _ endpoint: any DWNEndpoint, on address: String = "127.0.0.1:0", log: Logger = RunningServer.quiet,
     _ change: (inout ServerConfiguration) -> Void = { _ in }
   ) async throws -> RunningServer {
     var configuration = ServerConfiguration(listen: [Wire.SocketAddress(address)!])
     configuration.lingerTimeout = .milliseconds(100)
     change(&configuration)
-    var log = Logger(label: "test")
-    log.logLevel = .critical
     let server = DWNServer(serving: endpoint, configuration: configuration, log: log)
     return RunningServer(server: server, address: try await server.start()[0])
+  }
+
+  private static var quiet: Logger {
+    var log = Logger(label: "test")
+    log.logLevel = .critical
+    return log
   }
 
   var url: EndpointURL { get throws { try EndpointURL("http://\(address)") } }

@@ -1,5 +1,6 @@
 import Foundation
 import GRDB
+import Identity
 import TestSupport
 import Testing
 import Wire
@@ -97,5 +98,86 @@ struct SchemaMigrationTests {
       .map { "\($0[0] as Int) \($0[1] as Int) \($0[2] as String) \($0[3] as String) \(($0[4] as Int?) ?? 0)" }
     }
     #expect(rules == ["1 1 https://example.org/test few 2", "3 1 https://example.org/test other 0"])
+  }
+
+  @Test("what is left of deleted records is told from what is live, and from whoever the record was of")
+  func remains() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("migration-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let path = folder.appendingPathComponent("node.sqlite").path
+    let old = try DurableDatabase.open(path: path, schema: Array(NodeSchema.steps.prefix(7)))
+    try old.write { database in
+      try database.execute(sql: "INSERT INTO tenant (id, did) VALUES (1, 'did:a:1'), (2, 'did:a:2')")
+      try database.execute(
+        sql: """
+          INSERT INTO message (tenant, cid, element, kind, json, author, timestamp, protocol, position, size, share,
+            record_id, is_initial) VALUES
+          (1, 'c1', 'e1', 'write', '{}', 'did:a:1', 't', 'p', 1, 1, 0, 'own', 1),
+          (1, 'c2', 'e2', 'delete', '{}', 'did:a:1', 't', 'p', 2, 2, 0, 'own', 0),
+          (1, 'c3', 'e3', 'write', '{}', 'did:b:1', 't', 'p', 3, 4, 2, 'guest', 1),
+          (1, 'c4', 'e4', 'delete', '{}', 'did:a:1', 't', 'p', 4, 8, 0, 'guest', 0),
+          (1, 'c5', 'e5', 'write', '{}', 'did:a:1', 't', 'p', 5, 16, 0, 'live', 1),
+          (1, 'c6', 'e6', 'write', '{}', 'did:b:1', 't', 'p', 6, 32, 1, 'live2', 1),
+          (2, 'c7', 'e7', 'write', '{}', 'did:a:2', 't', 'p', 1, 64, 0, 'own', 1)
+          """)
+    }
+    try DurableDatabase.close(old)
+    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
+    let data = DataFolder(path: path + "-data", largestStaging: 0, random: SystemRandom())
+    try pool.read { database in
+      let ended = try Int.fetchAll(database, sql: "SELECT ended FROM message ORDER BY id")
+      #expect(ended == [1, 1, 2, 2, 0, 0, 0])
+      let messages = SQLiteMessages(database: database, tenant: 1, folder: data)
+      #expect(
+        try messages.shares()
+          == StoredShares(
+            tenant: StoredUsage(messages: 1, bytes: 16), guests: StoredUsage(messages: 1, bytes: 32),
+            remainsOfTenant: StoredUsage(messages: 2, bytes: 3), remainsOfGuests: StoredUsage(messages: 2, bytes: 12)))
+      #expect(try messages.usage(ofGuest: DID("did:b:1")!) == StoredUsage(messages: 1, bytes: 32))
+      #expect(try messages.usage() == StoredUsage(messages: 6, bytes: 63, guestMessages: 2, guestBytes: 36))
+    }
+  }
+
+  @Test("what each guest has is counted from the messages, and goes on with those that come, change and go")
+  func guests() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("migration-\(UUID().uuidString)")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let path = folder.appendingPathComponent("node.sqlite").path
+    func insert(_ rows: String) -> String {
+      "INSERT INTO message (tenant, cid, element, kind, json, author, timestamp, protocol, position, size, share) VALUES \(rows)"
+    }
+    let old = try DurableDatabase.open(path: path, schema: Array(NodeSchema.steps.prefix(6)))
+    try old.write { database in
+      try database.execute(sql: "INSERT INTO tenant (id, did) VALUES (1, 'did:a:1'), (2, 'did:a:2')")
+      try database.execute(
+        sql: insert(
+          """
+          (1, 'c1', 'e1', 'write', '{}', 'did:a:1', 't', 'p', 1, 10, 0),
+          (1, 'c2', 'e2', 'write', '{}', 'did:b:1', 't', 'p', 2, 20, 1),
+          (1, 'c3', 'e3', 'write', '{}', 'did:b:1', 't', 'p', 3, 30, 2),
+          (1, 'c4', 'e4', 'write', '{}', 'did:b:2', 't', 'p', 4, 40, 1),
+          (2, 'c5', 'e5', 'write', '{}', 'did:b:1', 't', 'p', 1, 50, 1)
+          """))
+    }
+    try DurableDatabase.close(old)
+    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
+    func guests() throws -> [String] {
+      try pool.read { database in
+        try Row.fetchAll(database, sql: "SELECT * FROM guest ORDER BY tenant, author")
+          .map { "\($0[0] as Int) \($0[1] as String) \($0[2] as Int) \($0[3] as Int)" }
+      }
+    }
+    #expect(try guests() == ["1 did:b:1 2 50", "1 did:b:2 1 40", "2 did:b:1 1 50"])
+    for (change, expected) in [
+      (insert("(1, 'c6', 'e6', 'write', '{}', 'did:b:2', 't', 'p', 5, 5, 1)"), ["2 50", "2 45", "1 50"]),
+      ("UPDATE message SET size = 1 WHERE cid = 'c3'", ["2 21", "2 45", "1 50"]),
+      ("UPDATE message SET share = 0 WHERE cid = 'c6'", ["2 21", "1 40", "1 50"]),
+      ("UPDATE message SET share = 1 WHERE cid = 'c6'", ["2 21", "2 45", "1 50"]),
+      ("DELETE FROM message WHERE author = 'did:b:2'", ["2 21", "1 50"]),
+      ("UPDATE message SET share = 0 WHERE cid = 'c5'", ["2 21"]),
+    ] {
+      try pool.write { try $0.execute(sql: change) }
+      #expect(try guests().map { $0.split(separator: " ").suffix(2).joined(separator: " ") } == expected, "\(change)")
+    }
   }
 }

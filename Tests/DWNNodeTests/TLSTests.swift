@@ -114,15 +114,22 @@ struct TLSTests {
   @Test("a key of another certificate, an encrypted one and a missing file say which file is meant")
   func badFiles() async throws {
     let certificate = try await SelfSignedCertificate("a.example")
-    let other = try await SelfSignedCertificate("b.example").keyPath
-    for path in [other, certificate.certificatePath, certificate.keyPath + ".none"] {
+    let other = try await SelfSignedCertificate("b.example")
+    for path in [other.keyPath, certificate.certificatePath, certificate.keyPath + ".none"] {
       do {
         _ = try TLSFiles(certificatePath: certificate.certificatePath, keyPath: path)
         Issue.record("\(path) was taken")
       } catch {
         #expect(error.description.contains(path), "\(error)")
+        #expect(error.description.contains("no such file") == path.hasSuffix(".none"), "\(error)")
       }
     }
+    withExtendedLifetime(other) {}
+    let absent = certificate.certificatePath + ".none"
+    let error = #expect(throws: NodeError.self) {
+      _ = try TLSFiles(certificatePath: absent, keyPath: certificate.keyPath)
+    }
+    #expect(error == .badTLSFile(path: absent, reason: "no such file or directory"))
   }
 }
 

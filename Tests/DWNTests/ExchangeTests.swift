@@ -17,6 +17,15 @@ struct ReplyTests {
     #expect(!refusal.status.isSuccess && reply.status.isSuccess)
   }
 
+  @Test("of what a node says as much is kept as a person reads, in scalars: a letter may bear any number of marks")
+  func longDetail() {
+    for detail in [String(repeating: "x", count: 100_000), "x" + String(repeating: "\u{301}", count: 100_000)] {
+      let reply = Reply(["status": ["code": 400, "detail": .string(detail)]])
+      #expect(reply?.status.detail.unicodeScalars.count == 500)
+    }
+    #expect(Reply(["status": ["code": 400, "detail": "short"]])?.status.detail == "short")
+  }
+
   @Test(
     "what has no status is no reply",
     arguments: ["{}", "[]", #"{"status":200}"#, #"{"status":{"code":"200"}}"#, #"{"status":{"code":99}}"#])

@@ -216,6 +216,14 @@ struct SchemaPatternTests {
     #expect(try matches(pattern, text) == isMatch)
   }
 
+  @Test("nothing, repeated as often as one likes, is nothing, and takes no time", .timeLimit(.minutes(1)))
+  func repeatedNothing() throws {
+    let nothing = String(repeating: "(", count: 12) + String(repeating: "){1000}", count: 12)
+    #expect(try matches("^\(nothing)a$", "a"))
+    #expect(try !matches("^\(nothing)a$", "b"))
+    #expect(try matches("^((a{0}){1000}){1000}$", ""))
+  }
+
   @Test(
     "a form that is not supported is refused",
     arguments: [

@@ -127,23 +127,6 @@ struct DataPathTests {
     #expect(link.b.dataPath.drops(.foreignDatagram) == 2)
   }
 
-  @Test("of a flood from another address one packet in a quarter of a second is reported, and the first of each")
-  func sourceReports() {
-    var reports = SourceReports()
-    let start = Instant(nanoseconds: 5_000_000_000)
-    func report(_ text: String, generation: UInt64 = 1, after milliseconds: Int) -> Bool {
-      var address = clinux_address(SocketAddress(text)!)
-      return reports.isDue(&address, generation: generation, at: start + .milliseconds(milliseconds))
-    }
-    #expect((0..<1000).count { report("192.0.2.1:9", after: $0) } == 4)
-    #expect(report("192.0.2.1:10", after: 1001))
-    #expect(report("[2001:db8::1]:10", after: 1002))
-    #expect(!report("[2001:db8::1]:10", after: 1003))
-    #expect(report("[2001:db8::1]:10", generation: 2, after: 1004))
-    #expect(!report("[2001:db8::1]:10", generation: 2, after: 1253))
-    #expect(report("[2001:db8::1]:10", generation: 2, after: 1254))
-  }
-
   @Test("reports a new source address, and again as long as the table has another")
   func roams() throws {
     let link = try Link()

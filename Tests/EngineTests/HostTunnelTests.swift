@@ -10,20 +10,16 @@ import WireGuard
 
 @Suite("when tunnels of others come and go on the host")
 struct HostTunnelTests {
-  /// CLONE_NEWNET of `sched.h`, which Swift does not see, as it does not see `unshare`.
-  private static let newNetwork: CInt = 0x4000_0000
-  private static let hasRights = geteuid() == 0 && access("/dev/net/tun", R_OK | W_OK) == 0
-
   @Test(
     "a peer without a disco key is called at the addresses that they leave, and at all when they are gone",
-    .enabled(if: hasRights, "an engine needs root and /dev/net/tun"), .timeLimit(.minutes(10)))
+    .enabled(if: OwnNetwork.hasRights, "an engine needs root and /dev/net/tun"), .timeLimit(.minutes(10)))
   func candidates() async throws {
     let key = X25519PrivateKey(random: SystemRandom())
     let endpoints = ["10.9.0.7:41641", "203.0.113.7:41641"].compactMap { SocketAddress($0) }
     let peer = Peer(
       key: X25519PrivateKey(random: SystemRandom()).publicKey, name: "peer", addresses: [], allowedIPs: [],
       endpoints: endpoints)
-    let network = await networkOfItsOwn()
+    let network = await OwnNetwork.descriptor()
     try #require(network >= 0, "the kernel makes no network: error \(-network)")
     defer { close(network) }
     let engine = try await Engine(
@@ -35,23 +31,6 @@ struct HostTunnelTests {
     #expect(await engine.called(peer.key, within: tunnel, afterHours: 2) == [endpoints[1]])
     #expect(await engine.called(peer.key, within: HostBounds(), afterHours: 3) == endpoints)
     await engine.stop()
-  }
-
-  /// A descriptor of a network namespace that lasts as long as it is open, or an error number below zero. No process is left behind that
-  /// could outlive the test.
-  private func networkOfItsOwn() async -> CInt {
-    await withCheckedContinuation { continuation in
-      // The thread ends in that network.
-      Thread {
-        guard let unshare = dlsym(nil, "unshare") else { return continuation.resume(returning: -ENOSYS) }
-        typealias Call = @convention(c) (CInt) -> CInt
-        guard unsafeBitCast(unshare, to: Call.self)(Self.newNetwork) == 0 else {
-          return continuation.resume(returning: -errno)
-        }
-        let descriptor = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC)
-        continuation.resume(returning: descriptor >= 0 ? descriptor : -errno)
-      }.start()
-    }
   }
 }
 

@@ -88,13 +88,14 @@ struct NetlinkTests {
   @Test("nothing the kernel might send makes a reader fall", arguments: [31, 32] as [UInt64])
   func randomContent(seed: UInt64) {
     let random = SeededRandom(seed)
+    let real = Self.contents
+    var (addresses, routes) = (0, 0)
     for _ in 0..<20_000 {
-      var content = random.bytes(Int(random.uniform(below: 80)))
-      // Plausible lengths get further.
-      for offset in stride(from: 8, to: content.count - 1, by: 8) where random.uniform(below: 2) == 0 {
-        content[offset] = UInt8(random.uniform(below: 24))
-        content[offset + 1] = 0
+      var content = real[Int(random.uniform(below: UInt64(real.count)))]
+      for _ in 0...random.uniform(below: 3) {
+        content[Int(random.uniform(below: UInt64(content.count)))] ^= 1 << UInt8(random.uniform(below: 8))
       }
+      if random.uniform(below: 4) == 0 { content.removeLast(Int(random.uniform(below: UInt64(content.count)))) }
       var host = HostNetwork()
       content.withUnsafeBytes { bytes in
         host.addLink(bytes)
@@ -104,7 +105,21 @@ struct NetlinkTests {
       }
       _ = LocalEndpoints.list(host, meshPrefixes: [], port: 1)
       _ = (host.bounds(besides: 1), host.reachable(excluding: []))
+      addresses += host.addresses.count
+      routes += host.privateRoutes.count
     }
+    #expect(addresses > 1000 && routes > 1000, "\(addresses) addresses and \(routes) routes were understood")
+  }
+
+  /// Behind their headers: an interface, addresses of both families, a route.
+  private static var contents: [[UInt8]] {
+    func content(_ request: borrowing NetlinkRequest) -> [UInt8] { Array(request.bytes.dropFirst(16)) }
+    return [
+      content(InterfaceSettings.up(7, mtu: 1280)),
+      content(InterfaceSettings.address(RTM_NEWADDR, NLM_F_CREATE, IPPrefix("10.200.0.1/32")!, 7)),
+      content(InterfaceSettings.address(RTM_NEWADDR, NLM_F_CREATE, IPPrefix("fd00::1/128")!, 7)),
+      content(InterfaceSettings.route(RTM_NEWROUTE, NLM_F_CREATE, IPPrefix("10.200.0.2/32")!, 7)),
+    ]
   }
 
   @Test("the kernel lists its loopback interface and address")

@@ -29,6 +29,15 @@ struct NetworkCheckTests {
     _ = check.note(address(text), by: peers[peer], at: start + after)
   }
 
+  /// Over IPv4, over IPv6, and at all.
+  private func openness(
+    _ check: NetworkCheck, at now: Instant, asked: Set<IPAddress.Family>,
+    host: Set<IPAddress.Family> = [.v4, .v6]
+  ) -> [Bool?] {
+    let (ipv4, ipv6, udp) = check.openness(at: now, hasHost: host.contains, isAsked: asked.contains)
+    return [ipv4, ipv6, udp]
+  }
+
   @Test("relays that name servers which do not answer: what peers see counts")
   func silentServers() {
     var check = NetworkCheck(startedAt: start)
@@ -61,6 +70,28 @@ struct NetworkCheckTests {
     #expect(results == [false, true, true, false, true])
   }
 
+  @Test("checks are half a minute apart while something is sent, and ever further where nothing is")
+  func plans() {
+    var check = NetworkCheck(startedAt: start)
+    check.plan(isActive: true, spread: .zero, at: start)
+    #expect(check.nextAt == nil, "the first one says when the next is")
+    var now = start
+    func next(isActive: Bool) -> Duration? {
+      check.take(report([]), at: now)
+      check.nextAt = nil
+      check.plan(isActive: isActive, spread: .seconds(2), at: now)
+      return check.nextAt.map { $0 - now }
+    }
+    #expect(next(isActive: true) == .seconds(22))
+    #expect((0..<6).map { _ in next(isActive: false) } == [22, 44, 88, 176, 300, 300].map { .seconds($0) })
+    now = now + .seconds(100)
+    check.plan(isActive: true, spread: .zero, at: now)
+    #expect(check.nextAt == now, "who begins to send does not wait for what was planned before")
+    check.nextAt = nil
+    check.plan(isActive: false, spread: .zero, at: now)
+    #expect(check.nextAt == now, "it begins anew")
+  }
+
   @Test("what is still being asked for when the network changes is not waited for")
   func askedElsewhere() {
     var check = NetworkCheck(startedAt: start)
@@ -90,8 +121,7 @@ struct NetworkCheckTests {
   func openness() {
     var check = NetworkCheck(startedAt: start)
     func openness(asked: Set<IPAddress.Family>, host: Set<IPAddress.Family> = [.v4, .v6]) -> [Bool?] {
-      let (ipv4, ipv6, udp) = check.openness(hasHost: host.contains, isAsked: asked.contains)
-      return [ipv4, ipv6, udp]
+      self.openness(check, at: start, asked: asked, host: host)
     }
     check.take(report([]), at: start)
     #expect(openness(asked: []) == [nil, nil, nil])
@@ -103,9 +133,43 @@ struct NetworkCheckTests {
     #expect(openness(asked: []) == [nil, nil, nil], "a peer in the same network tells nothing of the outside")
     note("203.0.113.1:7", &check)
     #expect(openness(asked: []) == [true, nil, true])
-    #expect(check.sighting(over: .v4) == address("203.0.113.1:7"))
+    #expect(check.sighting(over: .v4, at: start) == address("203.0.113.1:7"))
     check.forget()
     #expect(openness(asked: []) == [nil, nil, nil])
+  }
+
+  @Test("what a peer said more than a minute ago does not say that UDP gets through now")
+  func formerWord() {
+    var check = NetworkCheck(startedAt: start)
+    note("203.0.113.1:7", &check)
+    check.take(report([]), at: start)
+    let later = start + .seconds(61)
+    #expect(openness(check, at: later, asked: [.v4, .v6]) == [false, false, false], "who is asked does not answer")
+    #expect(openness(check, at: later, asked: []) == [nil, nil, nil])
+    #expect(check.sighting(over: .v4, at: later) == nil)
+    #expect(check.addresses(at: later) == [address("203.0.113.1:7")], "to be tried it is good enough")
+    note("203.0.113.1:7", after: .seconds(50), &check)
+    #expect(openness(check, at: later, asked: [.v4]) == [true, nil, true], "a way in use brings pongs all the time")
+    #expect(check.sighting(over: .v4, at: later) == address("203.0.113.1:7"))
+  }
+
+  @Test("a server that answers nonsense leaves open whether UDP gets through: something came")
+  func nonsense() {
+    var check = NetworkCheck(startedAt: start)
+    var nonsense = report([])
+    nonsense.troubles[1] = .nonsense
+    nonsense.troubledFamilies = [.v4]
+    check.take(nonsense, at: start)
+    #expect(openness(check, at: start, asked: [.v4]) == [nil, nil, nil])
+    #expect(openness(check, at: start, asked: [.v4, .v6]) == [nil, false, nil], "over IPv6 nothing came")
+    #expect(openness(check, at: start, asked: [.v4], host: [.v4]) == [nil, false, nil])
+    // Another server that answers well is believed.
+    var both = report([address("203.0.113.1:7")])
+    both.globalIPv4 = address("203.0.113.1:7")
+    both.troubles[2] = .nonsense
+    both.troubledFamilies = [.v4]
+    check.take(both, at: start)
+    #expect(openness(check, at: start, asked: [.v4]) == [true, nil, true])
   }
 
   @Test("another public IPv4 address than the last one is news, a port or a private one is not")

@@ -57,6 +57,66 @@ struct RelayStandingTests {
     #expect(!standing.isPassedOver(2, at: start + .seconds(75)))
   }
 
+  /// Tried in vain for ten seconds from then on.
+  private func fail(_ standing: inout RelayStanding, from second: Int) {
+    for more in [0, 10] { standing.failed(1, "nobody answers", at: start + .seconds(second + more)) }
+  }
+
+  private func asked(_ standing: inout RelayStanding, answers: Bool, after second: Int) -> Bool {
+    standing.asked(1, answers: answers, at: start + .seconds(second))
+  }
+
+  @Test("a relay that was away and answers is passed over no more, and nothing is wrong with it")
+  func isBack() {
+    var standing = RelayStanding()
+    standing.connected(1)
+    standing.lost(1, "it closed the connection", at: start)
+    fail(&standing, from: 1)
+    #expect(standing.isDoubted(1) && standing.isPassedOver(1, at: start + .seconds(11)))
+    #expect(!asked(&standing, answers: false, after: 12))
+    #expect(standing.isPassedOver(1, at: start + .seconds(12)) && standing.troubles[1] != nil)
+    #expect(asked(&standing, answers: true, after: 36))
+    #expect(!standing.isPassedOver(1, at: start + .seconds(36)) && standing.troubles.isEmpty)
+    fail(&standing, from: 40)
+    #expect(!asked(&standing, answers: false, after: 60))
+    #expect(asked(&standing, answers: true, after: 80), "it was away once more")
+    #expect(!standing.isPassedOver(1, at: start + .seconds(80)))
+  }
+
+  @Test("a relay that answers and lets nobody in is tried once more, and then passed over")
+  func answersInVain() {
+    var standing = RelayStanding()
+    fail(&standing, from: 0)
+    #expect(asked(&standing, answers: true, after: 12))
+    #expect(!standing.isPassedOver(1, at: start + .seconds(12)))
+    fail(&standing, from: 13)
+    for second in [24, 50, 300] {
+      #expect(!asked(&standing, answers: true, after: second))
+      #expect(standing.isPassedOver(1, at: start + .seconds(second)) && standing.troubles[1] != nil)
+    }
+    // Five minutes later it gets its ten seconds again, for the same answer.
+    fail(&standing, from: 330)
+    #expect(!asked(&standing, answers: true, after: 345))
+    #expect(standing.isPassedOver(1, at: start + .seconds(345)))
+  }
+
+  @Test("of relays that were never tried, or are connected, nothing is doubted")
+  func notDoubted() {
+    var standing = RelayStanding()
+    #expect(!standing.isDoubted(1))
+    #expect(!asked(&standing, answers: true, after: 0))
+    standing.connected(1)
+    standing.says("full", 1)
+    #expect(!standing.isDoubted(1))
+    #expect(!asked(&standing, answers: false, after: 0))
+    #expect(standing.troubles == [1: "full"])
+    // The third one, which nobody tries again, is asked about for as long as it is said to be away.
+    standing.lost(1, "it closed the connection", at: start)
+    #expect(standing.isDoubted(1))
+    #expect(asked(&standing, answers: true, after: 0))
+    #expect(!standing.isDoubted(1) && standing.troubles.isEmpty)
+  }
+
   @Test("what was tried in vain in another network, or has another record now, counts no more")
   func forgotten() {
     var standing = RelayStanding()

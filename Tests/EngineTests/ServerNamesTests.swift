@@ -20,6 +20,16 @@ struct ServerNamesTests {
     names.take(addresses, for: name, at: start + after) ? names.addresses(of: name) : nil
   }
 
+  @Test("a server has a port, whether a name or an address stands before it")
+  func form() {
+    for text in ["stun.example.org:3478", "192.0.2.1:3478", "[2001:db8::1]:3478"] {
+      #expect(STUNHost(text)?.description == text)
+    }
+    for text in ["stun.example.org:0", "192.0.2.1:0", "[2001:db8::1]:0", "stun.example.org", "192.0.2.1", ":3478"] {
+      #expect(STUNHost(text) == nil, "\(text)")
+    }
+  }
+
   @Test("a name is asked for again with each full check, and what it stands for now is news")
   func moves() {
     var names = ServerNames()

@@ -24,6 +24,9 @@ final class Machine {
   var disco: [(datagram: [UInt8], source: SocketAddress)] = []
   var stun: [(datagram: [UInt8], source: SocketAddress)] = []
   var notices: [(packet: [UInt8], peer: PeerID)] = []
+  /// Error numbers with which the device was lost, which is an issue unless `loseDevice` was called.
+  var losses: [CInt] = []
+  private var mayLoseDevice = false
   /// Sealed packets for a relay.
   var relayed: [(datagram: [UInt8], peer: PeerID)] = []
 
@@ -89,6 +92,17 @@ final class Machine {
     #expect(sent == datagram.count)
   }
 
+  /// Puts in the device's place what cannot be read from. How reading fails then.
+  func loseDevice() -> CInt {
+    mayLoseDevice = true
+    let folder = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    #expect(folder >= 0 && dup2(folder, inside) == inside)
+    close(folder)
+    // Whoever waits for the former device notices nothing.
+    _ = dataPath.seal([], for: PeerID(0))
+    return EISDIR
+  }
+
   /// Waits, without collecting, until the condition holds or ten seconds have passed.
   func sees(_ isDone: () -> Bool) -> Bool {
     for _ in 0..<10_000 {
@@ -109,7 +123,9 @@ final class Machine {
         case .stun(let bytes, let source): stun.append((bytes, source))
         case .notice(let packet, let peer): notices.append((packet, peer))
         case .relayed(let datagram, let peer): relayed.append((Array(datagram), peer))
-        case .deviceLost(let number): Issue.record("the device was lost: \(number)")
+        case .deviceLost(let number):
+          losses.append(number)
+          if !mayLoseDevice { Issue.record("the device was lost: \(number)") }
         }
       }
       if isDone() { return true }

@@ -53,6 +53,12 @@ extension MeshdLab {
       Refusal("up --create x --mtu 100", 2, "mtu"),
       Refusal("up --create x --interface a/b", 2, "interface", "a/b"),
       Refusal("up --create x --listen nowhere", 2, "listen", "nowhere"),
+      Refusal("dwn serve --data records --open --public-url notaurl", 2, "notaurl"),
+      Refusal("dwn serve --data records --register --terms /dev/null", 2, "empty"),
+      Refusal("dwn serve --data records --register --terms /proc/self/exe", 2, "no text", "longer"),
+      Refusal("dwn serve --data records --register --terms missing", 2, "No such file"),
+      Refusal(
+        "dwn serve --data records --open --tls-cert missing --tls-key missing", 1, "no such file or directory"),
       Refusal("up --endpoint ftp://198.51.100.2 --anchor \(someDID) --network \(someNetwork)", 2, "ftp:"),
       Refusal(
         "up --endpoint http://198.51.100.2:8787 --anchor did:jwk:nonsense --network \(someNetwork)", 2, "anchor",
@@ -67,6 +73,9 @@ extension MeshdLab {
       Refusal("relay serve --open --state-dir s", 2, "exactly one of"),
       Refusal("relay serve --open", 2, "--data"),
       Refusal("up --create x --stun nowhere", 2, "nowhere"),
+      Refusal("up --create x --stun 192.0.2.1:0", 2, "192.0.2.1:0"),
+      Refusal("up --create x --relay --no-relay", 2, "--no-relay"),
+      Refusal("relay add https://127.0.0.1:8787", 2, "127.0.0.1"),
       Refusal("ping x -c 0", 2, "-c"),
       Refusal("ping x --timeout 2h", 2, "--timeout"),
       Refusal("ping x", 1, "meshd up"),

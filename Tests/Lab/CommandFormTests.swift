@@ -84,6 +84,15 @@ extension MeshdLab {
       }
     }
 
+    @Test("whoever lists the processes of a machine finds the daemon by its name")
+    func processName() async throws {
+      try await RoutedHosts.run(1) { routed in
+        try await routed.first.meshd("up", "--create", "lab")
+        let pid = try #require(try await routed.first.status()["pid"]?.integer)
+        #expect(try String(contentsOfFile: "/proc/\(pid)/comm", encoding: .utf8) == "meshd\n")
+      }
+    }
+
     @Test("flags of up are kept for the next plain up")
     func keptFlags() async throws {
       try await RoutedHosts.run(1) { routed in

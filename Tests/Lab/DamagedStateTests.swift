@@ -51,6 +51,12 @@ extension MeshdLab {
           try await host.meshd("up", "--create", "lab")
           #expect(try await host.status("network") == "lab")
           try await host.meshd("down")
+
+          let closed = try await NetworkNamespace.command(["mount", "-o", "remount,ro", host.state.path])
+          try #require(closed.succeeded, "\(closed.errors)")
+          let status = try await host.status()
+          #expect(status["network"] == "lab", "who looks is told what can be told")
+          #expect(status["notes"]?.text.contains("nothing can be written") == true)
         } catch {
           _ = try await NetworkNamespace.command(["umount", "--lazy", host.state.path])
           throw error

@@ -5,8 +5,10 @@ import Foundation
 import NIOCore
 import NIOSSL
 import Netmap
+import Synchronization
 import TestSupport
 import Testing
+import Traversal
 import Wire
 
 /// How engines come together that have no address of each other: over a relay, which the test itself runs on the loopback interface,
@@ -23,6 +25,17 @@ struct EnginePathTests {
     func stop() async {
       for engine in engines { await engine.stop() }
       await relay.stop()
+    }
+
+    /// Gives the machine its netmap, with the other one or without.
+    ///
+    /// - Parameter more: relays besides the one at which they say to wait.
+    func tell(_ index: Int, ofOther: Bool = true, more: [Relay] = []) async throws {
+      let other = engines[1 - index]
+      let peer = Peer(
+        key: other.key.publicKey, name: "h\(2 - index)", addresses: other.addresses, allowedIPs: other.addresses,
+        discoKey: other.discoKey?.publicKey, relayIDs: [1])
+      try await engines[index].apply(ofOther ? [peer] : [], relays: [relay.record] + more)
     }
 
     func path(_ index: Int) async -> PeerStatus.Path? {
@@ -59,8 +72,9 @@ struct EnginePathTests {
     }
   }
 
+  /// - Parameter known: which machines are told of the other one.
   private func withMachines(
-    secondHasUDP: Bool = true, _ body: (Machines) async throws -> Void
+    secondHasUDP: Bool = true, known: Range<Int> = 0..<2, _ body: (Machines) async throws -> Void
   ) async throws {
     try await NetworkLab.run { lab in
       let bridge = try await lab.bridge("br")
@@ -76,14 +90,8 @@ struct EnginePathTests {
               in: host, port: nil, addresses: ["10.200.0.\(number)/32", "fd0d:e100:d3c5:1::\(number)/128"],
               findsPaths: true))
         }
-        for index in 0...1 {
-          let other = engines[1 - index]
-          let peer = Peer(
-            key: other.key.publicKey, name: "h\(2 - index)", addresses: other.addresses, allowedIPs: other.addresses,
-            discoKey: other.discoKey?.publicKey, relayIDs: [1])
-          try await engines[index].apply([peer], relays: [relay.record])
-        }
         let machines = Machines(engines: engines, relay: relay)
+        for index in 0...1 { try await machines.tell(index, ofOther: known.contains(index)) }
         try await body(machines)
         await machines.stop()
       } catch {
@@ -112,6 +120,43 @@ struct EnginePathTests {
       let key = machines.engines[1].key.publicKey
       let answer = try await machines.engines[0].engine.ping(key)
       #expect(answer?.isDirect == true)
+    }
+  }
+
+  @Test("what a machine sends over a relay to one that has yet to hear of it is answered when that one has")
+  func early() async throws {
+    try await withMachines(known: 0..<0) { machines in
+      let (engine, relay) = (machines.engines[1], machines.relay.record)
+      let (key, discoKey) = (X25519PrivateKey(random: SystemRandom()), X25519PrivateKey(random: SystemRandom()))
+      let engineDiscoKey = try #require(engine.discoKey).publicKey
+      let box = try #require(NaClBox(discoKey, engineDiscoKey))
+      let answers = Mutex<[TransactionID]>([])
+      let stranger = RelayConnections(nodeKey: key) { packet, _, _ in
+        guard case .pong(let id, _) = DiscoEnvelope.open(Array(packet.readableBytesView), in: box) else { return }
+        answers.withLock { $0.append(id) }
+      }
+      await stranger.setRelays([relay])
+      await stranger.setHome(relay.id, standby: nil)
+      let ping = TransactionID(random: SystemRandom())
+      let isSent = try await eventually(.seconds(20)) {
+        let strangerIsThere = await stranger.status.map(\.isConnected) == [true]
+        let engineIsThere = await engine.engine.status().relays.map(\.isConnected) == [true]
+        return strangerIsThere && engineIsThere
+      }
+      try #require(isSent)
+      let message = DiscoEnvelope.seal(
+        .ping(ping, nodeKey: key.publicKey, padding: 0), from: discoKey.publicKey, in: box, random: SystemRandom())
+      stranger.send(ByteBuffer(bytes: message), to: engine.key.publicKey, relays: [relay.id])
+      try await Task.sleep(for: .seconds(1))
+      let early = answers.withLock { $0 }
+      #expect(early.isEmpty, "it is nobody yet")
+      let peer = Peer(
+        key: key.publicKey, name: "stranger", addresses: [], allowedIPs: [], discoKey: discoKey.publicKey,
+        relayIDs: [relay.id])
+      try await engine.apply([peer], relays: [relay])
+      let isAnswered = try await eventually(.seconds(3)) { answers.withLock { $0 == [ping] } }
+      #expect(isAnswered)
+      await stranger.close()
     }
   }
 
@@ -162,6 +207,26 @@ struct EnginePathTests {
       #expect(answer?.isDirect == false && answer?.relay == 1)
       let relays = await machines.engines[0].engine.status().relays
       #expect(relays.map(\.isConnected) == [true])
+    }
+  }
+
+  @Test("when the relay dies that alone their records name, they find each other at another one")
+  func namedRelayDies() async throws {
+    try await withMachines(secondHasUDP: false) { machines in
+      let other = try await LabRelay(id: 2)
+      for index in 0...1 { try await machines.tell(index, more: [other.record]) }
+      try await machines.awaitReach()
+      let areConnected = try await eventually(.seconds(30)) {
+        var count = 0
+        for engine in machines.engines { count += await engine.engine.status().relays.count(where: \.isConnected) }
+        return count == 4
+      }
+      #expect(areConnected, "each with home and standby, though neither answers STUN")
+      await machines.relay.stop()
+      try await machines.awaitReach()
+      let path = await machines.path(0)
+      #expect(path == .relayed(2))
+      await other.stop()
     }
   }
 

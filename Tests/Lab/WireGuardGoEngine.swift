@@ -34,8 +34,9 @@ final class LabEngine: Sendable {
     findsPaths: Bool = false
   ) async throws -> LabEngine {
     let discoKey = findsPaths ? X25519PrivateKey(random: SystemRandom()) : nil
-    let configuration = EngineConfiguration(
-      privateKey: key, port: port, networkNamespace: namespace.path, offloads: offloads, discoKey: discoKey)
+    var configuration = EngineConfiguration(
+      privateKey: key, port: port, networkNamespace: namespace.path, discoKey: discoKey)
+    if let offloads { configuration.offloads = offloads }
     let engine = try await Engine(configuration: configuration)
     let lab = LabEngine(
       namespace: namespace, key: key, discoKey: discoKey, addresses: addresses.compactMap { IPPrefix($0) },

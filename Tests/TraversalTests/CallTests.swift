@@ -76,6 +76,42 @@ struct CallTests: FinderSuite {
     #expect(calls(finder.setOwnEndpoints([new, former], now: suspectAt + .milliseconds(50))) == [[new, former]])
   }
 
+  /// Ten times, as far apart as checks of the network, this machine is seen at another port, and nobody sends anything.
+  ///
+  /// - Parameter called: the peer calls all the time.
+  /// - Returns: whether the peer was told of each.
+  private func ports(called: Bool) -> [Bool] {
+    _ = finder.setOwnEndpoints([former], now: suspectAt + .milliseconds(100))
+    var now = suspectAt
+    return (1...10).map { round in
+      let end = suspectAt + .seconds(23 * round)
+      while now < end {
+        now = now + .seconds(1)
+        _ = finder.advance(now: now) { _ in (nil, nil) }
+        if called { _ = finder.receive(sealed(.callMeMaybe([home])), .relayed(from: peer.publicKey), now: now) }
+      }
+      let news = SocketAddress(former.ip, port: UInt16(1000 + round))
+      let told = calls(finder.setOwnEndpoints([news], now: end)) + calls(idle(until: end + .seconds(2)))
+      return told.contains([news])
+    }
+  }
+
+  private func idle(until end: Instant) -> [PathAction] {
+    var actions: [PathAction] = []
+    while let due = finder.nextDeadline, due <= end { actions += finder.advance(now: due) { _ in (nil, nil) } }
+    return actions
+  }
+
+  @Test("who is not sent to any more is told of a new port for half a minute, and not for ever")
+  func idle() {
+    #expect(ports(called: false) == [true] + Array(repeating: false, count: 9))
+  }
+
+  @Test("who calls is told of each new port, though nothing is sent to it")
+  func sought() {
+    #expect(ports(called: true).allSatisfy { $0 })
+  }
+
   @Test("who has a way is not called, whatever changes")
   func trusted() throws {
     _ = finder.setOwnEndpoints([former], .overdue, now: suspectAt + .milliseconds(500))

@@ -61,7 +61,7 @@ private struct SimulatedNetwork {
       case .sendFromElsewhere(let bytes, _):
         if hairpins { underWay.append((now + .milliseconds(1), bytes)) }
       case .measureOverHTTPS(let relays):
-        askedOverHTTPS = relays
+        askedOverHTTPS += relays
         for relay in relays { perform(check.measured(relay, https[relay])) }
       case .finished(let report): self.report = report
       }
@@ -200,6 +200,78 @@ struct NetcheckTests {
     #expect(network.now - Self.start == .seconds(3))
   }
 
+  /// Answers no STUN, as its record says.
+  private static func silentRelay(_ id: UInt16) -> ProbeRegion {
+    ProbeRegion(id: id, nodes: [.init(name: "\(id)", ipv4: [], ipv6: [])])
+  }
+
+  @Test("a relay without STUN is measured over HTTPS beside those that answer, in every check")
+  func withoutSTUN() throws {
+    let relays = [Self.relay(10), Self.silentRelay(20)]
+    var first = Self.network(relays)
+    first.https = [10: .milliseconds(50), 20: .milliseconds(20)]
+    let report = try first.run()
+    #expect(report.latencies == [10: .init(ipv4: .milliseconds(10)), 20: .init(https: .milliseconds(20))])
+    #expect(report.hasUDP && first.askedOverHTTPS == [20])
+    var second = Self.network(relays, previous: report, home: 10)
+    second.https = first.https
+    let again = try second.run()
+    #expect(again.latencies == report.latencies)
+    #expect(second.askedOverHTTPS == [20])
+  }
+
+  @Test("a relay whose STUN is silent for a second is asked over HTTPS, and the check takes no longer for it")
+  func filtered() throws {
+    var network = Self.network([Self.relay(10), Self.relay(20)])
+    network.delays[Self.address(20)] = nil
+    network.https = [20: .milliseconds(20)]
+    let report = try network.run()
+    #expect(report.latencies[20] == .init(https: .milliseconds(20)))
+    #expect(network.askedOverHTTPS == [20])
+    #expect(network.now - Self.start <= .seconds(3))
+    let random = SeededRandom(85)
+    var check = Netcheck([Self.relay(1)], hasIPv4: true, hasIPv6: false, previous: nil, home: nil, at: Self.start)
+    var asked: [Duration] = []
+    while let due = check.deadline, asked.isEmpty {
+      let actions = check.advance(at: due, random)
+      if actions.contains(.measureOverHTTPS([1])) { asked.append(due - Self.start) }
+    }
+    #expect(asked == [.seconds(1)])
+  }
+
+  @Test("a relay that is doubted is asked over HTTPS whatever its STUN says, and what is no relay never is")
+  func doubted() throws {
+    var doubted = Self.relay(10)
+    doubted.isDoubted = true
+    var server = Self.relay(20)
+    server.speaksHTTPS = false
+    var silent = Self.relay(30)
+    silent.speaksHTTPS = false
+    var network = Self.network([doubted, server, silent])
+    network.delays[Self.address(30)] = nil
+    let report = try network.run()
+    #expect(network.askedOverHTTPS == [10])
+    #expect(report.latencies == [10: .init(ipv4: .milliseconds(10)), 20: .init(ipv4: .milliseconds(20))])
+  }
+
+  @Test("until two relays answer all are asked, and where none of the fastest is left, the others are")
+  func tooFew() throws {
+    let relays = [Self.relay(10)] + [20, 30, 40, 50].map { Self.silentRelay($0) }
+    var previous = NetcheckReport(startedAt: Self.start)
+    previous.latencies = [10: .init(ipv4: .milliseconds(10))]
+    var network = Self.network(relays, previous: previous, home: 10)
+    network.https = [50: .milliseconds(50)]
+    let report = try network.run()
+    #expect(report.latencies == [10: .init(ipv4: .milliseconds(10)), 50: .init(https: .milliseconds(50))])
+    previous.latencies = [10: .init(ipv4: .milliseconds(10)), 20: .init(https: .milliseconds(20))]
+    var later = Self.network(relays, previous: previous, home: 10)
+    later.delays = [:]
+    later.https = [50: .milliseconds(50)]
+    let found = try later.run()
+    #expect(found.latencies == [50: .init(https: .milliseconds(50))])
+    #expect(later.askedOverHTTPS.sorted() == [10, 20, 30, 40, 50], "each once")
+  }
+
   @Test("a check that nobody tells of HTTPS ends after five seconds")
   func nobodyMeasures() {
     let random = SeededRandom(82)
@@ -236,6 +308,7 @@ struct NetcheckTests {
     let report = try network.run()
     #expect(report.latencies.isEmpty && report.globalIPv4 == nil)
     #expect(report.troubles == [10: .impossible(address)])
+    #expect(report.troubledFamilies == [.v4])
   }
 
   @Test(
@@ -246,8 +319,9 @@ struct NetcheckTests {
     ] as [[UInt8]])
   func unreadable(head: [UInt8]) throws {
     let random = SeededRandom(84)
-    let relays = [Self.relay(1), Self.relay(2)]
-    var check = Netcheck(relays, hasIPv4: true, hasIPv6: false, previous: nil, home: nil, at: Self.start)
+    var servers = [Self.relay(1), Self.relay(2)]
+    for index in servers.indices { servers[index].speaksHTTPS = false }
+    var check = Netcheck(servers, hasIPv4: true, hasIPv6: false, previous: nil, home: nil, at: Self.start)
     for case .send(let request, let target) in check.advance(at: Self.start, random) {
       let id = try #require(TransactionID(Array(request[8..<20])))
       let garbage = Array(head.prefix(4) + request[4..<20] + head.dropFirst(4))
@@ -260,6 +334,7 @@ struct NetcheckTests {
       return
     }
     #expect(report.troubles == [1: .nonsense])
+    #expect(report.troubledFamilies == [.v4])
     #expect(Set(report.latencies.keys) == [2])
   }
 

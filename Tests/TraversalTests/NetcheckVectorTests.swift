@@ -106,7 +106,10 @@ struct NetcheckVectorTests {
     home.take(report, at: Instant(nanoseconds: 2), circumstances)
     #expect(home.home == 2 && home.standby == 1)
     report.latencies = [2: .init(ipv4: .milliseconds(10))]
-    home.take(report, at: Instant(nanoseconds: 3))
+    circumstances.heard = [1: Instant(nanoseconds: 3)]
+    home.take(report, at: Instant(nanoseconds: 3), circumstances)
+    #expect(home.home == 2 && home.standby == 1, "it is connected, though one check missed it")
+    home.take(report, at: Instant(nanoseconds: 4))
     #expect(home.home == 2 && home.standby == nil)
   }
 }

@@ -112,6 +112,8 @@ private struct Household {
   var now = Instant(nanoseconds: 9_000_000_000_000)
   let random = SeededRandom(93)
   private(set) var mappings: [PortMapping] = []
+  /// What was new of them each time that they were told.
+  private(set) var news: [PortMapping] = []
   private(set) var requests = 0
 
   init(_ router: Router) throws {
@@ -149,7 +151,9 @@ private struct Household {
       case .http(let request):
         requests += 1
         actions += mapper.answered(request.id, router.answer(request), at: now, random)
-      case .changed(let mappings): self.mappings = mappings
+      case .changed(let mappings):
+        news += mappings.news(since: self.mappings)
+        self.mappings = mappings
       }
     }
   }
@@ -452,6 +456,19 @@ struct PortMapperTests {
       #expect(home.mappings.count == 2)
       #expect(home.mappings.allSatisfy { $0.external.ip == home.router.external })
       #expect(home.mappings.allSatisfy { $0.expires - home.now > .seconds(6800) })
+    }
+  }
+
+  @Test("a mapping is news once, whatever is done to keep it, and again when it is elsewhere")
+  func news() throws {
+    for speak in Self.speakers {
+      var home = try household(speak)
+      home.want([Self.udp, Self.tcp])
+      home.pass(.seconds(4 * 3600))
+      #expect(home.news.count == 2 && Set(home.news.map(\.port)) == [Self.udp, Self.tcp])
+      home.router.external = try #require(IPAddress("198.51.100.7"))
+      home.pass(.seconds(310))
+      #expect(home.news.suffix(2).allSatisfy { $0.external.ip == home.router.external } && home.news.count == 4)
     }
   }
 

@@ -12,6 +12,7 @@ final class Sealer {
 
   func takeCounters(_ count: Int = 1, at now: Instant) -> UInt64? { key.takeCounters(count, at: now) }
   func wantsRekey(at now: Instant) -> Bool { key.wantsRekey(at: now) }
+  func rekeyIsTold() { key.rekeyIsTold() }
 
   /// The datagram, sealed in place; `nil` if the session is spent.
   func seal(_ packet: [UInt8], at now: Instant) -> [UInt8]? {
@@ -31,8 +32,10 @@ final class Opener {
 
   init(_ session: Session, key: SecretBytes) { self.key = OpeningKey(session, key: key) }
 
-  func confirmsSession() -> Bool { key.confirmsSession() }
+  var confirmsSession: Bool { key.confirmsSession }
+  func confirmationIsTold() { key.confirmationIsTold() }
   func wantsRekey(at now: Instant) -> Bool { key.wantsRekey(at: now) }
+  func rekeyIsTold() { key.rekeyIsTold() }
 
   func open(_ datagram: [UInt8], at now: Instant) -> (outcome: OpeningKey.Outcome, packet: [UInt8]) {
     var buffer = datagram
@@ -48,5 +51,7 @@ final class HeldWords {
 
   func recordSent(isData: Bool, at now: Instant) -> Bool { words.recordSent(isData: isData, at: now) }
   func recordReceived(isData: Bool, at now: Instant) -> Bool { words.recordReceived(isData: isData, at: now) }
+  func rearmSent() { words.rearmSent() }
+  func rearmReceived() { words.rearmReceived() }
   func observe() -> Traffic { words.observe() }
 }

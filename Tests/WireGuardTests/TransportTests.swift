@@ -94,16 +94,20 @@ import WireGuard
     #expect(opening.open(datagram, at: last).outcome == .opened(0))
   }
 
-  @Test("only the initiator's half asks for a successor because of its age, and once")
+  @Test("only the initiator's half asks for a successor because of its age, until that was told")
   func rekeyAges() {
     let key = SecretBytes([UInt8](repeating: 1, count: 32))
     let sealing = Sealer(session(.initiator), key: key)
     #expect(!sealing.wantsRekey(at: start + .seconds(120)))
     #expect(sealing.wantsRekey(at: start + .seconds(121)))
+    #expect(sealing.wantsRekey(at: start + .seconds(121)))
+    sealing.rekeyIsTold()
     #expect(!sealing.wantsRekey(at: start + .seconds(122)))
     let opening = Opener(session(.initiator), key: key)
     #expect(!opening.wantsRekey(at: start + .seconds(165)))
     #expect(opening.wantsRekey(at: start + .seconds(166)))
+    #expect(opening.wantsRekey(at: start + .seconds(166)))
+    opening.rekeyIsTold()
     #expect(!opening.wantsRekey(at: start + .seconds(167)))
     let responderSealing = Sealer(session(.responder), key: key)
     let responderOpening = Opener(session(.responder), key: key)
@@ -132,14 +136,16 @@ import WireGuard
     #expect(opening.open(genuine, at: start).outcome == .opened(0))
   }
 
-  @Test("the first packet confirms a session that the peer initiated, and only that")
+  @Test("a packet confirms a session that the peer initiated, until that was told, and no other")
   func confirmation() {
     let key = SecretBytes([UInt8](repeating: 1, count: 32))
     let responder = Opener(session(.responder), key: key)
-    #expect(responder.confirmsSession())
-    #expect(!responder.confirmsSession())
+    #expect(responder.confirmsSession)
+    #expect(responder.confirmsSession)
+    responder.confirmationIsTold()
+    #expect(!responder.confirmsSession)
     let initiator = Opener(session(.initiator), key: key)
-    #expect(!initiator.confirmsSession())
+    #expect(!initiator.confirmsSession)
   }
 
   @Test("the words of a peer tell of the first data packet after each observation, and when waits began")
@@ -157,5 +163,21 @@ import WireGuard
     #expect(words.observe() == Traffic(unheardSince: at(1002), lastSent: at(1002), lastReceived: at(1001)))
     #expect(!words.recordReceived(isData: false, at: at(1003)))
     #expect(words.observe() == Traffic(lastSent: at(1002), lastReceived: at(1003)))
+  }
+
+  @Test("what could not be told of a peer's packets is told with the next data packet of that direction")
+  func rearmed() {
+    let words = HeldWords()
+    func at(_ seconds: Int) -> Instant { start + .seconds(seconds) }
+    #expect(words.recordSent(isData: true, at: at(1)) && words.recordReceived(isData: true, at: at(1)))
+    words.rearmSent()
+    #expect(!words.recordReceived(isData: true, at: at(2)))
+    #expect(!words.recordSent(isData: false, at: at(2)))
+    #expect(words.recordSent(isData: true, at: at(3)))
+    #expect(!words.recordSent(isData: true, at: at(4)))
+    words.rearmReceived()
+    #expect(!words.recordSent(isData: true, at: at(5)))
+    #expect(words.recordReceived(isData: true, at: at(5)))
+    #expect(!words.recordReceived(isData: true, at: at(6)))
   }
 }

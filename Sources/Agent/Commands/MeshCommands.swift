@@ -122,7 +122,7 @@ public struct MeshCommands: Sendable {
     if let invite = request.invite, invite.hasExpired(at: .now()) {
       throw AgentError.badArgument("this invitation has expired: ask for another one")
     }
-    let urls = (request.invite.map { [$0.endpoint] } ?? []) + request.endpoints
+    let urls = request.allEndpoints
     let session = try await MeshSession.open(directory, identity)
     defer { session.close() }
     let (network, isAdmitted) = try await session.joinNetwork(
@@ -140,7 +140,7 @@ public struct MeshCommands: Sendable {
   /// The name of the network that was left; `nil` if there was none.
   public func leaveNetwork() async throws -> String? {
     try refuseIfRunning()
-    guard let lock = try DaemonLock(directory) else { throw AgentError.daemonRunning(directory: directory.path) }
+    guard let lock = try DaemonLock(directory) else { throw directory.heldByAnother }
     defer { withExtendedLifetime(lock) {} }
     let name: String
     do {
@@ -214,16 +214,23 @@ public struct MeshCommands: Sendable {
     let identity = try directory.loadIdentity()
     status.did = identity?.did
     status.network = try directory.loadNetwork()
-    guard let identity, let network = status.network else { return status }
+    guard let identity, let network = status.network, try directory.has(SQLiteMeshStore.file) else { return status }
     let session: MeshSession
     do {
-      session = try await MeshSession.open(directory, identity)
-    } catch AgentError.daemonRunning {
-      // A daemon that is just starting or ending: what the files say is all there is to show.
+      session = try await MeshSession.open(directory, identity, decides: false)
+    } catch AgentError.daemonRunning, AgentError.busy {
+      // A command, or a daemon that is just starting or ending: what the files say is all there is to show.
+      return status
+    } catch let error where directory.takesNoWrites {
+      // Who asks what is wrong is told this, and what the files say.
+      status.unreadable = "the verified records cannot be looked at, as nothing can be written here: \(error)"
       return status
     }
     defer { session.close() }
-    status.control = await (try session.controlPlane(network, endpoints: [], logger: Self.quietLogger)).status()
+    // Nothing is asked of these: the ledger knows what they have taken.
+    let remote = network.embedsNode ? [] : try endpoints(network.endpoints)
+    let control = try await session.controlPlane(network, endpoints: remote, logger: Self.quietLogger)
+    status.control = await control.statusAtRest()
     return status
   }
 

@@ -27,7 +27,7 @@ struct MeshOperations: Sendable {
     result["meshIPv6"] = .string("\(AddressPlan.ipv6(for: did))")
     result["label"] = node.record.label.map { .string($0) } ?? .string(label)
     result["command"] = .string(await joinCommand())
-    result["published"] = .bool(try await control.waitUntilPublished(change, within: patience))
+    try await addPublication(of: change, to: &result)
     result["known"] = .bool(!isNew)
     result["delivered"] = .bool(
       await session.keeper.ledger.nodes(of: id).first { $0.recordID == node.recordID }?.hasKeys ?? false)
@@ -45,7 +45,7 @@ struct MeshOperations: Sendable {
       try ledger.approve(did, in: id, definitions: definitions, now: .now(), random: SystemRandom())
     }
     var result: JSONObject = ["did": .string(did.text), "delivered": .bool(!change.isEmpty)]
-    result["published"] = .bool(try await control.waitUntilPublished(change, within: patience))
+    try await addPublication(of: change, to: &result)
     return .object(result)
   }
 
@@ -55,10 +55,16 @@ struct MeshOperations: Sendable {
     let change = try await session.keeper.perform { ledger in
       try ledger.removeNode(did, from: id, now: .now(), random: SystemRandom())
     }
-    return [
-      "did": .string(did.text), "network": .string(network.name),
-      "published": .bool(try await control.waitUntilPublished(change, within: patience)),
-    ]
+    var result: JSONObject = ["did": .string(did.text), "network": .string(network.name)]
+    try await addPublication(of: change, to: &result)
+    return .object(result)
+  }
+
+  /// How far a change has come: whether one node has everything, and what is to be said of those that do not.
+  func addPublication(of change: LedgerChange, to result: inout JSONObject) async throws {
+    result["published"] = .bool(try await control.waitUntilPublished(change, within: patience))
+    let unpublished = await control.unpublished()
+    if !unpublished.isEmpty { result["unpublished"] = .array(unpublished.map { .string($0) }) }
   }
 
   func policy() async -> JSONValue {
@@ -89,7 +95,7 @@ struct MeshOperations: Sendable {
   }
 
   static let privateWarning =
-    "all addresses of this node are private: machines elsewhere cannot reach it. Forward TCP and UDP port 8787 to it and name the "
+    "all addresses of this node are private: machines elsewhere cannot reach it. Forward its TCP and UDP port to it and name the "
     + "outer address with --advertise, or keep the records on a node that others reach (meshd dwn serve --tenant there, --endpoint here)"
 
   static let relayWarning =

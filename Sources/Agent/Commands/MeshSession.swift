@@ -16,16 +16,18 @@ struct MeshSession: Sendable {
   let keeper: LedgerKeeper
   private let lock: DaemonLock
 
-  /// Takes the directory's lock. Throws `daemonRunning` if somebody else has it.
+  /// Takes the directory's lock. Throws what says who has it, if somebody else does.
+  ///
+  /// - Parameter decides: whether a network whose making was interrupted is made or given up now. Who only looks leaves it as it is.
   static func open(
-    _ directory: StateDirectory, _ identity: MachineIdentity, isDaemon: Bool = false
+    _ directory: StateDirectory, _ identity: MachineIdentity, isDaemon: Bool = false, decides: Bool = true
   ) async throws -> MeshSession {
-    guard let lock = try DaemonLock(directory, isDaemon: isDaemon) else {
-      throw AgentError.daemonRunning(directory: directory.path)
+    guard let lock = try DaemonLock(directory, for: isDaemon ? .daemon : .command) else {
+      throw directory.heldByAnother
     }
     let store = try SQLiteMeshStore(directory)
     let keeper = try LedgerKeeper(identity: identity, store: store, stored: try await store.load())
-    if let prepared = directory.preparedNetwork {
+    if decides, let prepared = directory.preparedNetwork {
       let isCommitted = await keeper.ledger.isAnchor(of: NetworkID(prepared.networkID))
       if isCommitted { try directory.adoptPreparedNetwork() } else { try directory.discardPreparedNetwork() }
     }
@@ -103,23 +105,20 @@ struct MeshSession: Sendable {
     _ id: NetworkID, of anchor: DID, invite: Invite? = nil, urls: [String], endpoints: [any DWNEndpoint],
     acceptsTerms: Bool
   ) async throws -> (NetworkState, isAdmitted: Bool) {
-    if var existing = try directory.loadNetwork() {
-      guard existing.networkID == id.recordID, existing.anchor == anchor else {
-        throw AgentError.anotherNetwork(name: existing.name)
-      }
-      if existing.endpoints != urls, !existing.embedsNode {
-        existing.endpoints = urls
-        try directory.save(existing)
-      }
-      return (existing, true)
+    let existing = try directory.loadNetwork()
+    if let existing, existing.networkID != id.recordID || existing.anchor != anchor {
+      throw AgentError.anotherNetwork(name: existing.name)
     }
     let finding = try await NetworkProbe(id: id, anchor: anchor, identity: identity).find(at: endpoints, now: .now())
     try await Preflight.check(endpoints, hold: finding.envelope, of: anchor)
     let plan = try AddressPlan(finding.record.meshCIDR)
-    let state = NetworkState(
-      networkID: id.recordID, anchor: anchor, name: finding.record.name, endpoints: urls, embedsNode: false,
-      envelope: finding.envelope, meshCIDR: "\(finding.record.meshCIDR)",
-      meshIP: "\(plan.ipv4(for: identity.did))")
+    var state =
+      existing
+      ?? NetworkState(
+        networkID: id.recordID, anchor: anchor, name: finding.record.name, endpoints: urls, embedsNode: false,
+        envelope: finding.envelope, meshCIDR: "\(finding.record.meshCIDR)",
+        meshIP: "\(plan.ipv4(for: identity.did))")
+    if !state.embedsNode { state.endpoints = urls }
     if state.envelope == .v1 {
       try await ForeignTenancy(identity: identity, acceptsTerms: acceptsTerms).enterWherePossible(endpoints)
       try await installDefinition(state.reference, at: endpoints)
@@ -135,8 +134,8 @@ struct MeshSession: Sendable {
     try await keeper.perform { try $0.install(.v1, now: .now()) }
     for endpoint in endpoints {
       let publisher = Publisher(
-        keeper: keeper, endpoint: endpoint, all: endpoints.map(\.name), network: network, clock: SystemClock(),
-        logger: Logger(label: "meshd") { _ in SwiftLogNoOpLogHandler() }, mayWriteRecords: false)
+        keeper: keeper, endpoint: endpoint, quorum: RefusalQuorum(endpoints.map(\.name)), network: network,
+        clock: SystemClock(), logger: Logger(label: "meshd") { _ in SwiftLogNoOpLogHandler() }, mayWriteRecords: false)
       _ = await publisher.publish()
     }
   }

@@ -35,6 +35,9 @@ public struct RelayRequest: Hashable, Sendable {
       throw .badArgument(
         "\"\(url)\" is not the URL of a relay: it looks like https://relay.example.com or https://192.0.2.1:8787")
     }
+    if case .address(let address) = host, Self.isOfOneMachine(address) {
+      throw .badArgument("\(address) is not an address under which the others reach a relay: name one that they do")
+    }
     var certificate: Bytes32?
     if let pin {
       guard let bytes = Hex.decode(pin).flatMap({ Bytes32($0) }) else {
@@ -52,6 +55,13 @@ public struct RelayRequest: Hashable, Sendable {
       host: host, port: port, certSHA256: certificate,
       stunPorts: stunPorts.isEmpty ? [RelayPlan.usualSTUNPort] : stunPorts.filter { $0 != 0 }, stunOnly: stunOnly,
       region: region)
+  }
+
+  /// Addresses that mean another machine for everybody who reads the record, or none.
+  private static func isOfOneMachine(_ address: IPAddress) -> Bool {
+    let address = address.unmapped
+    return address.isUnspecified || address.isLoopback || address.isLinkLocal || address.isMulticast
+      || address == IPAddress(v4: 0xffff_ffff) || AddressPlan.ipv6Block.contains(address)
   }
 
   /// `https://HOST` or `https://HOST:PORT`, perhaps with one `/` behind it. With encryption v1, whose records hold names, also a name.
@@ -87,6 +97,9 @@ extension MeshOperations {
   func addRelay(_ request: RelayRequest) async throws -> JSONValue {
     guard isAnchor else { throw AgentError.notTheAnchor("add relays for everybody") }
     let (plan, id) = (try request.plan(for: network.envelope), network.reference.id)
+    if case .address(let address) = plan.host, IPPrefix(network.meshCIDR)?.contains(address) == true {
+      throw AgentError.badArgument("\(address) is an address of the mesh itself, which needs the relay to come about")
+    }
     let (relay, change) = try await session.keeper.perform { ledger in
       let (relay, change) = try ledger.addRelay(plan, to: id, now: .now(), random: SystemRandom())
       return ((relay, change), change)
@@ -101,7 +114,21 @@ extension MeshOperations {
     let change = try await session.keeper.perform { try $0.removeRelay(relay, from: id, now: .now()) }
     var result: JSONObject = ["id": .integer(Int64(relay))]
     result["url"] = former.map { .string($0.url) }
+    if let text = former.flatMap(returning) { result["warnings"] = [.string(text)] }
     return try await published(change, result)
+  }
+
+  /// Why a relay that was removed comes back, and how it ends. `nil`: it does not.
+  private func returning(_ relay: RelayRecord) -> String? {
+    if relay.nodeDID != nil {
+      return "the machine that runs this relay offers it, and it is recorded again as long as it does: "
+        + "'meshd down' and 'meshd up --no-relay' there end it"
+    }
+    guard network.envelope.registersRelays, let certificate = try? session.directory.keptRelayCertificate,
+      relay.certSHA256 == certificate, (try? session.directory.loadSettings().relay.isOn) ?? network.embedsNode
+    else { return nil }
+    return "this machine runs that relay itself: its daemon records it again under another number, which all use then; "
+      + "'meshd down' and 'meshd up --no-relay' end it"
   }
 
   /// The relays of the records in force.
@@ -113,7 +140,7 @@ extension MeshOperations {
   private func published(_ change: LedgerChange, _ result: JSONObject) async throws -> JSONValue {
     var result = result
     result["network"] = .string(network.name)
-    result["published"] = .bool(try await control.waitUntilPublished(change, within: patience))
+    try await addPublication(of: change, to: &result)
     return .object(result)
   }
 

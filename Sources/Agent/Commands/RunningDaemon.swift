@@ -49,9 +49,8 @@ public struct RunningDaemon: Sendable {
       processID = process
       instance = nil
     case .somebody:
-      throw .failed(
-        "a command is at work in \(directory.path), or a daemon that cannot be seen from here: try again in a moment; its log is "
-          + directory.logPath)
+      throw .busy(directory: directory.path, log: directory.logPath)
+    case .node(let process): throw .nodeRunning(directory: directory.path, process: process)
     }
   }
 
@@ -102,7 +101,7 @@ public struct RunningDaemon: Sendable {
     switch try DaemonLock.holder(of: directory) {
     case .nobody: return
     case .daemon(processID): break
-    case .daemon, .somebody:
+    case .daemon, .node, .somebody:
       throw .failed(
         "the process \(processID) does not hold the lock of \(directory.path) (any more): it was not touched")
     }

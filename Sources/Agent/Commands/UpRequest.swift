@@ -125,6 +125,18 @@ public struct UpRequest: Sendable, Hashable {
     return result
   }
 
+  /// Where the network's node is, as far as this says it: the invitation's endpoint first.
+  var allEndpoints: [String] { (invite.map { [$0.endpoint] } ?? []) + endpoints }
+
+  /// Whether this names the network that the state directory is in, and no other endpoints than are known: then there is nothing to find
+  /// out, and nobody need answer.
+  public func names(_ existing: NetworkState?) -> Bool {
+    guard let existing, existing.networkID == invite?.networkID ?? networkID,
+      existing.anchor == invite?.anchor ?? anchor
+    else { return false }
+    return existing.embedsNode || allEndpoints.isEmpty || allEndpoints == existing.endpoints
+  }
+
   /// Refuses what does not fit the network that the state directory is in, or that it is in none.
   public func checkAgainst(_ existing: NetworkState?) throws(AgentError) {
     guard let existing else {

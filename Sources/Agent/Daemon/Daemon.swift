@@ -42,6 +42,7 @@ public actor Daemon {
   private var routingError: String?
   /// Why it ends by itself.
   private var failure: String?
+  private var moves = PeerMoves()
 
   /// Runs a daemon until it is told to stop, by its socket or by SIGINT, SIGTERM or SIGHUP. Throws when it cannot start, or ends because
   /// something failed.
@@ -108,6 +109,8 @@ public actor Daemon {
         // The other half is the relay's.
         $0.fit(inFiles: files / 2, webSockets: Self.webSockets)
         $0.takeover = relay?.takeover
+        // Members come again by themselves, and one that has vanished never says good-bye.
+        $0.shutdownGrace = .seconds(1)
       }
       : nil
     var engine: Engine?
@@ -120,7 +123,11 @@ public actor Daemon {
       configuration.mappedPorts = advertising.ports
       let made = try await Engine(configuration: configuration, logger: logger)
       engine = made
-      settings.port = made.port
+      if !settings.keep(portInUse: made.port) {
+        logger.warning(
+          "another program has the UDP port that is kept: until the next start it is another one",
+          metadata: ["kept": "\(settings.port)", "port": "\(made.port)"])
+      }
       let blocks = Self.meshBlocks(existing)
       let network = try await Self.enter(
         session, request, existing, nodeURLs: node.map { _ in advertising.nodeURLs(excluding: blocks) },
@@ -166,7 +173,7 @@ public actor Daemon {
         named: name, cidr: request.cidr, envelope: request.envelope, endpoints: nodeURLs ?? request.endpoints,
         embedsNode: nodeURLs != nil, relay: relay)
     }
-    if let anchor = request.anchor, let id = request.networkID {
+    if let anchor = request.anchor, let id = request.networkID, !request.names(existing) {
       return try await session.joinNetwork(
         NetworkID(id), of: anchor, urls: request.endpoints,
         endpoints: try endpoints(request.endpoints), acceptsTerms: request.acceptsTerms
@@ -287,7 +294,7 @@ public actor Daemon {
     }
   }
 
-  /// A gateway maps one port after the other: the records say it once.
+  /// A gateway maps one port after the other, and addresses come in flocks: the records say it once.
   private func advertiseSoon() {
     guard !advertisesSoon else { return }
     advertisesSoon = true
@@ -313,15 +320,13 @@ public actor Daemon {
       case .reach(let reach):
         await control.setReach(reach)
         await advertise()
+      case .hostAddressesChanged: advertiseSoon()
       case .handshake(let key): logger.debug("handshake", metadata: ["peer": "\(key)"])
       case .endpointChanged(let key, let address):
-        logger.info("peer moved", metadata: ["peer": "\(key)", "endpoint": "\(address)"])
+        logger.log(
+          level: moves.isNews(key, at: .now()) ? .info : .debug, "peer moved",
+          metadata: ["peer": "\(key)", "endpoint": "\(address)"])
       case .portMapped(let port, let address):
-        logger.info(
-          "the gateway maps a port",
-          metadata: [
-            "port": "\(port.transport) \(port.number)", "address": "\(address?.description ?? "none")",
-          ])
         advertising.map(port, to: address)
         advertiseSoon()
       case .failed(let error):
@@ -338,7 +343,8 @@ public actor Daemon {
     isCreated: Bool, _ report: StartupReport, _ onEvent: @Sendable (StartupEvent) -> Void
   ) async {
     var told: String?
-    var beganWaiting = Instant.now()
+    let began = Instant.now()
+    var beganWaiting = began
     while !isApplied, !stop.isStopped {
       if let routingError {
         report.failed(routingError)
@@ -353,7 +359,7 @@ public actor Daemon {
         report.progress(text)
         onEvent(.waiting(text))
       }
-      do { try await Task.sleep(for: .milliseconds(25)) } catch { return }
+      do { try await Task.sleep(for: StartupPace.pause(after: .now() - began)) } catch { return }
     }
     guard isApplied else { return }
     let result = await startResult(isCreated: isCreated)
@@ -364,11 +370,12 @@ public actor Daemon {
   private func startResult(isCreated: Bool) async -> JSONValue {
     guard case .object(var object) = UpResult.json(fromStatus: await statusJSON().json) else { return .null }
     object["created"] = .bool(isCreated)
+    var warnings = [await relayServer()?.addressProblem].compactMap { $0 }
     // What a member could do nothing about is not its to be warned of.
     if network.anchor == identity.did {
-      let warnings = await MeshOperations(session: session, network: network, control: control).warnings()
-      if !warnings.isEmpty { object["warnings"] = .array(warnings.map { .string($0) }) }
+      warnings += await MeshOperations(session: session, network: network, control: control).warnings()
     }
+    if !warnings.isEmpty { object["warnings"] = .array(warnings.map { .string($0) }) }
     return .object(object)
   }
 
@@ -457,36 +464,17 @@ public actor Daemon {
     status.control = await control.status()
     status.running = StatusJSON.Running(
       processID: getpid(), instanceID: instanceID, uptime: .now() - startedAt, engine: await engine.status(),
-      routingError: routingError, isApplied: isApplied, nodeAddresses: node?.listeners ?? [])
+      routingError: routingError, isApplied: isApplied, nodeAddresses: node?.listeners ?? [],
+      relayServer: await relayServer())
     return status
   }
-}
 
-extension DaemonSettings {
-  /// With the flags that were given this time.
-  func updated(by request: UpRequest) -> DaemonSettings {
-    var settings = self
-    if !request.listen.isEmpty { settings.listen = request.listen }
-    if !request.advertise.isEmpty { settings.advertise = request.advertise.filter { $0 != "none" } }
-    if let port = request.port { settings.port = port }
-    if let interface = request.interface { settings.interface = interface }
-    if let mtu = request.mtu { settings.mtu = mtu }
-    settings.relay = settings.relay.updated(by: request.relay)
-    if let gateway = request.didGateway { settings.dids.gateway = gateway == "none" ? nil : gateway }
-    if let allows = request.allowsPrivateDIDHosts { settings.dids.allowsPrivateHosts = allows }
-    if !request.noOffload.isEmpty { settings.noOffload = request.noOffload.filter { $0 != "none" } }
-    if !request.stun.isEmpty { settings.stun = request.stun.filter { $0 != "none" } }
-    if let probesPorts = request.probesPorts { settings.probesPorts = probesPorts }
-    return settings
-  }
-
-  func engine(
-    _ identity: MachineIdentity, discoKey: X25519PrivateKey, _ request: UpRequest
-  ) -> EngineConfiguration {
-    EngineConfiguration(
-      privateKey: identity.wireGuardKey, interfaceName: interface, mtu: mtu, port: request.port,
-      preferredPort: port == 0 ? EngineConfiguration.usualPort : port,
-      offloads: EngineConfiguration.offloads(without: noOffload), discoKey: discoKey, probesPorts: probesPorts,
-      stunServers: stun.compactMap { STUNHost($0) })
+  private func relayServer() async -> RelayServerStatus? {
+    guard let relay else { return nil }
+    return RelayServerStatus(
+      listeners: relay.listeners, stunPorts: relay.stunPorts,
+      offer: advertising.relayOffer(excluding: Self.meshBlocks(network)),
+      recordedAs: await control.relayRecords().relays.first { $0.certSHA256 == relay.certificate }?.id,
+      isRecordedHere: session.mayRegisterRelays(in: network))
   }
 }

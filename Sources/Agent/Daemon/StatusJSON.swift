@@ -19,6 +19,7 @@ struct StatusJSON {
     var routingError: String?
     var isApplied: Bool
     var nodeAddresses: [SocketAddress]
+    var relayServer: RelayServerStatus?
   }
 
   var did: DID?
@@ -27,6 +28,8 @@ struct StatusJSON {
   var running: Running?
   /// The path of a state directory that is not there.
   var missingFolder: String?
+  /// Why there is no `control`, though there is a network.
+  var unreadable: String?
   var now: Instant
   var wallTime: WallTime
 
@@ -57,9 +60,9 @@ struct StatusJSON {
     return .object(object)
   }
 
-  /// There is no folder to say more.
+  /// There is no folder to say more, or none that does.
   private var folderNotes: [String] {
-    missingFolder.map { [AgentError.noStateDirectory($0).description] } ?? []
+    [missingFolder.map { AgentError.noStateDirectory($0).description }, unreadable].compactMap { $0 }
   }
 
   private func endpoint(_ endpoint: ControlStatus.Endpoint) -> JSONValue {
@@ -119,6 +122,7 @@ struct StatusJSON {
         JSONObject(engine.drops.sorted { $0.key < $1.key }.map { ($0.key, .integer(Int64(clamping: $0.value))) }))
     }
     object["relays"] = running.engine.map { .array($0.relays.map(relay)) }
+    object["relayServer"] = running.relayServer?.json
     object["routingRequired"] = true
     let isDown = running.engine?.isInterfaceUp == false
     let error = running.routingError ?? (isDown ? "the interface is down: somebody has taken it down" : nil)

@@ -85,7 +85,7 @@ struct RecordsDiagnosis {
         isDead ? .fail : .warn,
         "\(url) does not do what it is asked, since \(endpoint["since"]?.string ?? "?")",
         detail: error + (lacks > 0 ? " (it lacks \(lacks) of this machine's messages)" : ""),
-        next: isDead ? "tunnels go on; changes arrive when a node answers again" : "another node has everything")
+        next: isDead ? "tunnels go on; changes arrive when a node answers again" : "the other nodes answer")
     }
   }
 

@@ -6,7 +6,8 @@ struct WaysDiagnosis {
   let netcheck: JSONValue?
 
   var findings: [Finding] {
-    [ports, advertised, udp, nat, mapping].compactMap { $0 } + servers + relays + [peers, drops].compactMap { $0 }
+    [ports, advertised, udp, nat, mapping].compactMap { $0 } + servers
+      + [ownRelay].compactMap { $0 } + relays + [peers, drops].compactMap { $0 }
   }
 
   private var ports: Finding {
@@ -32,7 +33,7 @@ struct WaysDiagnosis {
   private var udp: Finding? {
     guard let netcheck else { return nil }
     guard let udp = netcheck["udp"]?.bool else {
-      return Finding(.info, "Whether UDP gets through is unknown: there is nobody to ask")
+      return Finding(.info, "Whether UDP gets through is unknown: \(UnknownUDP.reason(in: netcheck))")
     }
     let seen = ["globalV4", "globalV6"].compactMap { netcheck[$0]?.string }
     if udp {
@@ -78,6 +79,16 @@ struct WaysDiagnosis {
     return named.compactMap { name, row in
       row["error"]?.string.map { Finding(.warn, "\(name) does not tell where this machine is seen", detail: $0) }
     }
+  }
+
+  private var ownRelay: Finding? {
+    guard let server = status["relayServer"] else { return nil }
+    let listen = (server["listen"]?.array ?? []).compactMap(\.string).joined(separator: ", ")
+    if let problem = server["problem"]?.string {
+      return Finding(.warn, "Nobody uses the relay that this machine runs on \(listen)", detail: problem)
+    }
+    return Finding(
+      .ok, "This machine is relay \(server["recordedAs"]?.integer ?? 0) of the network", detail: "on \(listen)")
   }
 
   private var relays: [Finding] {

@@ -15,7 +15,8 @@ public struct EmbeddedNode: Sendable {
 
   /// Opens the records in `directory` and listens, on all addresses or on none.
   ///
-  /// With `givingUpData`, messages go on without their large data though all of it is gone. With the default addresses, a host without IPv6 gets the IPv4 one alone.
+  /// With `givingUpData`, messages go on without their large data though all of it is gone. With the default addresses, a host whose
+  /// kernel has no IPv6 gets the IPv4 one alone.
   public static func start(
     in directory: StateDirectory, tenants: Tenancy, listen: [SocketAddress], dids: DIDSettings = DIDSettings(),
     limits: NodeLimits = NodeLimits(), givingUpData: Bool = false, logger: Logger,
@@ -50,8 +51,7 @@ public struct EmbeddedNode: Sendable {
     do {
       return try await start(node, configuration, logger)
     } catch {
-      let isInUse = if case .addressInUse = error { true } else { false }
-      guard !isInUse, configuration.listen == DaemonSettings.defaultListen else { throw error }
+      guard case .familyMissing = error, configuration.listen == DaemonSettings.defaultListen else { throw error }
       logger.warning("no IPv6 on this host: the embedded node listens on IPv4 alone")
       var configuration = configuration
       configuration.listen.removeAll { $0.ip.family != .v4 }

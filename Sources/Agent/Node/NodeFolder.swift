@@ -15,9 +15,7 @@ public struct NodeFolder: Sendable {
   /// Does something that no node may be running for, making the folder if it is not there.
   public func alone<Result>(_ body: (_ databasePath: String) async throws -> Result) async throws -> Result {
     let directory = try StateDirectory(opening: path)
-    guard let lock = try DaemonLock(directory) else {
-      throw AgentError.failed("a node is running on \(directory.path): stop it first")
-    }
+    guard let lock = try DaemonLock(directory) else { throw directory.heldByAnother }
     defer { withExtendedLifetime(lock) {} }
     return try await body(directory.file(EmbeddedNode.file))
   }

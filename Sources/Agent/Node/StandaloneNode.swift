@@ -40,7 +40,7 @@ public enum StandaloneNode {
     let files = try openFiles(for: options.webSockets)
     let tls = try options.tls.map { try TLSFiles(certificatePath: $0.certificate, keyPath: $0.key) }
     let directory = try StateDirectory(opening: options.data)
-    guard let lock = try DaemonLock(directory) else { throw AgentError.daemonRunning(directory: directory.path) }
+    guard let lock = try DaemonLock(directory, for: .node) else { throw directory.heldByAnother }
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
     let node = try await EmbeddedNode.start(
       in: directory, tenants: options.tenants, listen: options.listen, dids: options.dids, limits: options.limits,

@@ -6,7 +6,7 @@ public import Wire
 /// Starts the daemon as a process of its own and listens to what it says while it starts.
 ///
 /// The child gets a pipe: a JSON object a line, `{"state":"progress"|"ready"|"failed", …}`. Its standard output and error are
-/// the log file.
+/// the log, a `LogFile`.
 public struct BackgroundDaemon {
   public enum Event: Sendable {
     /// Something that takes time: what is waited for.
@@ -24,7 +24,6 @@ public struct BackgroundDaemon {
   public static let reportDescriptor: Int32 = 3
   /// `POSIX_SPAWN_SETSID` of glibc, which Swift does not see: the daemon outlives the terminal.
   private static let newSession: Int16 = 0x80
-  private static let logLimit: off_t = 16 << 20
 
   /// Runs this program again with the given arguments.
   public init(arguments: [String], log: String) throws(AgentError) {
@@ -32,12 +31,10 @@ public struct BackgroundDaemon {
     guard Glibc.pipe(&ends) == 0 else { throw .failed("cannot make a pipe: \(StateDirectory.errnoText())") }
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     defer { close(ends[1]) }
-    var info = stat()
-    if stat(log, &info) == 0, info.st_size > Self.logLimit { rename(log, log + ".1") }
-    let output = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0o600)
-    guard output >= 0 else {
+    let output: Int32
+    do { output = try LogFile.open(log) } catch {
       close(ends[0])
-      throw .cannotWrite(path: log, reason: StateDirectory.errnoText())
+      throw error
     }
     defer { close(output) }
 

@@ -2,15 +2,17 @@ import Glibc
 public import Logging
 import Wire
 
-/// Log lines as `time=… level=INFO msg="…" key=value`, one write each, to standard error: the terminal's, or the log file that
-/// the background daemon was given in its place.
+/// Log lines as `time=… level=INFO msg="…" key=value`, one write each, to standard error, or to the log of a background daemon.
 public struct TextLogHandler: LogHandler {
   public var logLevel: Logger.Level = .info
   public var metadata: Logger.Metadata = [:]
   private let label: String
+  private let file: LogFile?
 
-  public init(label: String) {
+  /// - Parameter file: `nil` for standard error, wherever that leads.
+  public init(label: String, file: LogFile? = nil) {
     self.label = label
+    self.file = file
   }
 
   public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -25,7 +27,7 @@ public struct TextLogHandler: LogHandler {
     for (key, value) in all.sorted(by: { $0.key < $1.key }) { line += " \(key)=\(Self.plainOrQuoted("\(value)"))" }
     if label != "meshd" { line += " source=\(label)" }
     let bytes = Array((line + "\n").utf8)
-    _ = write(STDERR_FILENO, bytes, bytes.count)
+    if let file { file.write(bytes) } else { _ = write(STDERR_FILENO, bytes, bytes.count) }
   }
 
   private static func name(_ level: Logger.Level) -> String {

@@ -1,7 +1,5 @@
 import DERP
-import DWNClient
 import Mesh
-import NIOCore
 import NIOPosix
 import Netmap
 import Wire
@@ -14,14 +12,17 @@ enum MemberRelayCheck {
   /// The part of an offer that may be recorded: what is reached under public addresses, each of which has shown the certificate. `nil`:
   /// nothing is. A member does not get to choose whom the anchor, or anybody who reads the record, knocks at in their own networks.
   ///
-  /// - Parameter isPublic: whether machines elsewhere can mean the same by an address.
+  /// - Parameters:
+  ///   - isPublic: whether machines elsewhere can mean the same by an address.
+  ///   - lookUp: all addresses that a name stands for, as those who dial it will see them.
   static func passing(
-    _ offer: RelayOffer, isPublic: (IPAddress) -> Bool = PublicAddresses.contains
+    _ offer: RelayOffer, isPublic: (IPAddress) -> Bool = PublicAddresses.contains,
+    lookUp: (String) async -> [IPAddress] = addresses
   ) async -> RelayOffer? {
     guard let offer = offer.limited(to: isPublic) else { return nil }
     var named: [IPAddress] = []
     if case .name(let name)? = offer.host {
-      named = await lookUp(name, port: offer.port)
+      named = await lookUp(name)
       if !named.allSatisfy(isPublic) { named = [] }
     }
     var literals = [offer.ipv4, offer.ipv6].compactMap { $0 }
@@ -52,10 +53,10 @@ enum MemberRelayCheck {
   }
 
   /// The system's resolver, on a thread that may wait.
-  private static func lookUp(_ name: String, port: UInt16) async -> [IPAddress] {
-    let found = try? await NIOThreadPool.singleton.runIfActive {
-      try NIOCore.SocketAddress.makeAddressResolvingHost(name, port: Int(port)).ipAddress
+  private static func addresses(of name: String) async -> [IPAddress] {
+    let found = try? await HostLookup.threads.runIfActive {
+      IPAddress.Family.allCases.flatMap { HostLookup.addresses(of: name, $0) }
     }
-    return (found ?? nil).flatMap { IPAddress($0) }.map { [$0] } ?? []
+    return found ?? []
   }
 }

@@ -26,11 +26,12 @@ struct MembersFile: Sendable {
     }
     let now = [Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec]
     guard now != mark else { return nil }
-    mark = now
     guard status.st_mode & S_IFMT == S_IFREG, status.st_size <= Self.largest,
       let bytes = FileManager.default.contents(atPath: path)
     else { throw .failed("\(path) cannot be read, or is larger than \(Self.largest >> 20) MB") }
-    return try Self.keys(in: String(decoding: bytes, as: UTF8.self), of: path)
+    let keys = try Self.keys(in: String(decoding: bytes, as: UTF8.self), of: path)
+    mark = now
+    return keys
   }
 
   static func keys(in text: String, of path: String) throws(AgentError) -> Set<X25519PublicKey> {

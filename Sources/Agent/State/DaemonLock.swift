@@ -3,14 +3,24 @@ import Foundation
 import Glibc
 import Wire
 
-/// The right to write in a state directory: held by the daemon, or by a command while no daemon runs. It ends with the process.
+/// The right to write in a state directory, or in the folder of a node by itself: held by the daemon or that node, or by a command while
+/// neither runs. It ends with the process.
 public final class DaemonLock: Sendable {
   private static let file = "meshd.lock"
+  private static let nodeMark = "node "
 
   private let descriptor: Int32
 
-  /// `nil` if somebody else holds it. A daemon leaves its process's number in the file, for `holder`.
-  public init?(_ directory: StateDirectory, isDaemon: Bool = false) throws(AgentError) {
+  /// What it is held for.
+  public enum Purpose: Sendable {
+    case command
+    case daemon
+    /// `meshd dwn serve`.
+    case node
+  }
+
+  /// `nil` if somebody else holds it. What runs for long leaves its process's number in the file, and what it is, for `holder`.
+  public init?(_ directory: StateDirectory, for purpose: Purpose = .command) throws(AgentError) {
     let path = directory.file(Self.file)
     let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard descriptor >= 0 else {
@@ -21,10 +31,13 @@ public final class DaemonLock: Sendable {
       return nil
     }
     ftruncate(descriptor, 0)
-    if isDaemon {
-      let number = Array("\(getpid())\n".utf8)
-      _ = pwrite(descriptor, number, number.count, 0)
-    }
+    let mark: String? =
+      switch purpose {
+      case .command: nil
+      case .daemon: "\(getpid())\n"
+      case .node: Self.nodeMark + "\(getpid())\n"
+      }
+    if let bytes = mark.map({ Array($0.utf8) }) { _ = pwrite(descriptor, bytes, bytes.count, 0) }
     self.descriptor = descriptor
   }
 
@@ -40,6 +53,8 @@ public final class DaemonLock: Sendable {
     case nobody
     /// The process of this number, which has the locked file open.
     case daemon(Int32)
+    /// The same, and it is a node by itself.
+    case node(Int32)
     /// A command, or a process that cannot be seen from here.
     case somebody
   }
@@ -60,11 +75,13 @@ public final class DaemonLock: Sendable {
     var bytes = [UInt8](repeating: 0, count: 32)
     let count = pread(descriptor, &bytes, bytes.count, 0)
     var info = stat()
-    guard count > 1, bytes[count - 1] == 0x0a,
-      let process = Int32(String(decoding: bytes[..<(count - 1)], as: UTF8.self)), process > 1,
+    guard count > 1, bytes[count - 1] == 0x0a else { return .somebody }
+    let mark = String(decoding: bytes[..<(count - 1)], as: UTF8.self)
+    let isNode = mark.hasPrefix(nodeMark)
+    guard let process = Int32(mark.dropFirst(isNode ? nodeMark.count : 0)), process > 1,
       fstat(descriptor, &info) == 0, has(process, open: info)
     else { return .somebody }
-    return .daemon(process)
+    return isNode ? .node(process) : .daemon(process)
   }
 
   /// Whether a process has a file open. A number that was left behind by a process before the last one leads to none that has.
@@ -79,6 +96,15 @@ public final class DaemonLock: Sendable {
 }
 
 extension StateDirectory {
+  /// Who is in the way of whoever did not get the lock, and what to do.
+  var heldByAnother: AgentError {
+    switch try? DaemonLock.holder(of: self) {
+    case .daemon: .daemonRunning(directory: path)
+    case .node(let process): .nodeRunning(directory: path, process: process)
+    case .nobody, .somebody, nil: .busy(directory: path, log: logPath)
+    }
+  }
+
   /// Where the daemon of this directory listens: in it, or, since a socket's path may have 107 bytes at most, below `/run/meshd`
   /// under a name made from the directory's.
   public var socketPath: String {

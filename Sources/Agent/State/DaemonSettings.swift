@@ -45,6 +45,14 @@ public struct DaemonSettings: Hashable, Sendable {
     self.relay = relay
   }
 
+  /// Keeps the first port that was found. One that is kept stays, whatever is in use this time: others may pass it on to this machine.
+  ///
+  /// - Returns: whether the port that is kept is in use.
+  mutating func keep(portInUse: UInt16) -> Bool {
+    if port == 0 { port = portInUse }
+    return port == portInUse
+  }
+
   static let file = "settings.json"
 
   var json: JSONValue {

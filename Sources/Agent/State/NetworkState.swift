@@ -52,7 +52,7 @@ public struct NetworkState: Hashable, Sendable {
     guard let id = json["networkRecordId"]?.string.flatMap({ RecordID($0) }),
       let anchor = json["anchorDid"]?.string.flatMap({ DID($0) })
     else { return nil }
-    // Files of the first version know one envelope.
+    // Files from before there were two envelopes name none.
     guard let envelope = Envelope(rawValue: json["envelope"]?.string ?? Envelope.jwe.rawValue) else { return nil }
     var endpoints = (json["anchorEndpoints"]?.array ?? []).compactMap(\.string)
     if endpoints.isEmpty, let one = json["anchorEndpoint"]?.string, !one.isEmpty { endpoints = [one] }

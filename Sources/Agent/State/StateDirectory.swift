@@ -7,23 +7,17 @@ import Wire
 public struct StateDirectory: Sendable, Hashable {
   public let path: String
 
-  /// Names of files of which one at least lies in a folder of this program.
-  private static let marks = [
-    "identity.json", "config.json", "meshd.lock", "settings.json", "network.json", "dwn.sqlite", "mesh.sqlite",
-    "relay.key",
-  ]
+  /// Names of files that other programs do not have: a folder with one of them is one of this program.
+  private static let marks: Set<String> = ["identity.json", "meshd.lock", "dwn.sqlite", "mesh.sqlite", "relay.key"]
+  /// Names that others have, too: a folder is one of this program if it has nothing else.
+  private static let commonNames: Set<String> = ["config.json", "profiles", "settings.json", "network.json"]
 
   /// Opens the folder, making it (0700) if it is not there. A folder that others may enter is narrowed if it is empty or was in
   /// use before. One that belongs to somebody else is refused, and so is one with other things in it: to close `/tmp` or a
   /// home folder to others would break what does not belong to this program.
   public init(opening path: String) throws(AgentError) {
     let absolute = try Self.absolute(path)
-    do {
-      try FileManager.default.createDirectory(
-        atPath: absolute, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-    } catch {
-      throw .unusableStateDirectory(path: absolute, reason: Self.reason(error))
-    }
+    if let obstacle = Self.make(absolute) { throw .unusableStateDirectory(path: absolute, reason: obstacle) }
     let info = try Self.folder(absolute)
     if info.st_mode & 0o077 != 0 {
       guard Self.isOurs(absolute) else {
@@ -44,6 +38,16 @@ public struct StateDirectory: Sendable, Hashable {
     let absolute = try Self.absolute(path)
     _ = try Self.folder(absolute)
     self.path = absolute
+  }
+
+  /// Makes a folder for its owner alone, and so those above it that are not there. Returns what is in the way.
+  private static func make(_ path: String) -> String? {
+    if mkdir(path, 0o700) == 0 || errno == EEXIST { return nil }
+    let (code, obstacle) = (errno, errnoText())
+    let parent = (path as NSString).deletingLastPathComponent
+    guard code == ENOENT, parent != path, access(parent, F_OK) != 0 else { return obstacle }
+    if let obstacle = make(parent) { return obstacle }
+    return mkdir(path, 0o700) == 0 || errno == EEXIST ? nil : errnoText()
   }
 
   private static func absolute(_ path: String) throws(AgentError) -> String {
@@ -68,7 +72,7 @@ public struct StateDirectory: Sendable, Hashable {
 
   private static func isOurs(_ folder: String) -> Bool {
     guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else { return false }
-    return names.isEmpty || marks.contains { names.contains($0) }
+    return !marks.isDisjoint(with: names) || commonNames.isSuperset(of: names)
   }
 
   public func file(_ name: String) -> String { path + "/" + name }
@@ -151,6 +155,27 @@ public struct StateDirectory: Sendable, Hashable {
     }
   }
 
+  /// Whether there is such a file. Throws where that cannot be seen.
+  func has(_ name: String) throws(AgentError) -> Bool {
+    var info = stat()
+    if stat(file(name), &info) == 0 { return true }
+    guard errno == ENOENT else { throw .unusableStateDirectory(path: file(name), reason: Self.errnoText()) }
+    return false
+  }
+
+  /// Whether a file cannot be made here now: the disk is full, or takes no writes.
+  var takesNoWrites: Bool {
+    // More than what a small file has in its inode, as databases need it.
+    let probe = file("\(Hex.encode(SystemRandom().bytes(8))).tmp")
+    let descriptor = open(probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard descriptor >= 0 else { return true }
+    defer {
+      close(descriptor)
+      unlink(probe)
+    }
+    return posix_fallocate(descriptor, 0, 64 << 10) != 0
+  }
+
   public func remove(_ name: String) throws(AgentError) {
     if unlink(file(name)) != 0, errno != ENOENT {
       throw .cannotWrite(path: file(name), reason: Self.errnoText())
@@ -158,12 +183,4 @@ public struct StateDirectory: Sendable, Hashable {
   }
 
   static func errnoText() -> String { String(cString: strerror(errno)) }
-
-  static func reason(_ error: any Error) -> String {
-    let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
-    if let underlying, underlying.domain == NSPOSIXErrorDomain {
-      return String(cString: strerror(Int32(underlying.code)))
-    }
-    return (error as NSError).localizedDescription
-  }
 }

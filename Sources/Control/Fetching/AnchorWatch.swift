@@ -14,12 +14,12 @@ extension DWNControlPlane {
     case .definition: break
     case .recent:
       let since = WallTime.recentlyUpdated(newestSeen: view?.newestStamp, now: clock.wallTime())
-      let shown = try await queries.together(FetchPlan.ownRecords(withMembers: true).map { .path($0, since: since) })
+      let shown = try await queries.together(MeshProtocol.ownRecords.map { .path($0, since: since) })
       await take(others(among: shown), .partial, isOvertaken: taken != before)
     case .complete:
       let hasHeads = network.envelope.hasHeads
       let paths =
-        (hasHeads ? [MeshProtocol.head] : []) + FetchPlan.covered + FetchPlan.ownRecords(withMembers: true)
+        (hasHeads ? [MeshProtocol.head] : []) + FetchPlan.covered + MeshProtocol.ownRecords
       let keyPaths =
         hasHeads ? [KeyDeliveryProtocol.contextKey] : [EncryptionControl.delivery, EncryptionControl.audience]
       let shown = try await queries.together(
@@ -68,7 +68,7 @@ extension DWNControlPlane {
   /// Nothing but what others may have written is offered to the reader: its own writing the anchor knows from the ledger.
   func others(among shown: [ReplyEntry]) -> [ReplyEntry] {
     let own = configuration.identity.did
-    let paths = Set(FetchPlan.ownRecords(withMembers: true).map(\.text))
+    let paths = Set(MeshProtocol.ownRecords.map(\.text))
     return shown.filter { entry in
       let path = entry.message["descriptor"]?["protocolPath"]?.string
       return path.map(paths.contains) ?? false && !isOwn(entry, own)
@@ -92,9 +92,12 @@ extension DWNControlPlane {
         upkeepAt = nil
         wake(.upkeep)
       }
+      let (network, wall, random) = (network.id, clock.wallTime(), random)
       if !audit.withdrawn.isEmpty {
-        let (network, wall) = (network.id, clock.wallTime())
         try await keeper.perform { try $0.endWithdrawn(audit.withdrawn, in: network, now: wall) }
+      }
+      if audit.isOutdone {
+        try await keeper.perform { try $0.writeAnew(from: audit, in: network, now: wall, random: random) }
       }
       if !audit.isClean {
         logger.info(

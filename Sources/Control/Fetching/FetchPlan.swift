@@ -39,7 +39,7 @@ extension NodeQueries {
   func complete() async throws(Failure) -> [ReplyEntry] {
     let first = network.envelope.hasHeads ? MeshProtocol.head : MeshProtocol.node
     let entries = try await records(at: first)
-    let paths = (FetchPlan.covered + FetchPlan.ownRecords(withMembers: true)).filter { $0 != first }
+    let paths = (FetchPlan.covered + MeshProtocol.ownRecords).filter { $0 != first }
     let keys: [Query] = network.envelope.hasHeads ? [.deliveries] : [.deliveries, .audiences]
     let rest = try await together([.network, .definitions] + keys + paths.map { .path($0, since: nil) })
     return entries + rest

@@ -25,6 +25,14 @@ struct NodeQueries: Sendable {
     case refused(Reply.Status)
     /// It shows more than was asked for, or more than a network can have.
     case excessive
+
+    /// Whether a node of the DWN kind said anything at all.
+    var isAnswer: Bool {
+      switch self {
+      case .unanswered(.unreachable), .unanswered(.timedOut), .unanswered(.notADWN): false
+      case .unanswered(.rateLimited), .unanswered(.refused), .notAdmitted, .refused, .excessive: true
+      }
+    }
   }
 
   private static let pageSize = 500

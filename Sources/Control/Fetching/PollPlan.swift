@@ -41,6 +41,8 @@ struct PollPlan: Hashable, Sendable {
   static let longestRetry: Duration = .seconds(10)
   /// An endpoint beside the one that is polled is asked for everything, at this interval.
   static let standbyInterval: Duration = completeInterval
+  /// The same for one that did not answer, so that it is not said to be away when it is there again.
+  static let standbyRetry: Duration = .seconds(60)
 
   /// Whether this endpoint is polled, or only asked now and then since another one answers.
   private(set) var isStandby: Bool
@@ -52,6 +54,7 @@ struct PollPlan: Hashable, Sendable {
   private var completeAt: Instant
   private var retry: Duration?
   private var isUnderWay = false
+  private var hasFailed = false
   /// What somebody asked for while a fetch was under way, which may have begun too early to show it.
   private var overlooked: Extent?
 
@@ -125,7 +128,7 @@ struct PollPlan: Hashable, Sendable {
   mutating func demote(at now: Instant) {
     guard !isStandby else { return }
     isStandby = true
-    completeAt = now + Self.standbyInterval
+    completeAt = now + (hasFailed ? Self.standbyRetry : Self.standbyInterval)
     nextAt = completeAt
   }
 
@@ -136,6 +139,7 @@ struct PollPlan: Hashable, Sendable {
     isUnderWay = false
     let overlooked = overlooked
     self.overlooked = nil
+    hasFailed = false
     switch outcome {
     case .settled where extent == .definition, .outdated where extent == .definition: retry = nil
     case .settled, .outdated:
@@ -152,7 +156,8 @@ struct PollPlan: Hashable, Sendable {
       nextAt = now + (isStandby ? Self.standbyInterval : usual)
       completeAt = nextAt
     case .failed(let least):
-      nextAt = now + max(isStandby ? Self.standbyInterval : usual, least)
+      hasFailed = true
+      nextAt = now + max(isStandby ? Self.standbyRetry : usual, least)
       if completeAt < nextAt || overlooked == .complete { completeAt = nextAt }
       return
     }

@@ -1,4 +1,5 @@
 import DWN
+import Identity
 import Logging
 import Mesh
 import Netmap
@@ -162,7 +163,7 @@ extension DWNControlPlane {
     if let (place, cursor) = place {
       outcome.store.verified[network.id, default: VerifiedChange()].cursors[place] = cursor
     }
-    for refusal in outcome.refusals {
+    for refusal in outcome.refusals where !refusal.isBehind(configuration.identity.did) {
       logger.warning(
         "refused a record",
         metadata: [
@@ -197,6 +198,7 @@ extension DWNControlPlane {
 
   private func noteAnswer(from index: Int) {
     readTroubles[index] = nil
+    silences[index].answered()
     snapshot.refreshedAt = clock.wallTime()
     snapshot.lastError = nil
     snapshot.consecutiveFailures = 0
@@ -206,6 +208,7 @@ extension DWNControlPlane {
   /// Returns how long to leave the endpoint alone at least.
   private func noteFailure(_ failure: NodeQueries.Failure, from index: Int) -> Duration {
     let name = endpoints[index].name
+    if failure.isAnswer { silences[index].answered() } else { silences[index].unanswered(at: clock.now()) }
     var pause: Duration = .zero
     let text: String
     switch failure {
@@ -217,7 +220,8 @@ extension DWNControlPlane {
     case .refused(let status): text = "\(name) answered \(status.code) \(status.detail)"
     case .excessive: text = "\(name) shows more than a network can have"
     }
-    if snapshot.lastError != text {
+    // Each endpoint's once, and not in turn with what the others' say.
+    if readTroubles[index]?.reason != text {
       logger.warning("cannot fetch", metadata: ["endpoint": "\(name)", "error": "\(text)"])
     }
     noteTrouble(text, reading: index)

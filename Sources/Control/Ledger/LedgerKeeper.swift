@@ -105,8 +105,24 @@ public actor LedgerKeeper {
   /// Why no head goes to an endpoint any more: what it refused for good, although others may take it.
   func obstacle(at endpoint: String, of network: NetworkID) -> PublicationRefused? {
     outbox.obstacles(in: ledger, at: endpoint, of: network).first.flatMap {
-      refusal(of: $0, by: [endpoint], isWithdrawn: false)
+      refusal(of: $0, by: RefusalQuorum([endpoint]), isWithdrawn: false)
     }
+  }
+
+  /// The same where each endpoint that is not silent has such an obstacle: one of them. `nil`: there is none, or one may take everything.
+  func obstacle(to quorum: RefusalQuorum, of network: NetworkID) -> PublicationRefused? {
+    var obstacles: [AuthoredMessage] = []
+    for endpoint in quorum.endpoints where !quorum.silent.contains(endpoint) {
+      guard let obstacle = outbox.obstacles(in: ledger, at: endpoint, of: network).first else { return nil }
+      obstacles.append(obstacle)
+    }
+    guard let message = obstacles.first else { return nil }
+    let answering = quorum.endpoints.filter { !quorum.silent.contains($0) }
+    var refusal = refusal(of: message, by: RefusalQuorum(Array(answering.prefix(1))), isWithdrawn: false)
+    refusal?.outcome = .waits(
+      silent: quorum.endpoints.filter(quorum.silent.contains),
+      isTakenBack: message.canBeWithdrawn && outbox.refusal(of: message, by: quorum) != nil)
+    return refusal
   }
 
   /// What an endpoint does not have, whether it is to be sent to it or was refused there.
@@ -114,29 +130,30 @@ public actor LedgerKeeper {
     outbox.due(in: ledger, to: endpoint, of: network) + outbox.obstacles(in: ledger, at: endpoint, of: network)
   }
 
-  /// What of the live set all of these endpoints refused for good.
-  func refusedEverywhere(of network: NetworkID, by endpoints: [String]) -> [AuthoredMessage] {
-    outbox.refused(in: ledger, by: endpoints, of: network).filter(\.canBeWithdrawn)
+  /// What of the live set everybody refused for good who has a say.
+  func refusedEverywhere(of network: NetworkID, by quorum: RefusalQuorum) -> [AuthoredMessage] {
+    outbox.refused(in: ledger, by: quorum, of: network).filter(\.canBeWithdrawn)
   }
 
-  /// What came of a change that all of these endpoints refused for good, or a part of it, once that has had its consequences.
-  func refusal(of change: LedgerChange, by endpoints: [String]) -> PublicationRefused? {
+  /// What came of a change that everybody refused for good who has a say, or a part of it, once that has had its consequences.
+  func refusal(of change: LedgerChange, by quorum: RefusalQuorum) -> PublicationRefused? {
     let standing = Set(ledger.outgoing.map(\.element))
     for message in change.messages {
       let stands = standing.contains(message.element)
       if stands, message.canBeWithdrawn { continue }
-      if let refusal = refusal(of: message, by: endpoints, isWithdrawn: !stands) { return refusal }
+      if let refusal = refusal(of: message, by: quorum, isWithdrawn: !stands) { return refusal }
     }
     return nil
   }
 
   private func refusal(
-    of message: AuthoredMessage, by endpoints: [String], isWithdrawn: Bool
+    of message: AuthoredMessage, by quorum: RefusalQuorum, isWithdrawn: Bool
   ) -> PublicationRefused? {
-    let refusals = endpoints.compactMap { name in outbox.refusal(of: message, by: name).map { (name, $0) } }
-    guard refusals.count == endpoints.count, let (name, words) = refusals.first else { return nil }
-    return PublicationRefused(
-      endpoint: name, path: message.place, status: words.status, detail: words.detail, isWithdrawn: isWithdrawn)
+    outbox.refusal(of: message, by: quorum).map { endpoint, status, detail in
+      PublicationRefused(
+        endpoint: endpoint, path: message.place, status: status, detail: detail,
+        outcome: isWithdrawn ? .withdrawn : .stands)
+    }
   }
 
   func state(of message: AuthoredMessage, at endpoint: String) -> PublicationState {

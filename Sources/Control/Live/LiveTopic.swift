@@ -17,7 +17,7 @@ enum LiveTopic: Hashable, Sendable {
   /// A member is told everything that makes up its view; the anchor, what the others write of themselves. Of a new audience of encryption
   /// v1 a member learns by the key that is delivered to it.
   static func all(isAnchor: Bool, envelope: Envelope = .jwe) -> [LiveTopic] {
-    let own = FetchPlan.ownRecords(withMembers: true).map { LiveTopic.path($0) }
+    let own = MeshProtocol.ownRecords.map { LiveTopic.path($0) }
     if isAnchor { return own }
     let signed = (envelope.hasHeads ? [MeshProtocol.head] : []) + [MeshProtocol.network] + FetchPlan.covered
     return [.deliveries(envelope)] + signed.map { .path($0) } + own
@@ -26,7 +26,7 @@ enum LiveTopic: Hashable, Sendable {
   /// Whether it is the anchor's to write.
   var isAnchors: Bool {
     switch self {
-    case .path(let path): !FetchPlan.ownRecords(withMembers: true).contains(path)
+    case .path(let path): !MeshProtocol.ownRecords.contains(path)
     case .deliveries: true
     }
   }

@@ -36,7 +36,7 @@ struct PublicationLine: Hashable, Sendable {
 
   /// `jitter` spreads many daemons: 0 to 1.
   mutating func left(_ reason: String, retryAfter least: Duration, at now: Instant, jitter: Double) {
-    trouble = EndpointTrouble(reason: reason, since: trouble?.since ?? now)
+    trouble = EndpointTrouble(reason: reason, since: trouble?.since ?? now, lastAt: now)
     deadline = now + max(pause * (1 + 0.2 * jitter), least)
     pause = min(pause * 2, Self.longestPause)
   }

@@ -3,26 +3,56 @@ public import Mesh
 import Wire
 
 extension DWNControlPlane {
+  /// How long one endpoint that has everything waits for the others, if nothing is known to stand in their way.
+  static let patienceForOthers: Duration = .seconds(3)
+
   /// Waits until a head covers everything that this device signed for the network, and one of the endpoints has taken all of it,
-  /// so that others can read and accept it there; `false` when the time is over first.
+  /// so that others can read and accept it there; `false` when the time is over first. The other endpoints have some seconds more, and
+  /// `unpublished` says who lacks something.
   ///
-  /// Throws when all endpoints refuse something of `change` for good: what could be taken back of it is by then.
+  /// Throws when all endpoints refuse something of `change` for good, but for those that have long been silent: what could be taken back
+  /// of it is by then. Throws, too, when the time is over and each endpoint that answers has refused something, in whatever change it
+  /// was, that no head goes there without.
   ///
   /// Without endpoints it waits for the head alone, and is `false`.
   public func waitUntilPublished(
     _ change: LedgerChange = LedgerChange(), within limit: Duration
   ) async throws(PublicationRefused) -> Bool {
-    let deadline = clock.now() + limit
+    var deadline = clock.now() + limit
+    var isPublished = false
     while true {
-      let names = activeEndpoints.map(\.endpoint.name)
-      if let refusal = await keeper.refusal(of: change, by: names) { throw refusal }
-      if await !keeper.ledger.owesHead(for: network.id) {
-        if names.isEmpty { return false }
-        for name in names where await keeper.hasEverything(of: network.id, at: name) { return true }
-      }
-      guard clock.now() < deadline else { return false }
+      if let refusal = await keeper.refusal(of: change, by: quorum) { throw refusal }
+      let (isAtOne, isDone) = await howFarPublished
+      if isAtOne, !isPublished { deadline = min(deadline, clock.now() + Self.patienceForOthers) }
+      isPublished = isPublished || isAtOne
+      guard !isDone, clock.now() < deadline else { break }
       // The outbox works by itself; asking it costs a look into memory.
-      do { try await clock.sleep(until: clock.now() + .milliseconds(10)) } catch { return false }
+      do { try await clock.sleep(until: clock.now() + .milliseconds(10)) } catch { break }
+    }
+    if isPublished { return true }
+    let unheard = activeEndpoints.filter { !silences[$0.index].answers }.map(\.endpoint.name)
+    let answering = RefusalQuorum(quorum.endpoints, silent: Set(unheard))
+    if let obstacle = await keeper.obstacle(to: answering, of: network.id) { throw obstacle }
+    return false
+  }
+
+  /// Whether one endpoint has everything, and whether there is nobody left to wait for.
+  private var howFarPublished: (isAtOne: Bool, isDone: Bool) {
+    get async {
+      if await keeper.ledger.owesHead(for: network.id) { return (false, false) }
+      let active = activeEndpoints
+      var (isAtOne, isDone) = (false, true)
+      for (index, endpoint) in active {
+        if await keeper.hasEverything(of: network.id, at: endpoint.name) {
+          isAtOne = true
+        } else if lines[index].trouble == nil {
+          isDone = false
+        }
+      }
+      return (isAtOne, isDone && (isAtOne || active.isEmpty))
     }
   }
+
+  /// Which endpoints lack something of what this device signed, and why, in sentences for people.
+  public func unpublished() async -> [String] { await endpointReports().compactMap(\.unpublished) }
 }

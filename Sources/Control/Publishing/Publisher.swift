@@ -9,8 +9,8 @@ public import Wire
 public struct Publisher: Sendable {
   let keeper: LedgerKeeper
   let endpoint: any DWNEndpoint
-  /// The names of all nodes that are published to, this one among them: only what all of them refuse for good is taken back.
-  let all: [String]
+  /// Of all nodes that are published to, this one among them: only what all of them refuse for good who have a say is taken back.
+  let quorum: RefusalQuorum
   let network: NetworkReference
   let clock: any ControlClock
   let logger: Logger
@@ -18,12 +18,13 @@ public struct Publisher: Sendable {
   let mayWriteRecords: Bool
 
   public init(
-    keeper: LedgerKeeper, endpoint: any DWNEndpoint, all: [String], network: NetworkReference, clock: any ControlClock,
+    keeper: LedgerKeeper, endpoint: any DWNEndpoint, quorum: RefusalQuorum, network: NetworkReference,
+    clock: any ControlClock,
     logger: Logger, mayWriteRecords: Bool = true
   ) {
     self.keeper = keeper
     self.endpoint = endpoint
-    self.all = all
+    self.quorum = quorum
     self.network = network
     self.clock = clock
     self.logger = logger
@@ -157,7 +158,7 @@ public struct Publisher: Sendable {
   /// trouble, and no reason for the mesh to go back.
   private func withdrawRefused() async {
     guard await keeper.ledger.isAnchor(of: network.id) else { return }
-    for message in await keeper.refusedEverywhere(of: network.id, by: all) {
+    for message in await keeper.refusedEverywhere(of: network.id, by: quorum) {
       let (element, wall) = (message.element, clock.wallTime())
       do {
         try await keeper.perform { try $0.withdraw(element, now: wall) }

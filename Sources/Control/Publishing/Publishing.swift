@@ -7,8 +7,8 @@ extension DWNControlPlane {
   func publish(to index: Int) async {
     lines[index].began()
     let publisher = Publisher(
-      keeper: keeper, endpoint: endpoints[index], all: activeEndpoints.map(\.endpoint.name), network: network,
-      clock: clock, logger: logger, mayWriteRecords: mayWriteRecords)
+      keeper: keeper, endpoint: endpoints[index], quorum: quorum, network: network, clock: clock, logger: logger,
+      mayWriteRecords: mayWriteRecords)
     let result = await publisher.publish()
     let now = clock.now()
     switch result {
@@ -19,6 +19,13 @@ extension DWNControlPlane {
       lines[index].left("it shows a newer record of this machine", retryAfter: .zero, at: now, jitter: 0)
       await writeAnew(message, above: above)
     }
+  }
+
+  /// The endpoints that decide what is refused everywhere: not those that have been silent for an hour, but for what they have taken.
+  var quorum: RefusalQuorum {
+    let active = activeEndpoints
+    return RefusalQuorum(
+      active.map(\.endpoint.name), silent: Set(active.filter { silences[$0.index].isLong }.map(\.endpoint.name)))
   }
 
   /// A machine that is no live node may not write; the anchor is told by its ledger.

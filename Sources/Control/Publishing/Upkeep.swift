@@ -79,7 +79,12 @@ extension DWNControlPlane {
     if own.info != configuration.nodeInfo || mustRenew(MeshProtocol.nodeInfo(under: own.path), below: own) {
       try await publish(.nodeInfo(configuration.nodeInfo), below: own, cipher)
     }
-    guard let said = ownEndpoint, let urgency = urgency(of: said, below: own) else { return publication.settled() }
+    guard let said = ownEndpoint, !said.isEmpty else {
+      // The endpoint cannot be renewed: what begins later has a time of its own again.
+      if let renewal, renewal <= clock.now() { self.renewal = nil }
+      return publication.settled()
+    }
+    guard let urgency = urgency(of: said, below: own) else { return publication.settled() }
     let now = clock.now()
     // A node record without an endpoint record is waited for by others; a change may be one of several.
     publication.differs(urgency, at: now)
@@ -97,7 +102,6 @@ extension DWNControlPlane {
 
   /// How soon the endpoint record has to be written; `nil`: what is there says what is so.
   private func urgency(of said: OwnEndpoint, below own: MeshView.Node) -> PublicationSchedule.Urgency? {
-    if said.isEmpty { return nil }
     guard let there = own.endpoint, !isStale(there), !mustRenew(MeshProtocol.endpoint(under: own.path), below: own)
     else { return .soon }
     switch said.difference(from: OwnEndpoint(there)) {

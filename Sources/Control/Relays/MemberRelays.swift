@@ -17,6 +17,8 @@ struct MemberRelays: Hashable, Sendable {
   static let changePause: Duration = .seconds(600)
   /// How long an offer is gone before its record is ended.
   static let absenceLimit: Duration = .seconds(24 * 3600)
+  /// Where the machine's endpoint record itself is gone, which may be here alone: how long that is seen at least.
+  static let shortestAbsence: Duration = .seconds(3600)
   /// Relays of one member at most, whose machines may be several.
   static let memberLimit = 4
   /// Offers that are tried side by side.
@@ -29,8 +31,10 @@ struct MemberRelays: Hashable, Sendable {
     var member: DID
     var name: String
     var offer: RelayOffer?
-    /// When its endpoint record was written.
+    /// When its endpoint record was written; `nil`: there is none.
     var since: WallTime?
+    /// When it or the anchor last wrote anything of it.
+    var newest: WallTime
   }
 
   /// What is to be tried.
@@ -50,6 +54,8 @@ struct MemberRelays: Hashable, Sendable {
     var allowed: Instant?
     var pause = MemberRelays.firstPause
     var isUnderWay = false
+    /// Nothing of it worked when it was last tried.
+    var hasFailed = false
 
     var due: Instant? { isUnderWay ? nil : allowed.map { max($0, nextTrial) } }
   }
@@ -99,13 +105,22 @@ struct MemberRelays: Hashable, Sendable {
     }
 
     let offering = Set(nodes.lazy.filter { $0.offer != nil }.map(\.did))
-    let since = Dictionary(nodes.map { ($0.did, $0.since) }, uniquingKeysWith: { first, _ in first })
+    let there = Dictionary(nodes.map { ($0.did, $0) }, uniquingKeysWith: { first, _ in first })
     var gone: [UInt16: WallTime] = [:]
     for relay in relays {
       guard let did = relay.record.nodeDID, !offering.contains(did) else { continue }
-      gone[relay.record.id] = absent[relay.record.id] ?? min(wall, (since[did] ?? nil) ?? wall)
+      gone[relay.record.id] = absent[relay.record.id] ?? Self.absence(of: there[did], relay, seenAt: wall)
     }
     absent = gone
+  }
+
+  /// Since when an offer is gone, when that is first seen: an anchor that starts again begins no new day.
+  private static func absence(of node: Node?, _ relay: LedgerRelay, seenAt wall: WallTime) -> WallTime {
+    guard let node else { return wall }
+    if let since = node.since { return min(wall, since) }
+    // It was there when the relay was recorded, and nothing says that it went before what is known to be the newest.
+    let newest = min(wall, max(node.newest, relay.writtenAt))
+    return max(newest, wall + (shortestAbsence - absenceLimit))
   }
 
   /// When there is something to try or to end.
@@ -135,10 +150,16 @@ struct MemberRelays: Hashable, Sendable {
     return result
   }
 
+  /// What did not work when it was last tried, by machine.
+  var failures: [Trial] {
+    candidates.values.filter(\.hasFailed).map(\.trial).sorted { $0.node < $1.node }
+  }
+
   /// What is to be recorded: the part that works. If nothing does, it is tried again later; so is what could not be recorded.
   mutating func tried(_ trial: Trial, passed: RelayOffer?, at now: Instant) -> RelayPlan? {
     guard var candidate = candidates[trial.node], candidate.trial == trial else { return nil }
     candidate.isUnderWay = false
+    candidate.hasFailed = passed == nil
     candidate.nextTrial = now + candidate.pause
     candidate.pause = min(candidate.pause * 2, Self.longestPause)
     candidates[trial.node] = candidate

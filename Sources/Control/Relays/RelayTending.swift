@@ -1,3 +1,4 @@
+import DWNClient
 import Identity
 import Logging
 import Mesh
@@ -24,9 +25,26 @@ extension DWNControlPlane {
     await withTaskGroup(of: (MemberRelays.Trial, RelayOffer?).self) { group in
       for trial in trials { group.addTask { (trial, await verify(trial.offer)) } }
       for await (trial, passed) in group {
-        if let plan = memberRelays.tried(trial, passed: passed, at: clock.now()) { await record(plan, as: trial.id) }
+        let isKnown = memberRelays.failures.contains(trial)
+        let plan = memberRelays.tried(trial, passed: passed, at: clock.now())
+        if let plan { await record(plan, as: trial.id) }
+        if passed == nil, !isKnown, !Task.isCancelled { logger.warning("\(Self.failure(of: trial))") }
       }
     }
+  }
+
+  /// What is wrong with relays that members offer, for people at the anchor.
+  var relayNotes: [String] { memberRelays.failures.map(Self.failure) }
+
+  private static func failure(of trial: MemberRelays.Trial) -> String {
+    let offer = trial.offer
+    let reason =
+      if let global = offer.limited(to: PublicAddresses.contains) {
+        "its certificate was not shown at \(global.places.joined(separator: " or ")): TCP has to come through to it from outside"
+      } else {
+        "none of its addresses is public (\(offer.places.joined(separator: ", "))): 'meshd up --relay-advertise HOST' there gives it one"
+      }
+    return "the relay that \(trial.plan.region ?? trial.node.text) offers is not recorded: \(reason)"
   }
 
   private func record(_ plan: RelayPlan, as id: UInt16?) async {
@@ -54,7 +72,7 @@ extension DWNControlPlane {
     let nodes = (view?.nodes ?? []).filter { $0.did != configuration.identity.did }.map { node in
       MemberRelays.Node(
         did: node.did, member: node.record.owner ?? node.did, name: node.name, offer: node.endpoint?.relay,
-        since: node.endpointStamp)
+        since: node.endpointStamp, newest: node.newestStamp)
     }
     memberRelays.observe(nodes, relays, at: clock.now(), wall: clock.wallTime())
   }

@@ -6,7 +6,12 @@ import Wire
 
 extension DWNControlPlane {
   /// What `status` and `peer list` show.
-  public func status() async -> ControlStatus {
+  public func status() async -> ControlStatus { await status(isRunning: true) }
+
+  /// The same where nothing runs that would work on what is pending.
+  public func statusAtRest() async -> ControlStatus { await status(isRunning: false) }
+
+  private func status(isRunning: Bool) async -> ControlStatus {
     let wall = clock.wallTime()
     let membership = reader.membership(at: wall)
     var status = ControlStatus(
@@ -22,13 +27,13 @@ extension DWNControlPlane {
         sequence: $0.seq, epoch: $0.epoch.number, signedAt: $0.stamp, acceptedAt: $0.acceptedAt)
     }
     status.hasRelay = lastNetmap.map { $0.relays.contains(where: \.relaysTraffic) }
-    status.refused = reader.refusals.map { refusal in
+    status.refused = reader.refusals.filter { !$0.isBehind(configuration.identity.did) }.map { refusal in
       ControlStatus.Refused(
         recordID: refusal.recordID ?? "", path: refusal.path ?? "", author: refusal.author ?? "",
         reason: refusal.reason.description, count: refusal.count)
     }
     status.endpoints = await endpointReports()
-    status.pending = await pending(membership) + unpublished(status.endpoints)
+    status.pending = await pending(membership) + unpublished(status.endpoints, isRunning: isRunning)
     status.notes = notes(view, at: wall)
     status.snapshot = snapshot
     return status
@@ -84,6 +89,7 @@ extension DWNControlPlane {
     for (did, ahead) in reader.clocksAhead.sorted(by: { $0.key < $1.key }) {
       notes.append("the clock of \(did) is ahead of this machine's by \(Int(ahead.seconds)) s")
     }
+    notes += relayNotes
     for error in [upkeepError, saveError].compactMap({ $0 }) { notes.append(error) }
     return notes
   }

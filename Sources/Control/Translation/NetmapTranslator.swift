@@ -1,4 +1,3 @@
-import DWNClient
 public import Mesh
 public import Netmap
 import Wire
@@ -115,7 +114,7 @@ public enum NetmapTranslator {
     return Relay(
       id: record.id, region: record.region, host: record.host.text, port: record.port, ipv4: literal(.v4),
       ipv6: literal(.v6), certificateSHA256: record.certSHA256, stunPorts: record.stunPorts,
-      relaysTraffic: !record.stunOnly)
+      relaysTraffic: !record.stunOnly, isOffered: record.nodeDID != nil)
   }
 
   /// What the policy says, after what holds whatever it says: every machine of the mesh reaches the anchor's node (`reach.md` 1).

@@ -1,8 +1,16 @@
 import Glibc
+public import NIOPosix
 public import Wire
 
 /// Asks the system's resolver for the addresses of a name.
 public enum HostLookup {
+  /// Threads that wait for the resolver and do nothing else: names whose servers never answer keep nobody from the disk.
+  public static let threads: NIOThreadPool = {
+    let threads = NIOThreadPool(numberOfThreads: 4)
+    threads.start()
+    return threads
+  }()
+
   /// So many addresses of a name count.
   static let maximum = 8
 

@@ -7,8 +7,8 @@ import Wire
 struct RelayBoard<Link> {
   /// What becomes of a packet.
   enum Outcome {
-    /// It goes to this connection.
-    case send(Link)
+    /// It goes to this connection; these relays are to be connected with as well.
+    case send(Link, connect: [UInt16])
     /// It waits; these relays are to be connected with.
     case waits(connect: [UInt16])
     /// There is no relay at all.
@@ -24,7 +24,7 @@ struct RelayBoard<Link> {
     /// Since when whoever connects with it waits for the next try.
     var restingSince: Instant?
     var waiting: [WaitingPacket] = []
-    /// When a packet last had to wait.
+    /// When something was last to go there, and it was not connected.
     var wantedAt: Instant?
   }
 
@@ -130,17 +130,26 @@ struct RelayBoard<Link> {
   mutating func take(
     _ packet: ByteBuffer, to key: X25519PublicKey, relays: [UInt16], at now: Instant
   ) -> Outcome {
-    if let id = relay(for: key, relays, at: now), let link = entries[id]?.link { return .send(link) }
+    if let id = relay(for: key, relays, at: now), let link = entries[id]?.link { return .send(link, connect: []) }
     let named = known(relays, to: key, at: now)
-    if let id = named.first(where: { entries[$0]?.isFailing == false }) ?? named.first {
-      wait(packet, key, id, now)
-      // Whichever is connected first carries what comes next.
-      return .waits(connect: named.filter { seek($0, at: now) })
+    let isHopeful = named.contains { entries[$0]?.isFailing == false }
+    // A peer whose relays are gone is at another one, and may have no way to tell.
+    let place = isHopeful ? nil : searched(key, besides: named, now)
+    // Whichever is connected first carries what comes next.
+    var wanted = named.filter { want($0, at: now) }
+    guard let id = place ?? named.first(where: { entries[$0]?.isFailing == false }) ?? named.first else {
+      return .dropped
     }
-    guard let id = searched(key, now) else { return .dropped }
-    if let link = entries[id]?.link { return .send(link) }
-    wait(packet, key, id, now)
-    return .waits(connect: seek(id, at: now) ? [id] : [])
+    if let link = entries[id]?.link { return .send(link, connect: wanted) }
+    wait(packet, key, id)
+    if place != nil, want(id, at: now) { wanted.append(id) }
+    return .waits(connect: wanted)
+  }
+
+  /// Something is to go there. Whether to connect with it now.
+  private mutating func want(_ id: UInt16, at now: Instant) -> Bool {
+    entries[id]?.wantedAt = now
+    return seek(id, at: now)
   }
 
   /// Of the peer's relays those that exist, without those that said it is not there as long as there is another that works.
@@ -151,10 +160,13 @@ struct RelayBoard<Link> {
     return here.allSatisfy { entries[$0]?.isFailing != false } ? named : here
   }
 
-  /// Nobody says where it is: own home, own standby, then the others in turn.
-  private mutating func searched(_ key: X25519PublicKey, _ now: Instant) -> UInt16? {
-    let own = [home, standby].compactMap { $0 }.filter { entries[$0] != nil }
-    let order = own + entries.keys.sorted().filter { !own.contains($0) }
+  /// Nobody says where it is: own home, own standby, then the others in turn. Besides relays that are named and fail, those that fail
+  /// as well are no places to look at.
+  private mutating func searched(_ key: X25519PublicKey, besides named: [UInt16], _ now: Instant) -> UInt16? {
+    let own = [home, standby].compactMap { $0 }
+    let order = (own + entries.keys.sorted().filter { !own.contains($0) }).filter { id in
+      entries[id].map { named.isEmpty || ($0.link != nil || !$0.isFailing) } == true && !named.contains(id)
+    }
     guard !order.isEmpty else { return nil }
     var search = searches[key] ?? (now, 0)
     if now - search.at >= Self.searchInterval { search = (now, search.next + 1) }
@@ -163,11 +175,10 @@ struct RelayBoard<Link> {
     return order[search.next % order.count]
   }
 
-  private mutating func wait(_ packet: ByteBuffer, _ key: X25519PublicKey, _ id: UInt16, _ now: Instant) {
+  private mutating func wait(_ packet: ByteBuffer, _ key: X25519PublicKey, _ id: UInt16) {
     guard var entry = entries[id] else { return }
     if entry.waiting.count >= Self.maximumWaiting { entry.waiting.removeFirst() }
     entry.waiting.append(WaitingPacket(peer: key, bytes: packet))
-    entry.wantedAt = now
     entries[id] = entry
   }
 }

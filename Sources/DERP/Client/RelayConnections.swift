@@ -127,6 +127,13 @@ public actor RelayConnections {
     keepHome()
   }
 
+  /// A relay that could not be connected with answers now: whoever waits for the next try makes it at once.
+  public func isBack(_ id: UInt16) {
+    guard let line = lines[id], line.link == nil, line.task != nil, !isClosed else { return }
+    line.pause.reset()
+    begin(id, line)
+  }
+
   /// The way besides the relays broke: each that is connected is asked whether it is there, and one that does not answer is made anew.
   public func ask() { for line in lines.values { line.link?.ping() } }
 
@@ -149,9 +156,9 @@ public actor RelayConnections {
   public nonisolated func send(_ packet: ByteBuffer, to key: X25519PublicKey, relays: [UInt16]) {
     let wanted = board.withLock { board -> [UInt16] in
       switch board.take(packet, to: key, relays: relays, at: .now()) {
-      case .send(let link):
+      case .send(let link, let wanted):
         link.send(packet, to: key)
-        return []
+        return wanted
       case .waits(let wanted): return wanted
       case .dropped: return []
       }

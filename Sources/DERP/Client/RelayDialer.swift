@@ -72,14 +72,18 @@ private final class RelayAddresses: Resolver, Sendable {
     case .off: return loop.makeSucceededFuture([])
     case .address(let address): return loop.makeCompletedFuture { [try address.socketAddress(port)] }
     case .name:
-      let host = relay.host
-      // On a thread that may wait.
-      return NIOThreadPool.singleton.runIfActive(eventLoop: loop) {
-        try HostLookup.addresses(of: host, family).map { try $0.socketAddress(port) }
+      return HostLookup.threads.runIfActive(eventLoop: loop) { [relay] in
+        let found = HostLookup.addresses(of: relay.host, family)
+        let admitted = found.filter(relay.admits)
+        if admitted.isEmpty, !found.isEmpty { throw PrivateName() }
+        return try admitted.map { try $0.socketAddress(port) }
       }
     }
   }
 }
+
+/// The name of a relay that a member offered stands for nothing but addresses that not everybody means the same by.
+private struct PrivateName: Error {}
 
 extension IPAddress {
   fileprivate func socketAddress(_ port: Int) throws -> NIOCore.SocketAddress {
@@ -121,7 +125,10 @@ private enum DialFailure {
   static func text(_ error: any Error) -> String {
     switch error {
     case let error as NIOConnectionError:
-      if error.connectionErrors.isEmpty { return "the name \(error.host) is not known" }
+      if error.connectionErrors.isEmpty {
+        let isPrivate = error.dnsAError is PrivateName || error.dnsAAAAError is PrivateName
+        return isPrivate ? "\(error.host) is no public address" : "the name \(error.host) is not known"
+      }
       return error.connectionErrors.map { "\($0.target): \($0.error)" }.joined(separator: "; ")
     case is NIOSSLError, is NIOSSLExtraError: return "its TLS cannot be trusted (\(error))"
     default: return "\(error)"

@@ -41,6 +41,7 @@ private final class LatencyQuestion: ChannelInboundHandler {
   private let answer: EventLoopPromise<Duration>
   private var askedAt = Instant.now()
   private var head = ByteBuffer()
+  private var isAnswered = false
 
   init(host: String, _ answer: EventLoopPromise<Duration>) {
     self.host = host
@@ -55,11 +56,14 @@ private final class LatencyQuestion: ChannelInboundHandler {
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    guard !isAnswered else { return }
     head.writeImmutableBuffer(unwrapInboundIn(data))
     guard let end = head.readableBytesView.firstIndex(of: UInt8(ascii: "\n")) else {
-      if head.readableBytes > Self.longestStatus { answer.fail(DERPError.notUpgraded(status: "a line without end")) }
+      isAnswered = head.readableBytes > Self.longestStatus
+      if isAnswered { answer.fail(DERPError.notUpgraded(status: "a line without end")) }
       return
     }
+    isAnswered = true
     let line = String(decoding: head.readableBytesView[..<end].prefix(100), as: UTF8.self)
     if line.split(separator: " ").dropFirst().first?.first == "2" {
       answer.succeed(Instant.now() - askedAt)

@@ -142,7 +142,8 @@ final class RelayLinkHandler: ChannelInboundHandler {
 
   private static let gathered = 64 << 10
 
-  private var session: RelayClientSession?
+  /// `nil` before the connection and after its end.
+  private(set) var session: RelayClientSession?
   private let nodeKey: X25519PrivateKey
   private let relay: Relay
   private let certificate: Bytes32?
@@ -187,6 +188,8 @@ final class RelayLinkHandler: ChannelInboundHandler {
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+    // TLS waits for the relay's goodbye, and passes on what comes before it.
+    guard !isClosed else { return }
     var output = context.channel.allocator.buffer(capacity: 64)
     do throws(DERPError) {
       for event in try session?.receive(unwrapInboundIn(data), &output, now: .now()) ?? [] { handle(event) }
@@ -236,6 +239,7 @@ final class RelayLinkHandler: ChannelInboundHandler {
     stalled?.cancel()
     let wasEstablished = session?.isEstablished == true
     established.fail(error)
+    session = nil
     context?.close(promise: nil)
     context = nil
     if wasEstablished { onEvent(.closed(error)) }

@@ -7,7 +7,9 @@ public enum DERPError: Error, Hashable, Sendable {
   case tooLong(frame: UInt8, count: Int)
   /// Something that may not come at this place.
   case unexpected(frame: UInt8)
-  /// The answer to the request to become a relay connection.
+  /// To a relay: what a client sent before its connection became a relay's, in words that follow "it sent".
+  case badRequest(String)
+  /// To a client: the answer to its request to become a relay connection.
   case notUpgraded(status: String)
   /// The server's key is of small order, or not what it said before.
   case badServerKey
@@ -32,6 +34,7 @@ extension DERPError: CustomStringConvertible {
     case .malformed(let frame): "the relay's frame of type \(frame) is malformed"
     case .tooLong(let frame, let count): "a relay frame of type \(frame) has \(count) bytes, more than any may have"
     case .unexpected(let frame): "a relay frame of type \(frame) has no place here"
+    case .badRequest(let what): "it sent \(what)"
     case .notUpgraded(let status): "it does not speak DERP: it answered \"\(status)\""
     case .badServerKey: "the relay's key is unusable, or changed within the connection"
     case .badInfo: "what the other side says of itself cannot be opened"

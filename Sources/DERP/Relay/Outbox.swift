@@ -8,18 +8,25 @@ struct Outbox: Sendable {
   private var gone: [X25519PublicKey: DERPFrame.PeerGoneReason] = [:]
   private var owesKeepAlive = false
 
+  private static let costOfGone = 128
+
+  /// What it takes in memory.
+  var cost: Int { packets.cost + gone.count * Self.costOfGone }
+
   var isEmpty: Bool { packets.isEmpty && pong == nil && gone.isEmpty && !owesKeepAlive }
 
   /// How many packets were dropped for it.
-  mutating func append(_ packet: WaitingPacket, isDisco: Bool, _ limits: RelayLimits) -> Int {
-    packets.append(packet, isDisco: isDisco, limits)
+  mutating func append(_ packet: WaitingPacket, isDisco: Bool, _ limits: RelayLimits, room: Int) -> Int {
+    packets.append(packet, isDisco: isDisco, limits, room: room)
   }
 
   /// The last one asked for is answered.
   mutating func answerPing(_ number: UInt64) { pong = number }
 
-  mutating func tellGone(_ key: X25519PublicKey, _ reason: DERPFrame.PeerGoneReason, _ limits: RelayLimits) {
-    guard gone.count < limits.watchedPeers || gone[key] != nil else { return }
+  mutating func tellGone(
+    _ key: X25519PublicKey, _ reason: DERPFrame.PeerGoneReason, _ limits: RelayLimits, room: Int
+  ) {
+    guard gone[key] != nil || (gone.count < limits.watchedPeers && room > Self.costOfGone) else { return }
     gone[key] = reason
   }
 

@@ -7,6 +7,9 @@ struct WaitingPacket: Hashable, Sendable {
   let peer: X25519PublicKey
   let bytes: ByteBuffer
 
+  /// What it takes in memory, at most: its bytes as they are allocated, and what belongs to it besides.
+  var cost: Int { bytes.storageCapacity + 256 }
+
   private static let discoMagic: [UInt8] = [0x54, 0x53, 0xf0, 0x9f, 0x92, 0xac]
   private static let shortestDisco = 62
 
@@ -22,13 +25,16 @@ struct PacketLines: Sendable {
   private struct Line: Sendable {
     private(set) var packets: Deque<WaitingPacket> = []
     private var bytes = 0
+    private(set) var cost = 0
 
-    mutating func append(_ packet: WaitingPacket, _ limits: RelayLimits) -> Int {
+    mutating func append(_ packet: WaitingPacket, _ limits: RelayLimits, _ room: Int) -> Int {
       var dropped = 0
       packets.append(packet)
       bytes += packet.bytes.readableBytes
-      while packets.count > limits.queuedPackets || (bytes > limits.queuedBytes && packets.count > 1) {
-        bytes -= packets.removeFirst().bytes.readableBytes
+      cost += packet.cost
+      while packets.count > limits.queuedPackets || (bytes > limits.queuedBytes && packets.count > 1) || cost > room,
+        take() != nil
+      {
         dropped += 1
       }
       return dropped
@@ -37,6 +43,7 @@ struct PacketLines: Sendable {
     mutating func take() -> WaitingPacket? {
       guard let packet = packets.popFirst() else { return nil }
       bytes -= packet.bytes.readableBytes
+      cost -= packet.cost
       return packet
     }
   }
@@ -47,9 +54,16 @@ struct PacketLines: Sendable {
 
   var isEmpty: Bool { data.packets.isEmpty && disco.packets.isEmpty }
 
+  /// What all of them take in memory.
+  var cost: Int { data.cost + disco.cost }
+
   /// How many packets were dropped for it.
-  mutating func append(_ packet: WaitingPacket, isDisco: Bool, _ limits: RelayLimits) -> Int {
-    isDisco ? disco.append(packet, limits) : data.append(packet, limits)
+  ///
+  /// - Parameter room: how much memory its line may take.
+  mutating func append(
+    _ packet: WaitingPacket, isDisco: Bool, _ limits: RelayLimits, room: Int = .max
+  ) -> Int {
+    isDisco ? disco.append(packet, limits, room) : data.append(packet, limits, room)
   }
 
   /// Of the two lines in turn, so that neither starves the other.

@@ -11,14 +11,17 @@ public struct RelayLimits: Hashable, Sendable {
   /// Packets that wait for one client, data and disco apart, and their bytes.
   public var queuedPackets = 256
   public var queuedBytes = 512 << 10
+  /// What all that waits for all clients may take in memory.
+  public var waitingBytes = 256 << 20
   /// A client that takes nothing for so long is cut off.
   public var writeTimeout: Duration = .seconds(2)
   public var keepAlive: Duration = .seconds(60)
   /// How many bytes a second are taken from one client, and how many at once: more waits in its own connection.
   public var bytesPerSecond = 64 << 20
   public var burst = 4 << 20
-  /// Peers of whose leaving one client is told.
+  /// Peers of whose leaving one client is told, and all clients together.
   public var watchedPeers = 1024
+  public var watchedPeersInAll = 500_000
 
   public init() {}
 

@@ -9,6 +9,8 @@ final class RelayClient: Sendable {
     var outbox = Outbox()
     /// The connection was told to look, and has not yet.
     var isAwake = false
+    /// Nothing waits for it any more.
+    var hasLeft = false
   }
 
   let key: X25519PublicKey
@@ -18,21 +20,29 @@ final class RelayClient: Sendable {
   let wake: @Sendable () -> Void
   /// Ends the connection. From any thread.
   let close: @Sendable () -> Void
+  private let budget: WaitingBudget
 
   init(
-    key: X25519PublicKey, number: UInt64, wake: @escaping @Sendable () -> Void, close: @escaping @Sendable () -> Void
+    key: X25519PublicKey, number: UInt64, budget: WaitingBudget, wake: @escaping @Sendable () -> Void,
+    close: @escaping @Sendable () -> Void
   ) {
     self.key = key
     self.number = number
+    self.budget = budget
     self.wake = wake
     self.close = close
   }
 
   /// Changes what waits, and makes the connection look if it sleeps.
+  ///
+  /// - Parameter body: is told how much memory one line may take.
   @discardableResult
-  func put<R: Sendable>(_ body: @Sendable (inout Outbox) -> R) -> R {
+  func put<R: Sendable>(_ body: @Sendable (inout Outbox, _ room: Int) -> R) -> R {
     let (result, wakes) = state.withLock { state -> (R, Bool) in
-      let result = body(&state.outbox)
+      let cost = state.outbox.cost
+      let result = body(&state.outbox, budget.room)
+      if state.hasLeft { state.outbox = Outbox() }
+      budget.add(state.outbox.cost - cost)
       let wakes = !state.isAwake && !state.outbox.isEmpty
       if wakes { state.isAwake = true }
       return (result, wakes)
@@ -44,9 +54,20 @@ final class RelayClient: Sendable {
   /// What to write next; `nil`: nothing waits, and `wake` is called for the next.
   func next() -> DERPFrame? {
     state.withLock { state in
+      let cost = state.outbox.cost
       let frame = state.outbox.next()
+      budget.add(state.outbox.cost - cost)
       if frame == nil { state.isAwake = false }
       return frame
+    }
+  }
+
+  /// Lets go of what waits, and of what is still put.
+  func leave() {
+    state.withLock { state in
+      budget.add(-state.outbox.cost)
+      state.outbox = Outbox()
+      state.hasLeft = true
     }
   }
 }
@@ -74,15 +95,19 @@ public final class RelayTable: Sendable {
     /// Who was given packets of a key, and is told when it leaves.
     var watchers: [X25519PublicKey: [UInt64: RelayClient]] = [:]
     var watched: [UInt64: Set<X25519PublicKey>] = [:]
+    /// How many pairs of these there are.
+    var watches = 0
     var nextNumber: UInt64 = 0
     var statistics = Statistics()
   }
 
   let limits: RelayLimits
+  let budget: WaitingBudget
   private let state = Mutex(State())
 
   public init(limits: RelayLimits = RelayLimits()) {
     self.limits = limits
+    budget = WaitingBudget(bytes: limits.waitingBytes)
   }
 
   public var statistics: Statistics { state.withLock(\.statistics) }
@@ -101,17 +126,21 @@ public final class RelayTable: Sendable {
       }
       state.nextNumber += 1
       state.statistics.clients += 1
-      let client = RelayClient(key: key, number: state.nextNumber, wake: wake, close: close)
+      let client = RelayClient(key: key, number: state.nextNumber, budget: budget, wake: wake, close: close)
       state.clients[key, default: []].append(client)
       return (client, replaced)
     }
+    replaced?.leave()
     replaced?.close()
     return client
   }
 
   func leave(_ client: RelayClient) {
     let told = state.withLock { Self.remove(client, &$0) }
-    for watcher in told { watcher.put { [limits] in $0.tellGone(client.key, .disconnected, limits) } }
+    client.leave()
+    for watcher in told {
+      watcher.put { [limits] outbox, room in outbox.tellGone(client.key, .disconnected, limits, room: room) }
+    }
   }
 
   /// Who is to be told that nobody has the key any more.
@@ -120,13 +149,14 @@ public final class RelayTable: Sendable {
     state.clients[client.key]?.removeAll { $0 === client }
     state.statistics.clients -= 1
     for source in state.watched.removeValue(forKey: client.number) ?? [] {
+      state.watches -= 1
       state.watchers[source]?[client.number] = nil
       if state.watchers[source]?.isEmpty == true { state.watchers[source] = nil }
     }
     guard state.clients[client.key]?.isEmpty == true else { return [] }
     state.clients[client.key] = nil
     let watchers = state.watchers.removeValue(forKey: client.key) ?? [:]
-    for number in watchers.keys { state.watched[number]?.remove(client.key) }
+    for number in watchers.keys where state.watched[number]?.remove(client.key) != nil { state.watches -= 1 }
     return Array(watchers.values)
   }
 
@@ -157,8 +187,9 @@ public final class RelayTable: Sendable {
       state.statistics.relayedPackets += 1
       state.statistics.relayedBytes += UInt64(packet.readableBytes)
       if state.watchers[source.key]?[destination.number] == nil,
-        state.watched[destination.number]?.count ?? 0 < limits.watchedPeers
+        state.watched[destination.number]?.count ?? 0 < limits.watchedPeers, state.watches < limits.watchedPeersInAll
       {
+        state.watches += 1
         state.watchers[source.key, default: [:]][destination.number] = destination
         state.watched[destination.number, default: []].insert(source.key)
       }
@@ -166,7 +197,9 @@ public final class RelayTable: Sendable {
     }
     guard let destination else { return .unknown(isDisco: isDisco) }
     let entry = WaitingPacket(peer: source.key, bytes: packet)
-    let dropped = destination.put { [limits] in $0.append(entry, isDisco: isDisco, limits) }
+    let dropped = destination.put { [limits] outbox, room in
+      outbox.append(entry, isDisco: isDisco, limits, room: room)
+    }
     if dropped > 0 { state.withLock { $0.statistics.overflows += UInt64(dropped) } }
     return .queued
   }

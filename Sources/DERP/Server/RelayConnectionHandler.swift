@@ -31,11 +31,11 @@ final class RelayConnectionHandler: ChannelInboundHandler {
   private var deadline: Scheduled<Void>?
   private var keepAlive: RepeatedTask?
   private var stalled: Scheduled<Void>?
-  private var budget: ByteBudget
+  private var budget: ByteRate
 
   init(_ relay: RelayServer.Core) {
     self.relay = relay
-    budget = ByteBudget(perSecond: relay.table.limits.bytesPerSecond, burst: relay.table.limits.burst)
+    budget = ByteRate(perSecond: relay.table.limits.bytesPerSecond, burst: relay.table.limits.burst)
   }
 
   // MARK: Coming and going
@@ -113,7 +113,7 @@ final class RelayConnectionHandler: ChannelInboundHandler {
       guard try accept(request, context) else {
         // The next request may have come with it, and no more: nothing piles up here.
         guard input.readableBytes <= UpgradeRequest.longestHead else {
-          throw .notUpgraded(status: "more than one request at a time")
+          throw .badRequest("more than one request at a time")
         }
         return
       }
@@ -210,7 +210,7 @@ final class RelayConnectionHandler: ChannelInboundHandler {
     let interval = relay.table.limits.keepAlive + .milliseconds(Int64(relay.random.uniform(below: 5000)))
     keepAlive = loop.scheduleRepeatedTask(
       initialDelay: .nanoseconds(interval.nanoseconds), delay: .nanoseconds(interval.nanoseconds)
-    ) { _ in client.put { $0.keepAlive() } }
+    ) { _ in client.put { outbox, _ in outbox.keepAlive() } }
     relay.logger.debug("relay client", metadata: ["key": "\(key)", "from": "\(address)"])
   }
 
@@ -223,10 +223,12 @@ final class RelayConnectionHandler: ChannelInboundHandler {
         case .relaying(var session, _) = phase
       else { return }
       if session.maySayNotHere(now: relay.now()) {
-        client.put { [limits = relay.table.limits] in $0.tellGone(key, .notHere, limits) }
+        client.put { [limits = relay.table.limits] outbox, room in
+          outbox.tellGone(key, .notHere, limits, room: room)
+        }
       }
       phase = .relaying(session, client)
-    case .ping(let number): client.put { $0.answerPing(number) }
+    case .ping(let number): client.put { outbox, _ in outbox.answerPing(number) }
     case .introduced, .preferred, .nothing: break
     }
   }
@@ -269,27 +271,5 @@ final class RelayConnectionHandler: ChannelInboundHandler {
         in: .nanoseconds(relay.table.limits.writeTimeout.nanoseconds)
       ) { [self] in end(context, "it takes nothing") }
     }
-  }
-}
-
-/// Bytes a second.
-struct ByteBudget {
-  let perSecond: Int
-  let burst: Int
-  private var used = 0.0
-  private var updated: Instant?
-
-  init(perSecond: Int, burst: Int) {
-    self.perSecond = perSecond
-    self.burst = burst
-  }
-
-  /// Takes so many, and says for how long to take no more.
-  mutating func take(_ count: Int, now: Instant) -> Duration? {
-    if let updated { used = max(0, used - (now - updated).seconds * Double(perSecond)) }
-    updated = now
-    used += Double(count)
-    guard used > Double(burst) else { return nil }
-    return .seconds((used - Double(burst)) / Double(perSecond))
   }
 }

@@ -9,21 +9,21 @@ struct UpgradeRequest: Hashable {
   /// Names in lower case; of several with one name the last.
   let headers: [String: String]
 
-  /// `nil` until the whole head is there. Throws `notUpgraded` if there will never be one.
+  /// `nil` until the whole head is there. Throws `badRequest` if there will never be one.
   static func read(_ input: inout ByteBuffer) throws(DERPError) -> UpgradeRequest? {
     let view = input.readableBytesView
     guard let end = view.prefix(longestHead).firstRange(of: Array("\r\n\r\n".utf8)) else {
-      guard view.count < longestHead else { throw .notUpgraded(status: "a head without end") }
+      guard view.count < longestHead else { throw .badRequest("a head without end") }
       return nil
     }
     let text = String(decoding: view[..<end.lowerBound], as: UTF8.self)
     input.moveReaderIndex(to: end.upperBound)
     let lines = text.split(separator: "\r\n", omittingEmptySubsequences: false)
     let words = lines[0].split(separator: " ")
-    guard words.count == 3, words[2].hasPrefix("HTTP/1.") else { throw .notUpgraded(status: "no HTTP request") }
+    guard words.count == 3, words[2].hasPrefix("HTTP/1.") else { throw .badRequest("no HTTP request") }
     var headers: [String: String] = [:]
     for line in lines.dropFirst() {
-      guard let colon = line.firstIndex(of: ":") else { throw .notUpgraded(status: "no HTTP request") }
+      guard let colon = line.firstIndex(of: ":") else { throw .badRequest("no HTTP request") }
       let value = line[line.index(after: colon)...].drop { $0 == " " || $0 == "\t" }
       headers[line[..<colon].lowercased()] = String(value)
     }

@@ -36,13 +36,14 @@ public struct Reply: Sendable, Hashable {
     return .object(object)
   }
 
-  /// `nil` unless it has a status.
+  /// `nil` unless it has a status, whose detail is clipped: a node may say what it likes, and people read it.
   public init?(_ json: JSONValue, data: [UInt8]? = nil) {
     guard var object = json.object, let code = json["status"]?["code"]?.integer, (100...599).contains(code) else {
       return nil
     }
     object["status"] = nil
-    self.init(Status(Int(code), json["status"]?["detail"]?.string ?? ""), members: object, data: data)
+    self.init(
+      Status(Int(code), (json["status"]?["detail"]?.string ?? "").clipped()), members: object, data: data)
   }
 
   /// The entries of a query: writes, or definitions.

@@ -27,14 +27,6 @@ public struct Message: Hashable, Sendable {
       }
     }
 
-    /// Whether a node keeps the message.
-    public var changesState: Bool {
-      switch self {
-      case .recordsWrite, .recordsDelete, .protocolsConfigure: true
-      default: false
-      }
-    }
-
     /// `Records`, `Protocols` or `Messages`.
     public var interface: String {
       switch self {

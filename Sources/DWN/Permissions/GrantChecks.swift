@@ -124,15 +124,6 @@ extension PermissionGrant {
     }
   }
 
-  /// For a MessagesQuery or a MessagesSubscribe: a scope with a protocol wants every filter to name it.
-  public func checkFilters(_ filters: [MessagesFilter]) throws(DWNError) {
-    guard let uri = scope.protocolURI else { return }
-    guard !filters.isEmpty, filters.allSatisfy({ $0.protocolURI == uri }) else {
-      throw DWNError(
-        401, "MessagesGrantAuthorizationMismatchedProtocol", "every filter must name the protocol of the grant \(id)")
-    }
-  }
-
   /// For a MessagesRead: `uris` are the protocols that the message belongs to, two for a permission record.
   public func checkMessage(of uris: Set<String>) throws(DWNError) {
     guard scope.protocolURI.map({ uris.contains($0) }) ?? true else {

@@ -29,17 +29,28 @@ public enum PermissionsProtocol {
   /// Throws only if `definitionJSON` contradicts itself.
   public static func definition() throws(DWNError) -> ProtocolDefinition { try ProtocolDefinition(definitionJSON) }
 
-  /// Whether a record of this protocol is what its path promises (dwn-server 8.1). `parent` is the grant that a revocation ends.
+  /// What a revocation must fit.
+  public struct RevokedGrant: Hashable, Sendable {
+    public var id: RecordID
+    public var protocolURI: String?
+
+    public init(id: RecordID, protocolURI: String?) {
+      self.id = id
+      self.protocolURI = protocolURI
+    }
+  }
+
+  /// Whether a record of this protocol is what its path promises (dwn-server 8.1). `grant` is the one that a revocation ends.
   /// Throws status 400.
-  public static func check(_ write: RecordsWrite, data: [UInt8], parent: PermissionGrant?) throws(DWNError) {
+  public static func check(_ write: RecordsWrite, data: [UInt8], ending grant: RevokedGrant?) throws(DWNError) {
     guard write.encryption == nil, write.dataFormat == "application/json" else { throw unexpected(write) }
     switch write.path {
     case request: try PermissionContent.checkRequest(data).checkTag(of: write)
-    case grant: _ = try PermissionGrant(write, data: data)
+    case Self.grant: _ = try PermissionGrant(write, data: data)
     case revocation:
       try PermissionContent.checkRevocation(data)
-      guard let parent, write.parentID == parent.id else { throw unexpected(write) }
-      guard write.tags?["protocol"]?.string == parent.scope.protocolURI else {
+      guard let grant, write.parentID == grant.id else { throw unexpected(write) }
+      guard write.tags?["protocol"]?.string == grant.protocolURI else {
         throw DWNError(
           400, "PermissionsProtocolValidateRevocationProtocolTagMismatch",
           "a revocation has the protocol tag of the grant that it ends")

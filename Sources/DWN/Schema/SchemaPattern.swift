@@ -121,7 +121,12 @@ private struct SchemaPatternCompiler {
     case .sequence(let nodes): for node in nodes { emit(node) }
     case .choice(let nodes): emit(choice: nodes[...])
     case .repetition(let node, let least, let most):
-      for _ in 0..<least { emit(node) }
+      for _ in 0..<least {
+        let start = program.count
+        emit(node)
+        // What is nothing once is nothing a thousand times, and need not be asked for as often.
+        if program.count == start { break }
+      }
       if let most {
         for _ in least..<most { emit(optional: node) }
       } else {

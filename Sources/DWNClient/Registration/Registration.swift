@@ -86,7 +86,7 @@ extension HTTPEndpoint {
     let json = try? JSONValue(parsing: answer.body, depth: 4)
     let text = [json?["code"]?.string, json?["message"]?.string].compactMap { $0 }.joined(separator: ": ")
     if text.contains("already"), text.contains("registered") || text.contains("exists") { return nil }
-    return text.isEmpty ? "HTTP status \(answer.status)" : String(text.prefix(300))
+    return text.isEmpty ? "HTTP status \(answer.status)" : text.clipped(to: 300)
   }
 
   private func get(_ path: String) async throws(RegistrationError) -> JSONRPCAnswer {

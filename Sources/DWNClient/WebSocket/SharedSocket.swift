@@ -30,9 +30,16 @@ final class SharedSocket: Sendable {
   func subscribe(
     tenant: DID, message: JSONValue
   ) async throws(EndpointError) -> (reply: Reply, frames: (any SubscriptionSource)?) {
-    let connection: SocketConnection
     do throws(SocketDialer.Failure) {
-      connection = try await self.connection()
+      // Who is given a connection may find it closed by then, since its last subscription ended: a fresh one is made once.
+      for _ in 0..<2 {
+        let connection = try await self.connection()
+        do throws(EndpointError) {
+          if let opened = try await connection.subscribe(tenant: tenant, message: message) { return opened }
+        } catch {
+          throw .endpoint(error)
+        }
+      }
     } catch {
       switch error {
       case .endpoint(let error): throw error
@@ -41,7 +48,7 @@ final class SharedSocket: Sendable {
         return (Reply(.init(501, detail)), nil)
       }
     }
-    return try await connection.subscribe(tenant: tenant, message: message)
+    throw .unreachable(name: dialer.url.text, reason: "its connections end before anything is sent")
   }
 
   /// Closes the connection, with everything on it; the next subscription makes a new one.
@@ -76,16 +83,32 @@ final class SharedSocket: Sendable {
       }
     }
     guard let attempt else { throw .endpoint(.unreachable(name: dialer.url.text, reason: "the client was shut down")) }
-    let result = await attempt.result
-    state.withLock { state in
-      guard case .connecting(attempt) = state else { return }
-      if case .success(let connection) = result { state = .open(connection) } else { state = .idle }
-    }
-    switch result {
+    switch await outcome(of: attempt) {
+    case nil: throw .endpoint(.unreachable(name: dialer.url.text, reason: "the request was cancelled"))
     case .success(let connection): return connection
     case .failure(let error as SocketDialer.Failure): throw error
     case .failure(let error):
       throw .endpoint(.unreachable(name: dialer.url.text, reason: String("\(error)".prefix(200))))
+    }
+  }
+
+  /// What comes of an attempt; `nil` if whoever asks is cancelled first. The attempt goes on, for the others who wait for it.
+  private func outcome(of attempt: Attempt) async -> Result<SocketConnection, any Error>? {
+    let (outcomes, sink) = AsyncStream<Result<SocketConnection, any Error>>.makeStream()
+    Task { [weak self] in
+      let result = await attempt.result
+      self?.settle(attempt, result)
+      // Nobody else may be there to need the connection.
+      if case .terminated = sink.yield(result), case .success(let connection) = result { connection.closeIfIdle() }
+      sink.finish()
+    }
+    return await outcomes.first { _ in true }
+  }
+
+  private func settle(_ attempt: Attempt, _ result: Result<SocketConnection, any Error>) {
+    state.withLock { state in
+      guard case .connecting(attempt) = state else { return }
+      if case .success(let connection) = result { state = .open(connection) } else { state = .idle }
     }
   }
 }

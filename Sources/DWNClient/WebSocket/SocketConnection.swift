@@ -25,18 +25,23 @@ final class SocketConnection: Sendable {
 
   // MARK: - Subscriptions
 
+  /// `nil`, and nothing was sent, when the connection has ended, perhaps since nobody needed it a moment ago.
   func subscribe(
     tenant: DID, message: JSONValue
-  ) async throws(EndpointError) -> (reply: Reply, frames: (any SubscriptionSource)?) {
+  ) async throws(EndpointError) -> (reply: Reply, frames: (any SubscriptionSource)?)? {
     let (call, id) = (Hex.encode(random.bytes(8)), Hex.encode(random.bytes(16)))
     let buffer = SubscriptionBuffer(budget: budget)
     let request = SocketRequest.subscribe(call: call, subscription: id, tenant: tenant, message: message)
+    guard session.withLock({ $0.begin(id, call: call, buffer: buffer) }) else { return nil }
     let result = await withTaskCancellationHandler {
       await withCheckedContinuation { answer in
         let failure = session.withLock { session -> EndpointError? in
           if let failure = session.failure { return failure }
-          if Task.isCancelled { return .unreachable(name: session.name, reason: "the request was cancelled") }
-          session.begin(id, call: call, buffer: buffer, answer: answer)
+          if Task.isCancelled {
+            _ = session.close(id)
+            return .unreachable(name: session.name, reason: "the request was cancelled")
+          }
+          session.wait(for: call, answer)
           return nil
         }
         if let failure { return answer.resume(returning: .failure(failure)) }
@@ -81,8 +86,10 @@ final class SocketConnection: Sendable {
     send(SocketRequest.close(call: Hex.encode(random.bytes(8)), subscription: subscription))
   }
 
-  private func closeIfIdle() {
-    if session.withLock({ $0.isIdle }) { disconnect() }
+  /// Closes it unless somebody needs it: in one step, so that nobody begins to meanwhile.
+  func closeIfIdle() {
+    let closed = closedHere
+    if session.withLock({ $0.endIfIdle(closed) }) { disconnect() }
   }
 
   // MARK: - The channel
@@ -110,9 +117,13 @@ final class SocketConnection: Sendable {
 
   /// Says good-bye and closes.
   func disconnect() {
-    ended(.unreachable(name: session.withLock { $0.name }, reason: "the connection was closed here"))
+    ended(closedHere)
     let channel = channel
     channel.writeAndFlush(WebSocketFrame.goodBye).whenComplete { _ in channel.close(promise: nil) }
+  }
+
+  private var closedHere: EndpointError {
+    .unreachable(name: session.withLock { $0.name }, reason: "the connection was closed here")
   }
 
   /// Acknowledgements wait while the node does not read: at most one for each subscription.

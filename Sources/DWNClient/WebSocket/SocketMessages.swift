@@ -59,7 +59,7 @@ enum SocketMessage {
     } else if let error = json["error"], let code = error["code"]?.integer {
       let seconds = error["data"]?["retryAfterSec"]?.double ?? 1
       self = .failure(
-        call: id, code: code, text: String((error["message"]?.string ?? "error").prefix(300)),
+        call: id, code: code, text: (error["message"]?.string ?? "error").clipped(to: 300),
         retryAfter: .seconds(seconds.isFinite && seconds > 0 ? min(seconds, Self.longestPause) : 1))
     } else {
       self = .irrelevant

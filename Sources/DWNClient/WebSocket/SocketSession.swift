@@ -28,18 +28,18 @@ struct SocketSession {
     self.name = name
   }
 
-  /// Whether nobody needs the connection any more.
-  var isIdle: Bool { subscriptions.isEmpty }
   var isFull: Bool { subscriptions.count >= Self.largestNumber }
 
   // MARK: - This side
 
-  mutating func begin(
-    _ subscription: String, call: String, buffer: SubscriptionBuffer, answer: CheckedContinuation<Answer, Never>
-  ) {
+  /// From now on the connection is needed. `false` if it has ended.
+  mutating func begin(_ subscription: String, call: String, buffer: SubscriptionBuffer) -> Bool {
+    guard failure == nil else { return false }
     subscriptions[subscription] = Subscription(buffer: buffer, call: call)
-    calls[call] = answer
+    return true
   }
+
+  mutating func wait(for call: String, _ answer: CheckedContinuation<Answer, Never>) { calls[call] = answer }
 
   /// Who waits for a request's answer waits no longer: the caller resumes it, and tells the node that the subscription is not
   /// wanted, should it be opened yet.
@@ -129,6 +129,13 @@ struct SocketSession {
       subscription.buffer.close()
       subscriptions[name] = nil
     }
+  }
+
+  /// Ends the connection if nobody needs it any more; whether it ended just now.
+  mutating func endIfIdle(_ error: EndpointError) -> Bool {
+    guard subscriptions.isEmpty, failure == nil else { return false }
+    failure = error
+    return true
   }
 
   /// The connection is gone. Returns those who wait for an answer that will not come; the caller resumes them.

@@ -73,7 +73,7 @@ public enum NodeBackup {
           }
           copied.insert(name)
         }
-        try copy(database, to: target) { progress(done + $0 * pageSize, total) }
+        try copy(database, of: archive.path, to: target) { progress(done + $0 * pageSize, total) }
         for name in copied where files[name] == nil { unlink(dataTarget + "/" + name) }
         return Summary(
           bytes: total, dataFiles: files.count,
@@ -96,7 +96,9 @@ public enum NodeBackup {
     return files
   }
 
-  private static func copy(_ source: Database, to target: String, copied: @escaping (Int) -> Void) throws {
+  private static func copy(
+    _ source: Database, of path: String, to target: String, copied: @escaping (Int) -> Void
+  ) throws {
     Glibc.close(try FileCopy.create(target))
     let queue = try DatabaseQueue(path: target)
     defer { try? queue.close() }
@@ -104,7 +106,7 @@ public enum NodeBackup {
       try source.backup(to: copy, pagesPerStep: pagesAtATime) { copied($0.completedPageCount) }
       let findings = try String.fetchAll(copy, sql: "PRAGMA quick_check(1)")
       guard findings == ["ok"] else {
-        throw NodeError.corruptDatabase(path: target, detail: String((findings.first ?? "no answer").prefix(200)))
+        throw NodeError.corruptDatabase(path: path, detail: String((findings.first ?? "no answer").prefix(200)))
       }
     }
     try queue.close()

@@ -20,6 +20,7 @@ final class AudienceKeys {
   func have(_ name: AudienceName, keyID: String) throws -> Bool {
     let filter = EncryptionControl.audiences(name, keyID: keyID)
     return try !reader.find(Selection(filter: filter, visibility: .all, limit: 1)).isEmpty
+      || reader.ended?.hadAudience(name, keyID: keyID) == true
   }
 
   /// Whether an answer to this filter leaves a message out: another record of the same audience stands for it, and the filter does

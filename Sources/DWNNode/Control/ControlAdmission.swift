@@ -12,14 +12,14 @@ struct ControlAdmission {
   /// Throws status 400, and 401 for a delivery by somebody who could not create the role record.
   func check(_ write: RecordsWrite, data: [UInt8]?) throws -> Admission {
     let definition = try definitions.definition(of: write.protocolURI, at: write.timestamp, in: reader)
-    guard let data else {
+    guard data != nil || reader.ended != nil else {
       throw DWNError(400, "EncryptionControlValidateUnexpectedRecord", "a control record comes with its data")
     }
     if write.path == EncryptionControl.audience {
-      let audience = try EncryptionControl.checkAudience(write, data: data, definition: definition)
-      try checkDepth(audience.name, of: definition, "AudienceContextIdInvalid", at: write.timestamp)
+      let name = try audience(of: write, data, definition)
+      try checkDepth(name, of: definition, "AudienceContextIdInvalid", at: write.timestamp)
       do {
-        return try authorize(write, audience.name)
+        return try authorize(write, name)
       } catch let refusal as DWNError {
         throw DWNError(400, "EncryptionControlValidateAudienceWriterUnauthorized", refusal.text)
       }
@@ -29,6 +29,19 @@ struct ControlAdmission {
     let admission = try authorize(write, claim.name)
     try check(claim)
     return admission
+  }
+
+  /// One that was deleted comes again without its data, and its tags say which it was.
+  private func audience(
+    of write: RecordsWrite, _ data: [UInt8]?, _ definition: ProtocolDefinition
+  ) throws -> AudienceName {
+    if let data { return try EncryptionControl.checkAudience(write, data: data, definition: definition).name }
+    guard let name = EncryptionControl.audience(of: write)?.name, name.protocolURI == write.protocolURI else {
+      throw DWNError(
+        400, "EncryptionControlValidateAudienceTagsMismatch",
+        "the tags of an audience record name a role, and its context")
+    }
+    return name
   }
 
   /// The context of an audience is that of the role records' parent.
@@ -51,7 +64,7 @@ struct ControlAdmission {
     try carried?.checkWrite(write)
     if signed.author == tenant { return Admission(share: .tenant, grantID: carried?.id) }
     if let id = write.permissionGrantID {
-      try grants.invoked(id, for: signed).checkWrite(write)
+      try grants.check(id, for: signed, of: write.protocolURI) { try $0.checkWrite(write) }
       return Admission(share: .member, grantID: id)
     }
     let rule = try rule(for: write, audience)
@@ -73,10 +86,16 @@ struct ControlAdmission {
     }
     let place = SiblingPlace(
       protocolURI: claim.name.protocolURI, path: claim.name.rolePath, parent: claim.name.contextID)
-    guard try reader.roleRecord(place, recipient: claim.recipient) != nil else {
+    guard try holds(claim.recipient, place) else {
       throw DWNError(
         400, "EncryptionControlValidateDeliveryRecipientRoleRecordMissing",
         "\(claim.recipient) does not hold the role \(claim.name)")
     }
+  }
+
+  private func holds(_ recipient: DID, _ place: SiblingPlace) throws -> Bool {
+    if try reader.roleRecord(place, recipient: recipient) != nil { return true }
+    guard let ended = reader.ended else { return false }
+    return try ended.hadRole(place, recipient) || ended.isOver(place.parent)
   }
 }

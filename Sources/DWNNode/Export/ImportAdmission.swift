@@ -4,12 +4,19 @@ import Identity
 import Wire
 
 /// Admits the messages of an export, one after the other, within one transaction.
+///
+/// They come in the order of their feed, which is nearly the order in which they need each other: a record whose data came late stands
+/// behind what was written below it, and a definition that was put in force again behind its records. So what is refused is tried
+/// again after the last message, for as long as that helps, and not without end.
 struct ImportAdmission {
   private static let mostListed = 100
+  private static let mostPasses = 8
   /// What was room enough on the node that the messages come from is room enough here.
-  private static let limits = NodeLimits(largestData: .max, largestStaging: .max, recordsByAnyone: .max)
+  private static let limits = NodeLimits(
+    largestData: .max, largestStaging: .max, recordsByAnyone: .max, recordsByStranger: .max)
 
-  private let lines: ZstdLines
+  private let open: () throws -> ZstdLines
+  private var lines: ZstdLines
   private let database: Database
   private let folder: DataFolder
   private let resolver: DIDDocuments
@@ -19,16 +26,22 @@ struct ImportAdmission {
   private let freeDisk: NodeRoom.FreeDisk
   private let keptFree: Int
   private var line = 1
+  /// The numbers of the messages that were refused so far; `nil` before the first pass.
+  private var refused: Set<Int>?
+  private var grantDeletes: [RecordID: WallTime] = [:]
   /// Files that messages name if this is committed.
   private var files: [String] = []
 
+  /// `open` gives the lines of the export from the first one on, as often as it is called.
   init(
-    _ lines: ZstdLines, _ database: Database, _ folder: DataFolder, _ resolver: DIDDocuments, keepingFree: Int
+    _ open: @escaping () throws -> ZstdLines, _ database: Database, _ folder: DataFolder, _ resolver: DIDDocuments,
+    keepingFree: Int
   ) throws {
+    lines = try open()
     guard let text = try lines.next(), case .head(let head)? = ExportLine(text) else {
       throw NodeError.badExport(line: 1, reason: "it is no export of this version of meshd")
     }
-    self.lines = lines
+    self.open = open
     self.database = database
     self.folder = folder
     self.resolver = resolver
@@ -45,12 +58,41 @@ struct ImportAdmission {
   }
 
   mutating func run(_ progress: JobProgress) throws -> TenantImport.Summary {
+    grantDeletes = GrantDeletes.collected(from: lines, of: head.tenant, resolver)
+    try rewind()
+    var summary = try pass(progress)
+    for _ in 1..<Self.mostPasses where refused?.isEmpty == false {
+      try rewind()
+      let further = try pass(progress)
+      guard further.messages > 0 else { break }
+      summary.messages += further.messages
+      (summary.refused, summary.furtherRefusals) = (further.refused, further.furtherRefusals)
+    }
+    return summary
+  }
+
+  private mutating func rewind() throws {
+    lines = try open()
+    line = 1
+    guard let text = try lines.next(), case .head(let again)? = ExportLine(text), again == head else {
+      throw unusable("it is another file than it was")
+    }
+  }
+
+  /// Tries what was refused so far; at first, everything.
+  private mutating func pass(_ progress: JobProgress) throws -> TenantImport.Summary {
     var summary = TenantImport.Summary(tenant: head.tenant, messages: 0)
     var count = 0
+    let tried = refused
+    refused = []
     while true {
       switch try next() {
       case .message(let entry):
         count += 1
+        guard tried?.contains(count) ?? true else {
+          try skipData(of: entry)
+          continue
+        }
         do {
           let signed: SignedMessage
           do { signed = try check(entry) } catch {
@@ -60,6 +102,7 @@ struct ImportAdmission {
           try admit(signed, try data(of: entry), entry.kept)
           summary.messages += 1
         } catch let refusal as DWNError {
+          refused?.insert(count)
           summary.count(refusal, of: entry.message, listing: Self.mostListed)
         }
         progress(count, head.messages)
@@ -136,11 +179,7 @@ struct ImportAdmission {
   }
 
   private mutating func admit(_ signed: SignedMessage, _ data: ReceivedData?, _ kept: ExportLine.Kept) throws {
-    do {
-      try admit(signed, data, transaction(seesEndedRoles: false))
-    } catch let refusal as DWNError where refusal.status == 401 {
-      try admit(signed, data, transaction(seesEndedRoles: true))
-    }
+    try admit(signed, data)
     if case .file(let file)? = data?.content {
       file.keep()
       files.append(file.name)
@@ -152,15 +191,12 @@ struct ImportAdmission {
       ])
   }
 
-  private func transaction(seesEndedRoles: Bool) -> SQLiteTransaction {
-    SQLiteTransaction(
-      SQLiteMessages(database: database, tenant: tenantNumber, folder: folder, seesEndedRoles: seesEndedRoles))
-  }
-
   /// What is refused leaves nothing behind, whatever it had changed by then.
-  private func admit(_ signed: SignedMessage, _ data: ReceivedData?, _ transaction: SQLiteTransaction) throws {
+  private func admit(_ signed: SignedMessage, _ data: ReceivedData?) throws {
+    let messages = SQLiteMessages(database: database, tenant: tenantNumber, folder: folder)
     try database.inSavepoint {
-      try apply(signed, data, transaction)
+      let ended = EndedRights(messages: messages, grantDeletes: grantDeletes)
+      try apply(signed, data, SQLiteTransaction(messages, ended: ended))
       return .commit
     }
   }
@@ -184,8 +220,10 @@ struct ImportAdmission {
       reply = try RecordsDeleting(tenant: head.tenant, transaction: transaction, definitions: definitions)
         .reply(to: signed, json: json)
     case .protocolsConfigure:
-      reply = try ProtocolsConfiguring(tenant: head.tenant, transaction: transaction, definitions: definitions)
-        .reply(to: signed, definition: try ProtocolDefinition(configure: signed), json: json)
+      reply = try ProtocolsConfiguring(
+        tenant: head.tenant, transaction: transaction, definitions: definitions, mostDefinitions: nil
+      )
+      .reply(to: signed, definition: try ProtocolDefinition(configure: signed), json: json)
     default: throw DWNError(400, "SchemaValidatorFailure", "a \(signed.message.kind.rawValue) is not kept")
     }
     let status = reply.status

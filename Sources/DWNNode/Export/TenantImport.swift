@@ -8,8 +8,8 @@ import Wire
 /// Takes an export in, for a tenant of whom the node has nothing yet: all of it, or nothing.
 ///
 /// Every message is admitted as if it came now, in the order of the feed it came from: form, identifiers, signatures, data, the
-/// protocol's rules, and the author's right. A role that ended later counts as it did then. What cannot be admitted is left out,
-/// and named.
+/// protocol's rules, and the author's right. A role, a grant or an audience's key that ended later counts as it did then. What cannot
+/// be admitted is left out, and named.
 ///
 /// A file may say more than a disk holds: data is written only when a signed message promises just so much, and only while some of
 /// the disk stays free.
@@ -48,7 +48,10 @@ public enum TenantImport {
     let folder = DataFolder(
       path: DataFolder.path(of: databasePath), largestStaging: .max, random: SystemRandom())
     do {
-      let lines = try ZstdLines(descriptor, path: path, longestLine: ExportLine.longest)
+      func lines() throws -> ZstdLines {
+        guard lseek(descriptor, 0, SEEK_SET) == 0 else { throw FileCopy.failure(path) }
+        return try ZstdLines(descriptor, path: path, longestLine: ExportLine.longest)
+      }
       let pool = try StoreRepair.open(path: databasePath, folder: folder)
       defer {
         try? pool.writeWithoutTransaction { try $0.execute(sql: "UPDATE node SET closed_in_order = 1") }

@@ -104,12 +104,13 @@ struct ConnectionPipeline: Sendable {
       },
       upgradePipelineHandler: { [self] channel, head in
         channel.eventLoop.makeCompletedFuture {
+          let caller = caller(on: channel, head)
           try channel.pipeline.syncOperations.addHandler(
-            WebSocketFaults(linger: configuration.lingerTimeout, metrics: routes.service.metrics))
+            WebSocketFaults(linger: configuration.lingerTimeout, service: routes.service, caller: caller))
           let connection = try WebSocketSession.Connection(wrappingChannelSynchronously: channel)
           let session = WebSocketSession(
-            channel, service: routes.service, configuration: configuration, caller: caller(on: channel, head),
-            connections: connections, budget: subscriptions)
+            channel, service: routes.service, configuration: configuration, caller: caller, connections: connections,
+            budget: subscriptions)
           // It ends with the connection, which the server closes when it ends itself.
           Task { await session.run(connection) }
         }
@@ -117,9 +118,7 @@ struct ConnectionPipeline: Sendable {
   }
 
   private func caller(on channel: any Channel, _ head: HTTPRequestHead) -> Caller {
-    Caller(
-      remote: channel.remoteAddress, forwardedFor: head.headers["x-forwarded-for"],
-      trusting: configuration.trustedProxies)
+    routes.callers.caller(channel.remoteAddress, head.headers)
   }
 
   /// Why a connection may not stay open; `nil` once it has a place.

@@ -70,6 +70,8 @@ public final class DWNServer: Sendable {
       // The wildcard of IPv6 would take the port on IPv4 too, where another listener may be.
       bootstrap = bootstrap.serverChannelOption(.ipv6Only, value: 1)
     }
-    return try await bootstrap.bind(host: address.ip.description, port: Int(address.port)).get()
+    // The address itself: the system's resolver knows no IPv6 while the host has none, which may come later.
+    let place = try NIOCore.SocketAddress(ipAddress: address.ip.description, port: Int(address.port))
+    return try await bootstrap.bind(to: place).get()
   }
 }

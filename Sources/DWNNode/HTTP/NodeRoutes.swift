@@ -8,6 +8,13 @@ import Wire
 struct NodeRoutes: Sendable {
   let service: MessageService
   let configuration: ServerConfiguration
+  let callers: RequestCallers
+
+  init(service: MessageService, configuration: ServerConfiguration) {
+    self.service = service
+    self.configuration = configuration
+    callers = RequestCallers(trusting: configuration.trustedProxies, log: service.log)
+  }
 
   /// A reply that travels in a header beside its data is at most this long; a longer one becomes the body, with the data in it.
   private static let longestReplyHeader = 48 << 10
@@ -35,10 +42,28 @@ struct NodeRoutes: Sendable {
       answer = await self.answer(request, path: path, isRoot: isRoot)
     }
     service.report(
-      Self.methods.contains(request.method) ? request.method.rawValue : "other",
-      isRoot ? "/" : Self.paths.contains(path) ? path : "other",
-      Int(answer.status.code), request.caller, bytes: request.data?.size ?? 0, since: begin)
+      Self.name(request.method), Self.name(path), "\(answer.status.code)", request.caller,
+      bytes: request.data?.size ?? 0, since: begin)
     return answer
+  }
+
+  /// A line for a request that was turned away, or broke off, before it was whole; `head` is `nil` where not even that could be read.
+  /// What a network sends beyond its rate is counted, and has none.
+  func report(
+    _ head: HTTPRequestHead?, _ status: String, because reason: ServerMetrics.Refusal?, _ caller: Caller, bytes: Int,
+    since begin: Instant
+  ) {
+    guard service.rates.wait(for: caller, now: .now()) == nil else { return }
+    let path = head.map { $0.uri.prefix { $0 != "?" && $0 != "#" } }
+    service.report(
+      head.map { Self.name($0.method) } ?? "-", path.map { Self.name(String($0)) } ?? "-", status, caller, bytes: bytes,
+      since: begin, because: reason)
+  }
+
+  private static func name(_ method: HTTPMethod) -> String { methods.contains(method) ? method.rawValue : "other" }
+
+  private static func name(_ path: String) -> String {
+    path.allSatisfy { $0 == "/" } ? "/" : paths.contains(path) ? path : "other"
   }
 
   /// Those that the log names.

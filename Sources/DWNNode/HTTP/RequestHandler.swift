@@ -28,6 +28,8 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private var body = BodyIntake(isFramed: false, limit: 0)
   private var incoming: IncomingData?
   private var caller = Caller(nil)
+  private var begun = Instant.now()
+  private var receivedBytes = 0
   private var isLargeBody = false
   private var reservedBytes = 0
   /// Of an answer that is not read yet.
@@ -67,6 +69,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
   func channelInactive(context: ChannelHandlerContext) {
     deadline?.cancel()
+    if case .receiving = state { noteCutOff(context) }
     releaseBody()
     releaseAnswer()
     state = .discarding
@@ -89,6 +92,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
     switch (unwrapInboundIn(data), state) {
     case (.head(let head), .waiting): begin(head, context)
     case (.body(let part), .receiving):
+      receivedBytes += part.readableBytes
       guard reserve(part.readableBytes) else { return refuse(.busy, .bodyBudget, context) }
       pieceDeadline = .now() + .nanoseconds(configuration.idleTimeout.nanoseconds)
       take(body.receive(part), context)
@@ -106,6 +110,10 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
       return
     }
     switch state {
+    case .waiting where error == .invalidEOFState, .receiving where error == .invalidEOFState:
+      noteCutOff(context)
+      state = .discarding
+      context.close(promise: nil)
     case .waiting, .receiving:
       refuse(error == .headerOverflow ? .headTooLarge : .malformed, .malformed, context)
     case .answering, .discarding: context.close(promise: nil)
@@ -117,9 +125,8 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private func begin(_ head: HTTPRequestHead, _ context: ChannelHandlerContext) {
     state = .receiving(head)
     connections.set(context.channel, .served)
-    caller = Caller(
-      remote: context.remoteAddress, forwardedFor: head.headers["x-forwarded-for"],
-      trusting: configuration.trustedProxies)
+    caller = routes.callers.caller(context.remoteAddress, head.headers)
+    (begun, receivedBytes) = (.now(), 0)
     let isFramed = head.headers.first(name: "content-type").map(BodyFraming.isNamed) ?? false
     let limit = head.method == .POST ? routes.largestData : 0
     let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
@@ -240,11 +247,13 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
   private func answer(_ head: HTTPRequestHead, _ data: ReceivedData?, _ context: ChannelHandlerContext) {
     deadline?.cancel()
-    state = .answering(keepAlive: head.isKeepAlive, isHead: head.method == .HEAD)
     if let refusal {
       self.refusal = nil
+      report("\(refusal.status.code)", nil, context)
+      state = .answering(keepAlive: head.isKeepAlive, isHead: head.method == .HEAD)
       return finish(refusal, context)
     }
+    state = .answering(keepAlive: head.isKeepAlive, isHead: head.method == .HEAD)
     let request = request(head, data: data)
     let here = NIOLoopBound((handler: self, context: context), eventLoop: context.eventLoop)
     let eventLoop = context.eventLoop
@@ -298,6 +307,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
   /// Answers before the request has ended.
   private func refuse(_ answer: NodeAnswer, _ reason: ServerMetrics.Refusal?, _ context: ChannelHandlerContext) {
     if let reason { routes.service.metrics.refused(reason) }
+    report("\(answer.status.code)", reason, context)
     state = .discarding
     releaseBody()
     readAgain(context)
@@ -305,6 +315,21 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
     context.write(wrapOutboundOut(.head(head(of: answer, keepAlive: false))), promise: nil)
     context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: answer.body)))), promise: nil)
     context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+  }
+
+  /// Nobody is there any more to be answered.
+  private func noteCutOff(_ context: ChannelHandlerContext) {
+    routes.service.metrics.refused(.cutOff)
+    report("-", .cutOff, context)
+  }
+
+  /// Of what is not heard to its end: the request that is being received, or bytes that are none.
+  private func report(_ status: String, _ reason: ServerMetrics.Refusal?, _ context: ChannelHandlerContext) {
+    guard case .receiving(let head) = state else {
+      let caller = routes.callers.caller(context.remoteAddress, HTTPHeaders())
+      return routes.report(nil, status, because: reason, caller, bytes: 0, since: .now())
+    }
+    routes.report(head, status, because: reason, caller, bytes: receivedBytes, since: begun)
   }
 
   private func head(of answer: NodeAnswer, keepAlive: Bool) -> HTTPResponseHead {

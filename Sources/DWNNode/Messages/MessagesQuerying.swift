@@ -26,12 +26,12 @@ struct MessagesQuerying {
     let head = try reader.head()
     let filter = FeedFilter.messages(query.filters)
     let page = try page(query, filter, after: after, through: min(head, after + Self.stride))
-    return Reply(
-      .init(200, "OK"),
-      members: [
-        "entries": .array(page.entries), "cursor": try tokens.token(page.end, in: reader).json,
-        "drained": .bool(page.end == head), "fingerprint": .string(try fingerprint(of: query, through: head)),
-      ])
+    var members: JSONObject = [
+      "entries": .array(page.entries), "cursor": try tokens.token(page.end, in: reader).json,
+      "drained": .bool(page.end == head),
+    ]
+    members["fingerprint"] = try fingerprint(of: query, through: head).map { .string($0) }
+    return Reply(.init(200, "OK"), members: members)
   }
 
   private func page(
@@ -68,12 +68,14 @@ struct MessagesQuerying {
     return .object(entry)
   }
 
-  /// Of all that matches, up to the head. Without a filter it is at hand.
-  private func fingerprint(of query: MessagesQuery, through head: Int64) throws -> String {
+  /// Of all that matches, up to the head. Without a filter it is at hand; with one, the whole feed is looked at, and there is none of a
+  /// feed that is too long for that.
+  private func fingerprint(of query: MessagesQuery, through head: Int64) throws -> String? {
     var fingerprint = FeedFingerprint()
     if query.filters.isEmpty {
       fingerprint = try reader.fingerprint()
     } else {
+      guard try reader.usage().messages <= limits.mostFingerprinted else { return nil }
       let span = FeedSpan(after: 0, through: head, limit: .max, filter: .messages(query.filters))
       try reader.forEachCID(in: span) { fingerprint.toggle($0) }
     }

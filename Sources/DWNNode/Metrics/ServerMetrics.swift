@@ -18,6 +18,8 @@ struct ServerMetrics: Sendable {
     case replyBudget = "reply_budget"
     case slow
     case malformed
+    /// The other side went away in the middle of a body.
+    case cutOff = "cut_off"
     /// Of somebody who is no tenant, of no write, or that the disk did not take.
     case data
     case subscriptions

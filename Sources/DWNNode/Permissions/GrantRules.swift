@@ -8,6 +8,19 @@ struct GrantRules {
   let tenant: DID
   let reader: any MessageReader
 
+  /// Whether a message's author may change something of a protocol by the tenant's grant that it invokes by its id. `reaches` throws
+  /// for what the grant is not for.
+  func check(
+    _ id: RecordID, for signed: SignedMessage, of protocolURI: String, _ reaches: (PermissionGrant) throws -> Void
+  ) throws {
+    if let ended = try ended(id),
+      ended.fits(from: tenant, to: signed.author, for: protocolURI, at: signed.message.timestamp)
+    {
+      return
+    }
+    try reaches(invoked(id, for: signed))
+  }
+
   /// The tenant's grant that a message's author invokes by its id. `moment` stands in for the message's time.
   func invoked(
     _ id: RecordID, for signed: SignedMessage, at moment: WallTime? = nil
@@ -47,12 +60,19 @@ struct GrantRules {
     return try PermissionGrant(RecordsWrite(unverified: claimed), data: data)
   }
 
+  /// What is left of a grant that was deleted, up to its delete or its earliest revocation. `nil` for all but messages that come again.
+  func ended(_ id: RecordID) throws -> EndedGrant? {
+    guard let rights = reader.ended, try stored(id) == nil, var grant = try rights.grant(id) else { return nil }
+    if let revoked = try revocation(of: id) { grant.end = min(grant.end, revoked) }
+    return grant
+  }
+
   /// Revocations of others' grants count as far as they came here.
   private func check(
     _ carried: DelegatedGrant, by signer: DID, for message: Message, at moment: WallTime?
   ) throws -> PermissionGrant {
     let grant = carried.grant
-    guard try !isDeleted(grant.id) else { throw missing(grant.id) }
+    guard try reader.ended != nil || !isDeleted(grant.id) else { throw missing(grant.id) }
     try grant.check(
       for: message, by: signer, from: carried.grantor, revoked: try revocation(of: grant.id), at: moment)
     return grant

@@ -8,6 +8,8 @@ struct ProtocolsConfiguring {
   let tenant: DID
   let transaction: any MessageTransaction
   let definitions: DefinitionCache
+  /// How many the tenant may have, earlier ones included; `nil` is no limit.
+  let mostDefinitions: Int?
 
   func reply(to signed: SignedMessage, definition: ProtocolDefinition, json: String) throws -> Reply {
     let admission = try admission(of: signed, definition)
@@ -16,6 +18,11 @@ struct ProtocolsConfiguring {
       throw DWNError(
         400, "ProtocolsConfigureComposedProtocolNotInstalled",
         "\(uri), which the definition calls \(alias), is not here")
+    }
+    if let mostDefinitions, try transaction.definitionCount() >= mostDefinitions {
+      throw DWNError(
+        429, "TenantMessageQuotaExceeded",
+        "the tenant may have \(mostDefinitions) definitions here, earlier ones included")
     }
     var message = StoredMessage(
       kind: .configure, cid: signed.message.cid.text, element: signed.element, author: signed.author,
@@ -64,7 +71,7 @@ struct ProtocolsConfiguring {
       throw DWNError(
         401, "ProtocolsConfigureAuthorizationFailed", "only the tenant installs protocols, and who has a grant for it")
     }
-    try grants.invoked(id, for: signed).checkConfigure(of: definition.uri)
+    try grants.check(id, for: signed, of: definition.uri) { try $0.checkConfigure(of: definition.uri) }
     return Admission(share: .member, grantID: id)
   }
 }

@@ -118,16 +118,28 @@ struct MessageService: Sendable {
     return .internalError
   }
 
-  /// One line for a request that brought no message. `path` is one of ours, or `other`: strangers choose what they ask for.
+  /// One line for a request that brought no message. `path` is one of ours, or `other`: strangers choose what they ask for. `reason`:
+  /// why it was not heard to its end.
   func report(
-    _ method: String, _ path: String, _ status: Int, _ caller: Caller, bytes: Int, since begin: Instant
+    _ method: String, _ path: String, _ status: String, _ caller: Caller, bytes: Int, since begin: Instant,
+    because reason: ServerMetrics.Refusal? = nil
   ) {
+    var metadata: Logger.Metadata = [
+      "from": "\(caller)", "method": "\(method)", "path": "\(path)", "status": "\(status)", "bytes": "\(bytes)",
+      "ms": "\((Instant.now() - begin).nanoseconds / 1_000_000)",
+    ]
+    metadata["reason"] = reason.map { "\($0.rawValue)" }
+    log.log(level: accessLevel, "request", metadata: metadata)
+  }
+
+  /// Counts a WebSocket that ends for what its client did, or did not do, and says so in one line, unless the client's network is beyond
+  /// its rate. `code` is what the client is told; `nil` where it would not read it.
+  func reportEnd(_ code: Int?, _ reason: String, _ caller: Caller, as refusal: ServerMetrics.Refusal) {
+    metrics.refused(refusal)
+    guard rates.wait(for: caller, now: .now()) == nil else { return }
     log.log(
-      level: accessLevel, "request",
-      metadata: [
-        "from": "\(caller)", "method": "\(method)", "path": "\(path)", "status": "\(status)", "bytes": "\(bytes)",
-        "ms": "\((Instant.now() - begin).nanoseconds / 1_000_000)",
-      ])
+      level: accessLevel, "websocket",
+      metadata: ["from": "\(caller)", "status": "\(code.map { "\($0)" } ?? "-")", "reason": "\(reason)"])
   }
 
   /// One line for each message, without what it says.

@@ -65,7 +65,7 @@ struct RecordsDeleting {
     if let carried { try check(carried) }
     if signed.author == tenant { return Admission(share: .tenant, grantID: carried?.id) }
     if let id = request.permissionGrantID {
-      try check(grants.invoked(id, for: signed))
+      try grants.check(id, for: signed, of: initial.protocolURI, check)
       return Admission(share: .member, grantID: id)
     }
     let ofOthers: RecordAction = request.prune ? .coPrune : .coDelete

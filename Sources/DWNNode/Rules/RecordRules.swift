@@ -86,7 +86,9 @@ struct RecordRules {
       }
     }
     let place = SiblingPlace(protocolURI: uri, path: role.path, parent: parent)
-    guard let holder, try reader.roleRecord(place, recipient: holder) != nil else {
+    guard let holder,
+      try reader.roleRecord(place, recipient: holder) != nil || reader.ended?.hadRole(place, holder) == true
+    else {
       throw DWNError(
         401, "ProtocolAuthorizationMatchingRoleRecordNotFound", "the author does not hold the role \(role)")
     }

@@ -22,7 +22,7 @@ struct WriteAuthorization {
     }
     if signed.author == tenant { return Admission(share: .tenant, grantID: carried?.id) }
     if let id = write.permissionGrantID {
-      try grants.invoked(id, for: signed).checkWrite(write)
+      try grants.check(id, for: signed, of: write.protocolURI) { try $0.checkWrite(write) }
       return Admission(share: .member, grantID: id)
     }
     let rule = try rule(for: write, initial: initial)

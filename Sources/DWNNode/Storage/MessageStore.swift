@@ -50,6 +50,9 @@ protocol MessageStore: Sendable {
 
 /// What processing asks of one tenant's messages.
 protocol MessageReader {
+  /// Rights that ended and still count, since what is admitted was admitted before, at another node. `nil` for all that is new.
+  var ended: EndedRights? { get }
+
   /// Writes and deletes of a record.
   func messages(of record: RecordID) throws -> [StoredMessage]
 
@@ -73,6 +76,9 @@ protocol MessageReader {
 
   /// Newest definitions, of one protocol or of all after one, by their protocols, and at most so many.
   func configures(_ page: DefinitionPage) throws -> [StoredMessage]
+
+  /// How many definitions there are, earlier ones included.
+  func definitionCount() throws -> Int
 
   /// Places at which the newest definition, or those of all protocols, show records only up to a number: at most so many.
   func recordLimits(of protocolURI: String?, at path: ProtocolPath?, atMost count: Int) throws -> [Selection.Occupancy]
@@ -110,6 +116,12 @@ protocol MessageReader {
 
   /// What the tenant has stored; costs nothing.
   func usage() throws -> StoredUsage
+
+  /// What counts for the tenant's quota; costs nothing.
+  func shares() throws -> StoredShares
+
+  /// What an author who is not the tenant has stored, without records that were deleted; costs nothing.
+  func usage(ofGuest author: DID) throws -> StoredUsage
 
   /// The last position of the feed that was given; 0 before the first.
   func head() throws -> Int64
@@ -153,6 +165,8 @@ extension MessageStore {
 }
 
 extension MessageReader {
+  var ended: EndedRights? { nil }
+
   /// Gives `visit` what a selection finds, in order and fetched so many at a time, until it returns `false` or there is no more.
   func walk(_ selection: Selection, by fetchSize: Int, _ visit: (StoredMessage) throws -> Bool) throws {
     var selection = selection
@@ -220,6 +234,15 @@ public struct StoredUsage: Hashable, Sendable {
     self.guestMessages = guestMessages
     self.guestBytes = guestBytes
   }
+}
+
+/// What a tenant has stored, by what it counts for. What is left of a record that was deleted, its delete and its first and newest
+/// writes, counts for whoever the record was of.
+struct StoredShares: Hashable, Sendable {
+  var tenant = StoredUsage(messages: 0, bytes: 0)
+  var guests = StoredUsage(messages: 0, bytes: 0)
+  var remainsOfTenant = StoredUsage(messages: 0, bytes: 0)
+  var remainsOfGuests = StoredUsage(messages: 0, bytes: 0)
 }
 
 /// What a node has stored.

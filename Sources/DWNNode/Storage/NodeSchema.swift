@@ -12,15 +12,19 @@ import GRDB
 /// | `data_file` | the file with the data of a message beyond what a row should hold |
 /// | `dropped_file` | a file that a message named that is no more: to be removed unless another one names it |
 /// | `query_rule` | a path of a definition with room for so many records (`maximum`; of the newest one), or a root whose records stand deeper than the path says |
+/// | `guest` | an author other than the tenant, with what this one has stored there |
 /// | `tag` | one value of a tag of a record's newest write |
 ///
 /// Of a record at most three messages are kept: the one that stands for it (`is_latest`), its initial write, and beside a delete
 /// the newest write, both without data. A message's place in the feed is a column of it, so that neither can be without the other.
 ///
-/// `size` is what a message counts for its tenant: its text, and its data if that is here. Triggers keep the sums.
+/// `size` is what a message counts for its tenant: its text, and its data if that is here. `ended` says that its record was deleted.
+/// Triggers keep the sums.
 enum NodeSchema {
   static let steps: [DurableDatabase.SchemaStep] =
-    [first, feed, guests, strangers, bounds].map { .init(sql: $0) } + [queries]
+    [first, feed, guests, strangers, bounds].map { .init(sql: $0) } + [
+      queries, .init(sql: shares), .init(sql: StoredSums.step),
+    ]
 
   private static let first = """
     CREATE TABLE tenant (
@@ -250,6 +254,35 @@ enum NodeSchema {
       UPDATE tenant SET messages = messages - 1, bytes = bytes - old.size,
         guest_messages = guest_messages - (old.share <> 0), guest_bytes = guest_bytes - (old.share <> 0) * old.size
         WHERE id = old.tenant;
+    END;
+    """
+
+  /// What each guest has stored is summed up, so that none takes the room of all. Who has nothing left has no row.
+  private static let shares = """
+    CREATE TABLE guest (
+      tenant INTEGER NOT NULL REFERENCES tenant(id),
+      author TEXT NOT NULL,
+      messages INTEGER NOT NULL,
+      bytes INTEGER NOT NULL,
+      PRIMARY KEY (tenant, author)
+    ) WITHOUT ROWID;
+    INSERT INTO guest
+      SELECT tenant, author, count(*), sum(size) FROM message NOT INDEXED WHERE share <> 0 GROUP BY tenant, author;
+    CREATE TRIGGER guest_added AFTER INSERT ON message WHEN new.share <> 0 BEGIN
+      INSERT INTO guest VALUES (new.tenant, new.author, 1, new.size)
+        ON CONFLICT DO UPDATE SET messages = messages + 1, bytes = bytes + excluded.bytes;
+    END;
+    CREATE TRIGGER guest_resized AFTER UPDATE OF size, share ON message WHEN old.share <> 0 OR new.share <> 0 BEGIN
+      UPDATE guest SET messages = messages - 1, bytes = bytes - old.size
+        WHERE old.share <> 0 AND tenant = old.tenant AND author = old.author;
+      INSERT INTO guest SELECT new.tenant, new.author, 1, new.size WHERE new.share <> 0
+        ON CONFLICT DO UPDATE SET messages = messages + 1, bytes = bytes + excluded.bytes;
+      DELETE FROM guest WHERE tenant = old.tenant AND author = old.author AND messages = 0;
+    END;
+    CREATE TRIGGER guest_removed AFTER DELETE ON message WHEN old.share <> 0 BEGIN
+      UPDATE guest SET messages = messages - 1, bytes = bytes - old.size
+        WHERE tenant = old.tenant AND author = old.author;
+      DELETE FROM guest WHERE tenant = old.tenant AND author = old.author AND messages = 0;
     END;
     """
 }

@@ -9,8 +9,6 @@ struct SQLiteMessages: MessageReader {
   let database: Database
   let tenant: Int64
   let folder: DataFolder
-  /// Whether who held a role once still counts as its holder: for messages of an earlier time that are admitted again.
-  var seesEndedRoles = false
 
   func messages(of record: RecordID) throws -> [StoredMessage] {
     try fetch("record_id = ? ORDER BY id", [record.text], index: "message_record")
@@ -56,6 +54,11 @@ struct SQLiteMessages: MessageReader {
     return try fetch(condition + " ORDER BY protocol LIMIT ?", values + [page.limit], index: "message_configure")
   }
 
+  func definitionCount() throws -> Int {
+    try number(
+      "SELECT count(*) FROM message INDEXED BY message_configure WHERE tenant = ? AND kind = 'configure'", [tenant])
+  }
+
   func recordLimits(of protocolURI: String?, at path: ProtocolPath?, atMost count: Int) throws -> [Selection.Occupancy]
   {
     var sql = """
@@ -87,7 +90,7 @@ struct SQLiteMessages: MessageReader {
 
   func roleRecord(_ place: SiblingPlace, recipient: DID) throws -> StoredMessage? {
     try fetch(
-      "recipient = ? AND \(Self.atPlace) AND \(seesEndedRoles ? "is_initial" : "is_latest") AND kind = 'write' LIMIT 1",
+      "recipient = ? AND \(Self.atPlace) AND is_latest AND kind = 'write' LIMIT 1",
       [recipient.text] + Self.values(place)
     ).first
   }
@@ -169,6 +172,32 @@ struct SQLiteMessages: MessageReader {
       sql: "SELECT messages, bytes, guest_messages, guest_bytes FROM tenant WHERE id = ?")
     guard let row = try Row.fetchOne(statement, arguments: [tenant]) else { return StoredUsage(messages: 0, bytes: 0) }
     return StoredUsage(messages: row[0], bytes: row[1], guestMessages: row[2], guestBytes: row[3])
+  }
+
+  func shares() throws -> StoredShares {
+    let statement = try database.cachedStatement(
+      sql: """
+        SELECT messages, bytes, live_guest_messages, live_guest_bytes, ended_messages, ended_bytes,
+          ended_guest_messages, ended_guest_bytes FROM tenant WHERE id = ?
+        """)
+    guard let row = try Row.fetchOne(statement, arguments: [tenant]) else { return StoredShares() }
+    var shares = StoredShares(
+      guests: StoredUsage(messages: row[2], bytes: row[3]),
+      remainsOfTenant: StoredUsage(messages: row[4], bytes: row[5]),
+      remainsOfGuests: StoredUsage(messages: row[6], bytes: row[7]))
+    let others = [shares.guests, shares.remainsOfTenant, shares.remainsOfGuests]
+    shares.tenant = StoredUsage(
+      messages: row[0] - others.reduce(0) { $0 + $1.messages }, bytes: row[1] - others.reduce(0) { $0 + $1.bytes })
+    return shares
+  }
+
+  func usage(ofGuest author: DID) throws -> StoredUsage {
+    let statement = try database.cachedStatement(
+      sql: "SELECT messages, bytes FROM guest WHERE tenant = ? AND author = ?")
+    guard let row = try Row.fetchOne(statement, arguments: [tenant, author.text]) else {
+      return StoredUsage(messages: 0, bytes: 0)
+    }
+    return StoredUsage(messages: row[0], bytes: row[1])
   }
 
   func head() throws -> Int64 {

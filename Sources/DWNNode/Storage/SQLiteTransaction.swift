@@ -7,6 +7,7 @@ import Wire
 /// One tenant's messages within a writing transaction of SQLite.
 final class SQLiteTransaction: MessageTransaction {
   private let reader: SQLiteMessages
+  let ended: EndedRights?
   private var database: Database { reader.database }
   private var tenant: Int64 { reader.tenant }
   /// What came into the feed, in order.
@@ -14,8 +15,9 @@ final class SQLiteTransaction: MessageTransaction {
   /// Files that messages name from now on.
   private(set) var files: [DataFile] = []
 
-  init(_ reader: SQLiteMessages) {
+  init(_ reader: SQLiteMessages, ended: EndedRights? = nil) {
     self.reader = reader
+    self.ended = ended
   }
 
   @discardableResult
@@ -39,6 +41,7 @@ final class SQLiteTransaction: MessageTransaction {
     if let rules = message.queryRules {
       try SQLiteQueryRules.insert(rules, message: id, isLatest: message.isLatest, tenant, message.protocolURI, database)
     }
+    if message.kind == .delete || !message.isLatest, let record = message.place?.recordID { try end(record) }
     entries.append(message)
     return message.position
   }
@@ -95,6 +98,17 @@ final class SQLiteTransaction: MessageTransaction {
       throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a tenant vanished while it was written to")
     }
     return position
+  }
+
+  /// From now on what is kept of a record is what is left of it, if there is a delete.
+  private func end(_ record: RecordID) throws {
+    try execute(
+      """
+      UPDATE message INDEXED BY message_record SET ended = \(StoredSums.ended)
+      WHERE tenant = ?1 AND record_id = ?2 AND EXISTS (
+        SELECT 1 FROM message AS other INDEXED BY message_record
+        WHERE other.tenant = ?1 AND other.record_id = ?2 AND other.kind = 'delete')
+      """, [tenant, record.text])
   }
 
   private func insertRow(_ message: StoredMessage, _ data: MessageData?) throws {
@@ -182,6 +196,7 @@ extension SQLiteTransaction {
     try reader.configureCID(of: protocolURI, at: time)
   }
   func configures(_ page: DefinitionPage) throws -> [StoredMessage] { try reader.configures(page) }
+  func definitionCount() throws -> Int { try reader.definitionCount() }
   func recordLimits(of protocolURI: String?, at path: ProtocolPath?, atMost count: Int) throws -> [Selection.Occupancy]
   {
     try reader.recordLimits(of: protocolURI, at: path, atMost: count)
@@ -211,6 +226,8 @@ extension SQLiteTransaction {
   func count(_ selection: Selection) throws -> Int { try reader.count(selection) }
   func content(of message: StoredMessage) throws -> MessageData? { try reader.content(of: message) }
   func usage() throws -> StoredUsage { try reader.usage() }
+  func shares() throws -> StoredShares { try reader.shares() }
+  func usage(ofGuest author: DID) throws -> StoredUsage { try reader.usage(ofGuest: author) }
   func head() throws -> Int64 { try reader.head() }
   func feed(_ span: FeedSpan) throws -> [StoredMessage] { try reader.feed(span) }
   func fingerprint() throws -> FeedFingerprint { try reader.fingerprint() }

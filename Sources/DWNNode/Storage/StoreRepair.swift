@@ -67,7 +67,7 @@ enum StoreRepair {
   ) throws -> Inspection {
     var inspection = Inspection()
     inspection.wasClosed = try connection.unsafeRead { database in
-      // The first version did not say, and had nothing that a crash could leave undone.
+      // Before there was this table nothing was that a crash could leave undone.
       guard try database.tableExists("node") else { return true }
       return try Bool.fetchOne(database, sql: "SELECT closed_in_order FROM node") ?? false
     }
@@ -133,12 +133,9 @@ enum StoreRepair {
       try database.execute(
         sql: """
           UPDATE tenant SET
-            head = max(head, coalesce((SELECT max(position) FROM message WHERE tenant = tenant.id), 0)),
-            messages = (SELECT count(*) FROM message WHERE tenant = tenant.id),
-            bytes = coalesce((SELECT sum(size) FROM message WHERE tenant = tenant.id), 0),
-            guest_messages = (SELECT count(*) FROM message WHERE tenant = tenant.id AND share <> 0),
-            guest_bytes = coalesce((SELECT sum(size) FROM message WHERE tenant = tenant.id AND share <> 0), 0)
+            head = max(head, coalesce((SELECT max(position) FROM message WHERE tenant = tenant.id), 0))
           """)
+      try database.execute(sql: StoredSums.counting)
       try FeedFingerprint.countAnew(database)
       return .commit
     }

@@ -84,11 +84,6 @@ struct StoredMessage: Sendable {
     timestamp == other.timestamp ? cid > other.cid : timestamp > other.timestamp
   }
 
-  /// Beside whom it stands.
-  var siblingPlace: SiblingPlace? {
-    place.map { SiblingPlace(protocolURI: protocolURI, path: $0.path, parent: $0.contextID.parent) }
-  }
-
   /// Throws if what the store kept is no JSON, which means that its file was changed by another hand.
   func message() throws -> JSONValue {
     try JSONValue(parsing: json, depth: Message.maximumDepth)

@@ -56,6 +56,9 @@ public final class TLSFiles: Sendable {
   }
 
   private static func load(_ certificatePath: String, _ keyPath: String) throws(NodeError) -> NIOSSLContext {
+    for path in [certificatePath, keyPath] where access(path, R_OK) != 0 {
+      throw .badTLSFile(path: path, reason: String(cString: strerror(errno)).lowercased())
+    }
     let chain: [NIOSSLCertificateSource]
     do {
       chain = try NIOSSLCertificate.fromPEMFile(certificatePath).map { .certificate($0) }

@@ -9,12 +9,14 @@ final class WebSocketFaults: ChannelInboundHandler {
   typealias OutboundOut = WebSocketFrame
 
   private let linger: Duration
-  private let metrics: ServerMetrics
+  private let service: MessageService
+  private let caller: Caller
   private var isEnding = false
 
-  init(linger: Duration, metrics: ServerMetrics) {
+  init(linger: Duration, service: MessageService, caller: Caller) {
     self.linger = linger
-    self.metrics = metrics
+    self.service = service
+    self.caller = caller
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -40,7 +42,7 @@ final class WebSocketFaults: ChannelInboundHandler {
   ) {
     guard !isEnding else { return }
     isEnding = true
-    if isAbuse { metrics.refused(.webSocketAbuse) }
+    if isAbuse { service.reportEnd(Int(UInt16(webSocketErrorCode: code)), reason, caller, as: .webSocketAbuse) }
     context.writeAndFlush(wrapOutboundOut(.close(code, reason)), promise: nil)
     // The other side gets to read why, and closes by itself.
     let here = NIOLoopBound(context, eventLoop: context.eventLoop)

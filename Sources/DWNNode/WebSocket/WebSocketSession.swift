@@ -72,7 +72,7 @@ final class WebSocketSession: Sendable {
         return isAlive
       }
       guard answered, !outlet.isOverdue(now: .now()) else {
-        if answered { service.metrics.refused(.slow) }
+        if answered { service.reportEnd(nil, "it reads nothing", caller, as: .slow) }
         channel.close(promise: nil)
         return
       }
@@ -116,8 +116,7 @@ final class WebSocketSession: Sendable {
 
   /// Ends it for what the client did. It gets to read why, and closes by itself.
   private func end(_ code: WebSocketErrorCode, _ reason: String) async throws {
-    service.metrics.refused(.webSocketAbuse)
-    service.log.debug("websocket ended", metadata: ["from": "\(caller)", "reason": "\(reason)"])
+    service.reportEnd(Int(UInt16(webSocketErrorCode: code)), reason, caller, as: .webSocketAbuse)
     closeSoon()
     try await outlet.send(.close(code, reason))
   }
@@ -149,13 +148,16 @@ final class WebSocketSession: Sendable {
       case .success(let call): call.id
       case .failure(let text): text.id
       }
+    let begin = Instant.now()
+    if let wait = service.rates.wait(for: caller, now: begin) {
+      service.metrics.refused(.addressRate)
+      try await answer(.tooMany("rate limit exceeded", retryAfter: wait.retrySeconds), id: id)
+      return nil
+    }
     do {
-      if let wait = service.rates.wait(for: caller, now: .now()) {
-        service.metrics.refused(.addressRate)
-        throw RPCFailure.tooMany("rate limit exceeded", retryAfter: wait.retrySeconds)
-      }
       try await receive(call.mapError { $0.failure }.get(), &group)
     } catch let failure as RPCFailure {
+      service.report("websocket", "/", "\(failure.code)", caller, bytes: length, since: begin)
       try await answer(failure, id: id)
     }
     return nil

@@ -35,16 +35,28 @@ extension Engine {
 
   func hostHas(_ family: IPAddress.Family) -> Bool { localEndpoints.contains { $0.ip.family == family } }
 
-  /// As long as something is sent the NAT's holes and the peers' knowledge of them are kept fresh; else nothing wakes up for that.
+  /// As long as something is sent the NAT's holes and the peers' knowledge of them are kept fresh; else nothing wakes up for that, and
+  /// ever more seldom for a second relay to wait at where there is none.
   func keepChecking(_ now: Instant) {
-    guard let pathfinding, pathfinding.check.running == nil, pathfinding.check.nextAt == nil,
-      let last = pathfinding.check.lastFinishedAt, hasWitnesses || pathfinding.check.names.areUnknown,
-      pathfinding.finder.isActive
-    else { return }
+    guard let pathfinding, pathfinding.check.running == nil, isCheckWanted else { return }
     let range = NetworkCheck.interval
     let spread = UInt64((range.upperBound - range.lowerBound).nanoseconds)
-    pathfinding.check.nextAt = max(
-      now, last + range.lowerBound + .nanoseconds(Int64(random.uniform(below: spread))))
+    pathfinding.check.plan(
+      isActive: pathfinding.finder.isActive, spread: .nanoseconds(Int64(random.uniform(below: spread))), at: now)
+  }
+
+  private var isCheckWanted: Bool {
+    guard let pathfinding else { return false }
+    if isShortOfRelays { return true }
+    return pathfinding.finder.isActive
+      && (hasWitnesses || pathfinding.check.names.areUnknown || placesToWait(at: .now()).count > 1)
+  }
+
+  /// There are relays for a home and a standby, and this machine is not found at two.
+  private var isShortOfRelays: Bool {
+    guard let pathfinding, (netmap?.relays ?? []).count(where: \.relaysTraffic) > 1 else { return false }
+    let places = [pathfinding.check.homeRelay, pathfinding.check.standbyRelay].compactMap { $0 }
+    return places.count(where: pathfinding.standing.holds) < 2
   }
 
   func advanceNetcheck(_ now: Instant) {
@@ -55,6 +67,7 @@ extension Engine {
     if let due = pathfinding.standing.nextDeadline, due <= now {
       pathfinding.standing.advance(at: now)
       updateReach(now)
+      keepChecking(now)
     }
     if var check = pathfinding.check.running, let due = check.deadline, due <= now {
       let actions = check.advance(at: now, random)
@@ -63,7 +76,7 @@ extension Engine {
     }
     if pathfinding.check.running == nil, let due = pathfinding.check.nextAt, due <= now {
       pathfinding.check.nextAt = nil
-      if pathfinding.finder.isActive { beginNetcheck(isFull: false) }
+      if isCheckWanted { beginNetcheck(isFull: false) }
     }
   }
 
@@ -88,11 +101,14 @@ extension Engine {
       let addresses = IPAddress.Family.allCases.flatMap { family -> [IPAddress] in
         switch relay.way(over: family) {
         case .address(let address): [address]
-        case .name: resolved(relay.host, family)
+        case .name: resolved(relay.host, family).filter(relay.admits)
         case .off: []
         }
       }
-      return region(relay.id, relay.region, addresses, relay.stunPorts.filter { $0 > 0 })
+      var region = region(relay.id, relay.region, addresses, relay.stunPorts.filter { $0 > 0 })
+      region.speaksHTTPS = relay.relaysTraffic
+      region.isDoubted = pathfinding?.standing.isDoubted(relay.id) == true
+      return region
     } + configuredServers.map(\.region)
   }
 
@@ -111,7 +127,8 @@ extension Engine {
       guard let ip = addresses.first(where: { $0.family == family }) else { return [] }
       return ports.prefix(2).map { SocketAddress(ip, port: $0) }
     }
-    return ProbeRegion(id: id, nodes: [.init(name: name, ipv4: sockets(.v4), ipv6: sockets(.v6))])
+    return ProbeRegion(
+      id: id, nodes: [.init(name: name, ipv4: sockets(.v4), ipv6: sockets(.v6))], speaksHTTPS: false)
   }
 
   private func resolved(_ host: String, _ family: IPAddress.Family) -> [IPAddress] {
@@ -192,6 +209,9 @@ extension Engine {
     guard let pathfinding, var check = pathfinding.check.running else { return }
     let actions = check.measured(id, latency)
     pathfinding.check.running = check
+    if pathfinding.standing.asked(id, answers: latency != nil, at: .now()) {
+      pathfinding.relayOrders.yield(.isBack(id))
+    }
     perform(actions)
     settle()
   }
@@ -270,6 +290,10 @@ extension Engine {
     pathfinding.check.owedUntil = pathfinding.check.owedUntil ?? now + NetworkCheck.callPatience
     if let running = pathfinding.check.running {
       guard !running.addressesSoFar.isEmpty else { return }
+      // What it saw then may be over. What the next one sees is told as news.
+      if now - running.startedAt > .seconds(1) {
+        pathfinding.check.isWantedAgain = pathfinding.check.isWantedAgain ?? false
+      }
       pathfinding.check.seen.note(running.addressesSoFar, at: now)
       payCalls(now)
     } else {

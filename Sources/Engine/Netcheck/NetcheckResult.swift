@@ -25,7 +25,7 @@ public struct NetcheckResult: Hashable, Sendable {
     public var trouble: NetcheckReport.Trouble?
   }
 
-  /// Whether UDP gets through. `nil`: not known, since nobody could be asked and no peer said anything.
+  /// Whether UDP gets through. `nil`: not known, since nobody could be asked or answered sensibly, and no peer said anything lately.
   public var hasUDP: Bool?
   public var hasIPv4: Bool?
   public var hasIPv6: Bool?

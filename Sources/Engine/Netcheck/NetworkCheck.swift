@@ -13,6 +13,8 @@ struct NetworkCheck {
   static let callPatience: Duration = .milliseconds(500)
   static let interval: ClosedRange<Duration> = .seconds(20)...(.seconds(26))
   static let fullInterval: Duration = .seconds(300)
+  /// Where nothing is sent, and a relay is looked for all the same: twice as long after each check.
+  static let longestIdleInterval: Duration = .seconds(300)
   /// Whoever asks for a check is told what is known after so long, whatever goes on.
   static let answerPatience: Duration = .seconds(9)
 
@@ -36,6 +38,8 @@ struct NetworkCheck {
   private var sightedIPv4: IPAddress?
   /// When the next check begins; `nil`: when something is sent.
   var nextAt: Instant?
+  /// How many checks have ended since anything was sent.
+  private var idleChecks = 0
   /// Another one is wanted as soon as the running one has ended; `true`: a full one.
   var isWantedAgain: Bool?
   /// Peers wait to be told where this machine is, for at most so long.
@@ -51,6 +55,21 @@ struct NetworkCheck {
   var nextDeadline: Instant? {
     ([running?.deadline, running == nil ? nextAt : nil, owedUntil, announceBy] + waiters.map(\.until))
       .compactMap { $0 }.min()
+  }
+
+  /// Plans the next check, if none is planned or one is due earlier.
+  ///
+  /// - Parameter spread: a part of the interval's range.
+  mutating func plan(isActive: Bool, spread: Duration, at now: Instant) {
+    guard let last = lastFinishedAt else { return }
+    if isActive, idleChecks > 0 { (idleChecks, nextAt) = (0, nil) }
+    guard nextAt == nil else { return }
+    var pause = Self.interval.lowerBound + spread
+    if !isActive {
+      pause = min(pause * (1 << idleChecks), Self.longestIdleInterval)
+      idleChecks = min(idleChecks + 1, 8)
+    }
+    nextAt = max(now, last + pause)
   }
 
   /// Somebody wants to know when a full check has ended.
@@ -77,25 +96,28 @@ struct NetworkCheck {
     return family == .v4 ? last.hasIPv4 : last.hasIPv6
   }
 
-  /// Where others see this machine over a family, first servers, then peers outside its private network.
-  func sighting(over family: IPAddress.Family) -> SocketAddress? {
+  /// Where others see this machine over a family, first servers, then peers outside its private network, by what they said lately.
+  func sighting(over family: IPAddress.Family, at now: Instant) -> SocketAddress? {
     if let seen = family == .v4 ? last?.globalIPv4 : last?.globalIPv6 { return seen }
-    return witnesses.addresses.first { $0.ip.family == family && !$0.ip.isPrivate }
+    return witnesses.latest(at: now).addresses.first { $0.ip.family == family && !$0.ip.isPrivate }
   }
 
-  /// Whether UDP gets through over each of the families, and at all, where these could be asked about. `nil`: nobody could be, and no
-  /// peer has said where it sees this machine.
+  /// Whether UDP gets through over each of the families, and at all, where these could be asked about. `nil`: nobody could be, or who
+  /// was answered nonsense, and no peer has said lately where it sees this machine.
   func openness(
-    hasHost: (IPAddress.Family) -> Bool, isAsked: (IPAddress.Family) -> Bool
+    at now: Instant, hasHost: (IPAddress.Family) -> Bool, isAsked: (IPAddress.Family) -> Bool
   ) -> (ipv4: Bool?, ipv6: Bool?, udp: Bool?) {
+    let troubled = last?.troubledFamilies ?? []
     func isOpen(_ family: IPAddress.Family) -> Bool? {
-      if sighting(over: family) != nil { return true }
-      return !hasHost(family) || isAsked(family) ? false : nil
+      if sighting(over: family, at: now) != nil { return true }
+      if !hasHost(family) { return false }
+      return isAsked(family) && !troubled.contains(family) ? false : nil
     }
     let (ipv4, ipv6) = (isOpen(.v4), isOpen(.v6))
     if ipv4 == true || ipv6 == true { return (ipv4, ipv6, true) }
     let isAnybodyAsked = IPAddress.Family.allCases.contains { hasHost($0) && isAsked($0) }
-    return (ipv4, ipv6, isAnybodyAsked || (ipv4 == false && ipv6 == false) ? false : nil)
+    let isClosed = (isAnybodyAsked && troubled.isEmpty) || (ipv4 == false && ipv6 == false)
+    return (ipv4, ipv6, isClosed ? false : nil)
   }
 
   /// Somebody sees this machine there. `true`: elsewhere than it was last seen over IPv4, outside its private network.
@@ -131,6 +153,7 @@ struct NetworkCheck {
   mutating func forget() {
     running = nil
     isWantedAgain = nil
+    idleChecks = 0
     seen = SeenAddresses()
     witnesses = PeerWitnesses()
     names.forget()

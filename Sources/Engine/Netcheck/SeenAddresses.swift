@@ -39,6 +39,8 @@ struct PeerWitnesses {
   static let maximum = 16
   /// Words that are further apart say nothing together: a router may have begun anew between them.
   static let together: Duration = .seconds(60)
+  /// Nor does what was said so long ago say what gets through now. A way that is used brings a word every few seconds.
+  static let freshness: Duration = .seconds(60)
 
   private var words: [(peer: X25519PublicKey, address: SocketAddress, at: Instant)] = []
 
@@ -52,6 +54,13 @@ struct PeerWitnesses {
     if words.count >= Self.maximum { words.removeFirst() }
     words.append((peer, address, now))
     return true
+  }
+
+  /// Those that were heard lately.
+  func latest(at now: Instant) -> PeerWitnesses {
+    var latest = self
+    latest.words.removeAll { now - $0.at > Self.freshness }
+    return latest
   }
 
   /// What more peers than one see comes first, of the rest the latest.

@@ -149,26 +149,46 @@ extension Engine {
   /// Takes what came over relays and is not the data path's.
   func collectRelayed() {
     guard let pathfinding else { return }
-    let (now, wallTime) = (Instant.now(), WallTime.now())
     let messages = pathfinding.inbox.takeAll()
     for (index, message) in messages.enumerated() {
-      switch message {
-      case .disco(let bytes, let key, let relay):
-        let actions = pathfinding.finder.receive(bytes, .relayed(from: key), now: now)
-        if !actions.isEmpty, let id = device.peer(key) { hurry(id) }
-        pathfinding.hearing = relay
-        perform(actions)
-        pathfinding.hearing = nil
-      case .transport(let key): perform(pathfinding.finder.heardOverRelay(key, now: now))
-      case .handshake(let bytes, let key):
-        guard let id = device.peer(key) else { continue }
-        let backlog = messages.count - index - 1
-        // A relay that names somebody else as the sender must not lead our answers, and later messages, astray.
-        perform(
-          device.receive(bytes, from: PseudoAddress.of(id), of: id, backlog: backlog, now: now, wallTime: wallTime))
+      if isKnown(message) {
+        receiveRelayed(message, backlog: messages.count - index - 1)
+      } else {
+        pathfinding.early.hold(message, at: .now())
       }
     }
     settle()
+  }
+
+  /// Takes what came too early, of machines that the netmap names now.
+  func collectEarly() {
+    guard let pathfinding else { return }
+    for message in pathfinding.early.take(at: .now(), ifKnown: isKnown) { receiveRelayed(message, backlog: 0) }
+  }
+
+  private func isKnown(_ message: RelayInbox.Message) -> Bool {
+    guard device.peer(message.sender) != nil else { return false }
+    guard case .disco(let bytes, _, _) = message else { return true }
+    return pathfinding?.finder.knowsSender(of: bytes) ?? false
+  }
+
+  /// - Parameter backlog: how many more wait.
+  private func receiveRelayed(_ message: RelayInbox.Message, backlog: Int) {
+    guard let pathfinding, let id = device.peer(message.sender) else { return }
+    let now = Instant.now()
+    switch message {
+    case .disco(let bytes, let key, let relay):
+      let actions = pathfinding.finder.receive(bytes, .relayed(from: key), now: now)
+      if !actions.isEmpty { hurry(id) }
+      pathfinding.hearing = relay
+      perform(actions)
+      pathfinding.hearing = nil
+    case .transport(let key): perform(pathfinding.finder.heardOverRelay(key, now: now))
+    case .handshake(let bytes, _):
+      // A relay that names somebody else as the sender must not lead our answers, and later messages, astray.
+      perform(
+        device.receive(bytes, from: PseudoAddress.of(id), of: id, backlog: backlog, now: now, wallTime: .now()))
+    }
   }
 
   // MARK: What the data path notices

@@ -13,6 +13,8 @@ final class Pathfinding {
     case relays([Relay])
     case home(UInt16?, standby: UInt16?)
     case networkChanged(addresses: [IPAddress])
+    /// It could not be connected with, and answers now.
+    case isBack(UInt16)
     /// A way broke, and the connections may have broken with it.
     case ask
     /// Somebody wants to send, and there is no way.
@@ -30,6 +32,7 @@ final class Pathfinding {
   /// Carries out the orders, and follows the relays' events. Cancelled at the end.
   var tasks: [Task<Void, Never>] = []
   var held = HeldHandshakes()
+  var early = EarlyMessages()
   var pings: [PingToken: (key: X25519PublicKey, waiter: Waiter, until: Instant)] = [:]
   var check: NetworkCheck
   /// Sockets beside the engine's own.

@@ -81,22 +81,23 @@ extension Engine {
   }
 
   private func ask(_ request: PortMapper.HTTPRequest, _ link: GatewayLink) {
-    let gateway = link.gateway
+    let (gateway, asker) = (link.gateway, link.asker)
     let didStart = onDetachedThread { [weak self] in
       let body = GatewayHTTP.exchange(request, with: gateway)
-      Task { await self?.answered(request.id, body, by: gateway) }
+      Task { await self?.answered(request.id, body, to: asker) }
     }
     if !didStart { logger.warning("no thread to ask the gateway") }
   }
 
-  private func answered(_ id: UInt64, _ body: [UInt8]?, by gateway: IPAddress) {
-    guard let link = gatewayLink, link.gateway == gateway else { return }
+  /// What a former link asked is not answered to this one: each counts its requests from one, and both may be of one gateway.
+  func answered(_ id: UInt64, _ body: [UInt8]?, to asker: GatewayLink.Asker) {
+    guard let link = gatewayLink, link.asker === asker else { return }
     perform(link.mapper.answered(id, body, at: .now(), random), of: link)
     settle()
   }
 
   private func mapped(_ mappings: [PortMapping]) {
-    for mapping in mappings {
+    for mapping in mappings.news(since: gatewayMappings) {
       logger.info(
         "the gateway maps a port",
         metadata: [
@@ -104,6 +105,7 @@ extension Engine {
           "by": "\(mapping.service.rawValue)",
         ])
     }
+    gatewayMappings = mappings
     // Behind another NAT nobody outside gets to what this one maps.
     let reachable = mappings.filter { !$0.external.ip.isPrivate }
     mappedEndpoints = reachable.filter { $0.port == ownPort }.map { Reach.Endpoint($0.external, $0.source) }

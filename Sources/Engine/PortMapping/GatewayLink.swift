@@ -11,6 +11,10 @@ final class GatewayLink {
   private static let batch = 64
   private static let longestDatagram = 2048
 
+  /// Which link asked: what a thread may hold that waits for the answer.
+  final class Asker: Sendable {}
+
+  let asker = Asker()
   let gateway: IPAddress
   let host: IPAddress
   let descriptor: CInt

@@ -25,6 +25,7 @@ extension Engine {
           case .relays(let list): await relays.setRelays(list)
           case .home(let home, let standby): await relays.setHome(home, standby: standby)
           case .networkChanged(let addresses): await relays.networkChanged(addresses: addresses)
+          case .isBack(let id): await relays.isBack(id)
           case .ask: await relays.ask()
           case .wanted: await relays.wanted()
           }
@@ -71,6 +72,7 @@ extension Engine {
       wantsToSend(to: key)
     }
     newlyRouted = []
+    collectEarly()
     guard former?.relays != netmap.relays || former == nil else { return }
     pathfinding.relayOrders.yield(.relays(netmap.relays.map { dialled($0) }))
     let unchanged = Set(netmap.relays).intersection(former?.relays ?? [])
@@ -113,12 +115,13 @@ extension Engine {
     settle()
   }
 
-  /// A home or standby that answers STUN and lets nobody in is chosen no more, if there is another.
+  /// A home or standby that is passed over is chosen no more, if there is another. Where all are, each is tried as before, and checks in
+  /// their own time say which is back.
   private func leaveUnreachable(_ id: UInt16, _ now: Instant) {
     guard let pathfinding, id == pathfinding.check.homeRelay || id == pathfinding.check.standbyRelay,
-      pathfinding.standing.isPassedOver(id, at: now), !placesToWait(at: now).contains(id)
+      pathfinding.standing.isPassedOver(id, at: now), (netmap?.relays ?? []).count(where: \.relaysTraffic) > 1
     else { return }
-    beginNetcheck(isFull: false)
+    if placesToWait(at: now).contains(id) { keepChecking(now) } else { beginNetcheck(isFull: false) }
   }
 
   /// The relays among which home and standby are chosen: those that were not tried in vain, if there are any.

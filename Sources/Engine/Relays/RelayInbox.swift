@@ -16,6 +16,12 @@ final class RelayInbox: Sendable {
     case handshake([UInt8], from: X25519PublicKey)
     /// Transport messages came, and went to the data path.
     case transport(from: X25519PublicKey)
+
+    var sender: X25519PublicKey {
+      switch self {
+      case .disco(_, let key, _), .handshake(_, let key), .transport(let key): key
+      }
+    }
   }
 
   private enum Kind: Hashable {

@@ -17,6 +17,8 @@ struct RelayStanding {
     /// When it was last tried in vain.
     var failedAt: Instant?
     var pause = RelayStanding.firstPause
+    /// It answered the last time that somebody asked whether it is there at all.
+    var answers = false
 
     var isLong: Bool { failedAt.map { $0 - since >= RelayStanding.patience } ?? false }
   }
@@ -50,10 +52,28 @@ struct RelayStanding {
     let isOld = absence.failedAt.map { now - $0 >= absence.pause } ?? (now - absence.since >= Self.patience)
     if isOld {
       let pause = absence.isLong ? min(absence.pause * 2, Self.longestPause) : Self.firstPause
-      absence = Absence(since: now, isRecent: false, pause: pause)
+      absence = Absence(since: now, isRecent: false, pause: pause, answers: absence.answers)
     }
     absence.failedAt = now
     absent[id] = absence
+  }
+
+  /// Something failed between this machine and the relay, and it is worth asking whether that is still so.
+  func isDoubted(_ id: UInt16) -> Bool { absent[id].map { $0.failedAt != nil || troubles[id] != nil } ?? false }
+
+  /// The relay was asked, in the way of its connections, whether it is there. One that was away and answers is tried again, once: if it
+  /// answers and lets nobody in, that is no reason.
+  ///
+  /// - Returns: whether it is there again.
+  mutating func asked(_ id: UInt16, answers: Bool, at now: Instant) -> Bool {
+    guard var absence = absent[id], absence.answers != answers else { return false }
+    absence.answers = answers
+    if answers {
+      troubles[id] = nil
+      if absence.isLong { (absence.since, absence.failedAt) = (now, nil) }
+    }
+    absent[id] = absence
+    return answers
   }
 
   /// Whether others find this machine there.
@@ -82,7 +102,10 @@ struct RelayStanding {
 
   /// In another network everything may work.
   mutating func forgetFailures() {
-    for id in absent.keys { absent[id]?.failedAt = nil }
+    for id in absent.keys {
+      absent[id]?.failedAt = nil
+      absent[id]?.answers = false
+    }
     troubles = troubles.filter { connected.contains($0.key) }
   }
 }

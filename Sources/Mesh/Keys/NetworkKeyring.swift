@@ -59,28 +59,6 @@ public struct NetworkKeyring: Sendable {
   }
 }
 
-extension NetworkKeyring {
-  /// The delivered keys as JSON text, for a file or database that only the owner can read: `{"keys":[{"epoch","d"},…]}`.
-  public func stored() -> [UInt8] {
-    let keys: [JSONValue] = epochs.compactMap { epoch in
-      delivered[epoch].map { ["epoch": .integer(epoch.number), "d": .string(Base64.encode($0.bytes.copy()))] }
-    }
-    return (["keys": .array(keys)] as JSONValue).encoded
-  }
-
-  /// Reads what `stored` wrote for a member. `nil` if it is anything else.
-  public init?(network: NetworkID, stored: [UInt8]) {
-    self.init(network: network)
-    guard let list = (try? JSONValue(parsing: stored, depth: 4, limit: 1 << 16))?["keys"]?.array else { return nil }
-    for item in list {
-      guard let epoch = KeyEpoch(item["epoch"]), let bytes = item["d"]?.string.flatMap({ Base64.decode($0) }),
-        let key = X25519PrivateKey(SecretBytes(bytes))
-      else { return nil }
-      delivered[epoch] = key
-    }
-  }
-}
-
 extension NetworkKeyring: CustomStringConvertible, CustomReflectable {
   public var description: String { derived == nil ? "keys of epochs \(epochs)" : "keys of all epochs" }
   public var customMirror: Mirror { Mirror(self, children: []) }

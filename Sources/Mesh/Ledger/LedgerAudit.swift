@@ -10,12 +10,17 @@ public struct LedgerAudit: Sendable {
   public var repeated: [AuthoredMessage] = []
   /// Records that the node shows live and that were taken out of the ledger without a delete: `Ledger.endWithdrawn` ends them.
   public var withdrawn: [RecordID] = []
+  /// Where the node shows what was taken out of the ledger and is newer than what stands there again: `Ledger.writeAnew` outdoes it.
+  var outdone: Set<SlotKey> = []
+  public var isOutdone: Bool { !outdone.isEmpty }
   /// Set when a message signed with this identity was found that the ledger does not hold. From then on nothing is signed.
   public var foreign: StoredMessage?
   /// Holds what has to be committed.
   public var store = StoreChange()
 
-  public var isClean: Bool { lacking.isEmpty && repeated.isEmpty && withdrawn.isEmpty && foreign == nil }
+  public var isClean: Bool {
+    lacking.isEmpty && repeated.isEmpty && withdrawn.isEmpty && outdone.isEmpty && foreign == nil
+  }
 }
 
 extension Ledger {
@@ -35,10 +40,12 @@ extension Ledger {
     for entry in entries {
       // What was judged once is not judged again, however often it is shown.
       guard let element = SignedMessage.element(of: entry.message), !shown.contains(element) else { continue }
+      var reduced: SignedMessage?
       if known[element]?.signed.message.value != entry.message {
         guard let signed = try? checks.verified(entry.message), signed.author == identity.did,
           signed.authorGrant == nil
         else { continue }
+        if known[element] == nil { reduced = signed }
         if !log.elements.contains(element) {
           guard Self.concerns(signed, network) else { continue }
           result.foreign = StoredMessage(signed, data: entry.data)
@@ -46,7 +53,7 @@ extension Ledger {
         }
       }
       shown.insert(element)
-      judgeLive(entry, known[element], owned, &endings, &result)
+      judgeLive(entry, reduced, owned, &endings, &result)
     }
     let ended = Set(result.repeated.map(\.element))
     for message in outgoing where message.network == network || message.network == nil {
@@ -95,20 +102,24 @@ extension Ledger {
     }
   }
 
-  /// A record that is shown live although it was ended here.
+  /// A record that is shown live although it was ended here, or taken out. `reduced`: the message, if its element alone is kept.
   private func judgeLive(
-    _ entry: ReplyEntry, _ message: AuthoredMessage?, _ owned: OwnedNetwork, _ endings: inout Endings,
+    _ entry: ReplyEntry, _ reduced: SignedMessage?, _ owned: OwnedNetwork, _ endings: inout Endings,
     _ result: inout LedgerAudit
   ) {
     guard let context = entry.message["contextId"]?.string.flatMap({ ContextID($0) }) else { return }
     if owned.records.isEnded(context) {
       // Each of them is repeated once.
       for record in context.segments { result.repeated += endings.deletes.removeValue(forKey: record) ?? [] }
-    } else if message == nil,
-      entry.message["descriptor"]?["protocolPath"]?.string.flatMap({ ProtocolPath($0) }).map(LiveSet.covers) ?? false,
-      !endings.written.contains(context.record), endings.withdrawn.insert(context.record).inserted
-    {
-      result.withdrawn.append(context.record)
+      return
+    }
+    guard let write = reduced.flatMap({ try? RecordsWrite($0) }), LiveSet.covers(write.path),
+      write.contextID.root == owned.id.recordID
+    else { return }
+    if let standing = owned.records.newest(SlotKey(write)) {
+      if standing.write.timestamp < write.timestamp { result.outdone.insert(SlotKey(write)) }
+    } else if !endings.written.contains(write.recordID), endings.withdrawn.insert(write.recordID).inserted {
+      result.withdrawn.append(write.recordID)
     }
   }
 
@@ -148,6 +159,20 @@ extension Ledger {
     var next = self
     var change = LedgerChange()
     for record in records { try next.end(record, in: network, now: now, to: &change) }
+    try next.writeDueHeads(now: now, to: &change)
+    self = next
+    return change
+  }
+
+  /// Writes anew what stands where a node shows something newer that was taken out of the ledger: above that.
+  public mutating func writeAnew(
+    from audit: LedgerAudit, in network: NetworkID, now: WallTime, random: any RandomSource
+  ) throws(LedgerError) -> LedgerChange {
+    let owned = try requireOwned(network)
+    var next = self
+    var change = LedgerChange()
+    let standing = owned.newestWrites.filter { audit.outdone.contains(SlotKey($0.write)) }
+    try next.writeAnew(standing, in: network, now: now, random: random, to: &change)
     try next.writeDueHeads(now: now, to: &change)
     self = next
     return change

@@ -21,8 +21,9 @@ public struct NetworkPlan: Hashable, Sendable {
 
 extension Ledger {
   /// Begins a network: the definitions where they are not installed yet, the network, this machine as its first node, a policy
-  /// that accepts everything (`trust.md` section 5), its relay if it has one, and the first head. The anchor derives its keys and is delivered none. With
-  /// encryption v1 there is no head, and the keys of those who read are minted before anything is encrypted to them.
+  /// that accepts everything (`trust.md` section 5), its relay if it has one, and the first head. The anchor derives its keys and is
+  /// delivered none. With encryption v1 there is no head, and the keys of those who read are minted before anything is encrypted to
+  /// them.
   ///
   /// Throws `otherEnvelope` where this identity has a network with another.
   public mutating func createNetwork(

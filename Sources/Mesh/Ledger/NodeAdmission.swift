@@ -57,7 +57,7 @@ extension Ledger {
     let write = try next.write(
       record, at: MeshProtocol.node, recipient: admission.did, in: network, now: now, random: random, to: &change)
     if owned.envelope == .jwe {
-      // Ledgers of earlier versions hold what was written more epochs ago than a delivery has keys of.
+      // A ledger may hold what was written more epochs ago than a delivery has keys of.
       try next.writeOldAnew(in: network, now: now, random: random, to: &change)
       try next.deliver(to: admission.did, in: network, now: now, random: random, to: &change)
     }

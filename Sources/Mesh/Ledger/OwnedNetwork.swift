@@ -105,7 +105,7 @@ struct OwnedNetwork: Sendable {
   /// Takes note of epochs that are known from elsewhere.
   mutating func recall(_ known: Set<KeyEpoch>) { epochs.formUnion(known) }
 
-  /// Finds epochs again by what members wrote: ledgers of earlier versions forgot those whose heads and deliveries were replaced.
+  /// Finds epochs by what members wrote, also those of which the ledger has neither head nor delivery any more.
   ///
   /// What opens with the key of an epoch was encrypted by somebody to whom that was delivered. Other numbers count for nothing.
   mutating func recall(from stored: [StoredMessage]) {

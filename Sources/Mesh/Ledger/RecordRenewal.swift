@@ -35,9 +35,22 @@ extension Ledger {
       try write(
         Self.draft(of: held.write, sealed), tenant: identity.did, network: network, now: now, to: &change)
     }
-    // Of what the own machine said of itself the last is kept.
-    let ownRecords = old.filter { Authority.writer(of: $0.write.path) == .recipientOfParent }
-    log.reduce(Set(ownRecords.map(\.write.signed.element)), in: &change)
+    log.reduce(longReplaced(in: Set(old.map { SlotKey($0.write) })), in: &change)
+  }
+
+  /// What stood in these places before what was replaced last, which `withdraw` goes back to; the initial writes that updates need stay.
+  /// Of what the own machine said of itself, which nobody takes back, the last alone is kept.
+  private func longReplaced(in slots: Set<SlotKey>) -> Set<String> {
+    var found: [SlotKey: Int] = [:]
+    var replaced: Set<String> = []
+    for message in log.messages.reversed() {
+      guard let write = message.write, case let slot = SlotKey(write), slots.contains(slot) else { continue }
+      let kept = Authority.writer(of: write.path) == .recipientOfParent ? 1 : 2
+      found[slot, default: 0] += 1
+      if case .record = slot, write.isInitial { continue }
+      if found[slot, default: 0] > kept { replaced.insert(message.element) }
+    }
+    return replaced
   }
 
   /// Where records take each other's place, each is one of its own, and no node needs the one before it.

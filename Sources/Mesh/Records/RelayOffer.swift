@@ -32,6 +32,20 @@ public struct RelayOffer: Hashable, Sendable {
     return offer.host == nil && offer.ipv4 == nil && offer.ipv6 == nil ? nil : offer
   }
 
+  /// `HOST:PORT`, by name and by address.
+  public var places: [String] {
+    var places: [String] = []
+    for host in [host, ipv4.map { .address($0) }, ipv6.map { .address($0) }].compactMap({ $0 }) {
+      let place =
+        switch host {
+        case .name(let name): "\(name):\(port)"
+        case .address(let address): "\(SocketAddress(address, port: port))"
+        }
+      if !places.contains(place) { places.append(place) }
+    }
+    return places
+  }
+
   /// `nil` for an offer that cannot be used: the endpoint that carries it is good without it.
   init?(_ json: JSONValue) {
     guard let members = json.object else { return nil }

@@ -60,22 +60,8 @@ public struct Outbox: Sendable {
     return change
   }
 
-  /// What each of these endpoints refused for good.
-  public func refused(in ledger: Ledger, by endpoints: [String], of network: NetworkID) -> [AuthoredMessage] {
-    guard !endpoints.isEmpty else { return [] }
-    return ledger.outgoing.filter { message in
-      (message.network ?? network) == network && endpoints.allSatisfy { refusal(of: message, by: $0) != nil }
-    }
-  }
-
   /// What a head covers and an endpoint refused for good: no head goes there any more.
   public func obstacles(in ledger: Ledger, at endpoint: String, of network: NetworkID) -> [AuthoredMessage] {
-    refused(in: ledger, by: [endpoint], of: network).filter(\.isCovered)
-  }
-
-  /// A node's words about a message that it will never take.
-  public func refusal(of message: AuthoredMessage, by endpoint: String) -> (status: Int, detail: String)? {
-    guard case .refused(let status, let detail) = state(of: message.element, at: endpoint) else { return nil }
-    return (status, detail)
+    refused(in: ledger, by: RefusalQuorum([endpoint]), of: network).filter(\.isCovered)
   }
 }

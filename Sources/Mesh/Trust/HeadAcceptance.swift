@@ -1,5 +1,5 @@
 import DWN
-public import Wire
+import Wire
 
 extension MeshReader {
   /// Tries every head that waits, the newest first (`trust.md` section 4). The hash is the proof: nothing held can veto a set
@@ -84,9 +84,4 @@ extension MeshReader {
 
   /// Why the newest head that was shown is not in force; `nil` when it is, or when none was shown.
   public var mismatch: Mismatch? { newestMismatch }
-
-  /// When the complete fetch is to be repeated because a head does not match. `nil`: not for that reason.
-  public var retryAt: Instant? {
-    newestMismatch.map { $0.retry(after: lastCompleteAt ?? $0.since) }
-  }
 }

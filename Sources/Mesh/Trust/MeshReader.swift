@@ -36,7 +36,6 @@ public struct MeshReader: Sendable {
   /// The verified elements of the last complete fetch.
   var lastComplete: Set<String>?
   var newestMismatch: Mismatch?
-  var lastCompleteAt: Instant?
   /// Whether what is offered now may have been overtaken.
   private var isOvertaken = false
 
@@ -98,7 +97,6 @@ public struct MeshReader: Sendable {
       // What still waits now has nothing above it there: it would only take the room of others.
       waiting = WaitingRoom()
       lastComplete = intake.shown
-      lastCompleteAt = now
       outcome.readByID.formUnion(unshown(intake))
     }
     if network.envelope.hasHeads {

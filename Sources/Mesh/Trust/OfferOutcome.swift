@@ -63,9 +63,4 @@ public struct Mismatch: Hashable, Sendable, CustomStringConvertible {
 
   /// How long a mismatch may last before people hear of it.
   public static let patience: Duration = .seconds(10)
-
-  /// When the complete fetch is to be repeated: after 0.2 s, doubling to 10 s.
-  public func retry(after lastFetch: Instant) -> Instant {
-    lastFetch + min(.milliseconds(200 << min(max(attempts, 1) - 1, 6)), .seconds(10))
-  }
 }

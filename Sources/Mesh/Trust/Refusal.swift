@@ -1,4 +1,5 @@
 public import DWN
+public import Identity
 import Wire
 
 /// Why a record that a node showed was left out (`trust.md` section 2). It changed nothing.
@@ -107,6 +108,9 @@ public struct Refusal: Hashable, Sendable {
   public var author: String?
   public var reason: RefusalReason
   public var count: Int
+
+  /// Whether a node showed what this author, who knows better, has written anew since. Such a node was away, and is sent what it lacks.
+  public func isBehind(_ author: DID) -> Bool { reason == .olderThanSlot && self.author == author.text }
 }
 
 /// What was refused so far: bounded, and each kind of refusal once.

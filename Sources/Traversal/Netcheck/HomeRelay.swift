@@ -43,7 +43,9 @@ public struct HomeRelay: Sendable {
     }
     let ranking = ranking(report, circumstances)
     let chosen = choice(ranking, report, circumstances) { wasHeard($0, within: $1) }
-    standby = ranking.first { $0.id != chosen }?.id
+    // One that nobody measured is kept as the home is, as long as there is no other.
+    let former = standby.flatMap { wasHeard($0, within: Self.recently) ? $0 : nil }
+    standby = ranking.first { $0.id != chosen }?.id ?? (former == chosen ? nil : former)
     home = chosen
   }
 

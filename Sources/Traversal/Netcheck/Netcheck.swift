@@ -11,13 +11,15 @@ public struct Netcheck: Sendable {
     case send([UInt8], to: SocketAddress)
     /// From another socket: does it come back to the first one?
     case sendFromElsewhere([UInt8], to: SocketAddress)
-    /// No UDP gets through: how long do these relays take over HTTPS? Each answer goes to `measured`.
+    /// These relays have answered no STUN so far: how long do they take over HTTPS? Each answer goes to `measured`.
     case measureOverHTTPS([UInt16])
     case finished(NetcheckReport)
   }
 
   static let stunTime: Duration = .seconds(3)
   static let time: Duration = .seconds(5)
+  /// A relay whose STUN is silent for so long is asked over HTTPS beside it, so that the check takes no longer for it.
+  static let silence: Duration = .seconds(1)
   static let hairpinTime: Duration = .milliseconds(200)
   /// After so many relays have answered the rest gets little time.
   static let enoughRelays = 3
@@ -26,7 +28,8 @@ public struct Netcheck: Sendable {
 
   private enum Phase: Hashable {
     case probing
-    case overHTTPS(Set<UInt16>)
+    /// Only answers over HTTPS are waited for.
+    case overHTTPS
     case finished
   }
 
@@ -56,9 +59,17 @@ public struct Netcheck: Sendable {
   }
 
   private let isFull: Bool
-  private let regions: [ProbeRegion]
   private var phase = Phase.probing
   private var lists: [List]
+  /// Relays that can be asked over HTTPS, those whose turn it is if STUN is silent, and those that are asked whatever it says.
+  private let relays: Set<UInt16>
+  private let relaysInTurn: Set<UInt16>
+  private let doubted: Set<UInt16>
+  /// When STUN has been silent for long enough; `nil`: those that did not answer have been asked.
+  private var askHTTPSAt: Instant?
+  /// Relays that have been asked over HTTPS, and those of them whose answers are waited for.
+  private var asked: Set<UInt16> = []
+  private var waiting: Set<UInt16> = []
   private var outstanding: [TransactionID: Outstanding] = [:]
   private var mappingProbe: MappingProbe?
   private var hairpin: (id: TransactionID, until: Instant)?
@@ -72,9 +83,16 @@ public struct Netcheck: Sendable {
     _ regions: [ProbeRegion], hasIPv4: Bool, hasIPv6: Bool, previous: NetcheckReport?, home: UInt16?, at now: Instant
   ) {
     isFull = previous == nil
-    self.regions = regions
-    lists = ProbePlan(regions, hasIPv4: hasIPv4, hasIPv6: hasIPv6, previous: previous, home: home).lists
-      .map { List(plan: $0) }
+    let plan = ProbePlan(regions, hasIPv4: hasIPv4, hasIPv6: hasIPv6, previous: previous, home: home)
+    lists = plan.lists.map { List(plan: $0) }
+    let askable = regions.filter { $0.speaksHTTPS && $0.isMeasured && !$0.isAvoided }
+    let relays = Set(askable.map(\.id))
+    self.relays = relays
+    doubted = Set(askable.lazy.filter(\.isDoubted).map(\.id))
+    // Home and standby are chosen among those that answer: as long as there are not two, all are asked.
+    let hadEnough = previous.map { relays.intersection($0.latencies.keys).count > 1 } ?? false
+    relaysInTurn = hadEnough ? relays.intersection(plan.regions) : relays
+    askHTTPSAt = now + Self.silence
     stopAt = now + Self.stunTime
     report = NetcheckReport(startedAt: now)
   }
@@ -92,9 +110,12 @@ public struct Netcheck: Sendable {
         times.append(mappingProbe.nextAt)
       }
       if let hairpin { times.append(hairpin.until) }
+      if let askHTTPSAt { times.append(askHTTPSAt) }
       return times.min()
     }
   }
+
+  public var startedAt: Instant { report.startedAt }
 
   /// The addresses of this machine that were seen until now, while the check goes on.
   public var addressesSoFar: [SocketAddress] { report.addresses }
@@ -125,27 +146,32 @@ public struct Netcheck: Sendable {
       if Self.isPlausible(address, probe.family) {
         take(address, of: probe, now, random, &actions)
       } else {
-        report.troubles[probe.region] = .impossible(address)
+        note(.impossible(address), of: probe)
       }
     } else {
-      report.troubles[probe.region] = .nonsense
+      note(.nonsense, of: probe)
     }
     return actions + advance(at: now, random)
   }
 
+  private mutating func note(_ trouble: NetcheckReport.Trouble, of probe: Outstanding) {
+    report.troubles[probe.region] = trouble
+    report.troubledFamilies.insert(probe.family)
+  }
+
   /// How long a relay took over HTTPS; `nil`: it did not answer.
   public mutating func measured(_ relay: UInt16, _ latency: Duration?) -> [Action] {
-    guard case .overHTTPS(var waiting) = phase, waiting.remove(relay) != nil else { return [] }
+    guard phase != .finished, waiting.remove(relay) != nil else { return [] }
     if let latency { report.latencies[relay, default: .init()].https = latency }
-    phase = .overHTTPS(waiting)
     var actions: [Action] = []
-    if waiting.isEmpty { finish(&actions) }
+    if phase == .overHTTPS { finishIfAnswered(&actions) }
     return actions
   }
 
   // MARK: - Probing
 
   private mutating func probe(_ now: Instant, _ random: some RandomSource, _ actions: inout [Action]) {
+    askOverHTTPS(doubted.union(relaysInTurn.subtracting(lists.lazy.map(\.plan.region))), &actions)
     for index in lists.indices where !lists[index].isDone {
       while lists[index].next < lists[index].plan.probes.count {
         let list = lists[index].plan
@@ -170,7 +196,21 @@ public struct Netcheck: Sendable {
       report.hairpin = false
       self.hairpin = nil
     }
-    if now >= stopAt || isComplete { endProbing(&actions) }
+    let isOver = now >= stopAt || isComplete
+    if let due = askHTTPSAt, isOver || due <= now {
+      askHTTPSAt = nil
+      askOverHTTPS(relaysInTurn.filter { report.latencies[$0]?.hasUDP != true }, &actions)
+    }
+    if isOver { endProbing(&actions) }
+  }
+
+  /// Each is asked once in a check.
+  private mutating func askOverHTTPS(_ relays: Set<UInt16>, _ actions: inout [Action]) {
+    let relays = relays.subtracting(asked)
+    guard !relays.isEmpty else { return }
+    asked.formUnion(relays)
+    waiting.formUnion(relays)
+    actions.append(.measureOverHTTPS(relays.sorted()))
   }
 
   private mutating func send(
@@ -185,7 +225,7 @@ public struct Netcheck: Sendable {
 
   /// A list whose answer would say nothing new is not gone on with.
   private func wouldHelp(_ list: ProbePlan.List) -> Bool {
-    if report.latencies[list.region] == nil { return true }
+    if report.latencies[list.region]?.hasUDP != true { return true }
     return list.family == .v6 ? !report.hasIPv6 : report.mapping == nil
   }
 
@@ -215,7 +255,7 @@ public struct Netcheck: Sendable {
         actions.append(.sendFromElsewhere(STUNRequest.bytes(id), to: address))
       }
     }
-    let answered = report.latencies.values.compactMap(\.best)
+    let answered = report.latencies.values.compactMap(\.overUDP)
     if answered.count >= Self.enoughRelays, let slowest = answered.max() {
       stopAt = min(stopAt, now + slowest * (isFull ? 2 : 1))
     }
@@ -241,10 +281,15 @@ public struct Netcheck: Sendable {
     outstanding = [:]
     if hairpin != nil { report.hairpin = false }
     hairpin = nil
-    let askable = regions.filter { $0.isMeasured && !$0.isAvoided }.map(\.id)
-    guard !report.hasUDP, !askable.isEmpty else { return finish(&actions) }
-    phase = .overHTTPS(Set(askable))
-    actions.append(.measureOverHTTPS(askable))
+    phase = .overHTTPS
+    finishIfAnswered(&actions)
+  }
+
+  private mutating func finishIfAnswered(_ actions: inout [Action]) {
+    guard waiting.isEmpty else { return }
+    // None of those whose turn it was is there: the others may be.
+    if relays.isDisjoint(with: report.latencies.keys) { askOverHTTPS(relays, &actions) }
+    if waiting.isEmpty { finish(&actions) }
   }
 
   private mutating func finish(_ actions: inout [Action]) {

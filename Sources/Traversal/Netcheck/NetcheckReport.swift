@@ -7,7 +7,7 @@ public struct NetcheckReport: Hashable, Sendable {
   public struct Latency: Hashable, Sendable {
     public var ipv4: Duration?
     public var ipv6: Duration?
-    /// Over HTTPS, asked only where UDP does not get through.
+    /// Over HTTPS, asked of those that answered no STUN.
     public var https: Duration?
 
     public init(ipv4: Duration? = nil, ipv6: Duration? = nil, https: Duration? = nil) {
@@ -18,6 +18,10 @@ public struct NetcheckReport: Hashable, Sendable {
 
     /// The least.
     public var best: Duration? { [ipv4, ipv6, https].compactMap(\.self).min() }
+
+    /// The least of STUN.
+    var overUDP: Duration? { [ipv4, ipv6].compactMap(\.self).min() }
+    var hasUDP: Bool { overUDP != nil }
 
     subscript(family: IPAddress.Family) -> Duration? {
       get { family == .v4 ? ipv4 : ipv6 }
@@ -38,6 +42,8 @@ public struct NetcheckReport: Hashable, Sendable {
   public var latencies: [UInt16: Latency] = [:]
   /// By the relay's id, whatever else it says.
   public var troubles: [UInt16: Trouble] = [:]
+  /// Over which something of that came, so that no answer there is no sign that UDP does not get through.
+  public var troubledFamilies: Set<IPAddress.Family> = []
   /// The address that the nearest relay saw.
   public var globalIPv4: SocketAddress?
   public var globalIPv6: SocketAddress?

@@ -23,12 +23,21 @@ public struct ProbeRegion: Hashable, Sendable {
   /// Measured anew only as long as it is the home.
   public var isAvoided: Bool
   public var isMeasured: Bool
+  /// Whether it can be asked over HTTPS where it answers no STUN: a relay can.
+  public var speaksHTTPS: Bool
+  /// Connections with it failed: it is asked over HTTPS whatever STUN says, which tells nothing of connections.
+  public var isDoubted: Bool
 
-  public init(id: UInt16, nodes: [Node], isAvoided: Bool = false, isMeasured: Bool = true) {
+  public init(
+    id: UInt16, nodes: [Node], isAvoided: Bool = false, isMeasured: Bool = true, speaksHTTPS: Bool = true,
+    isDoubted: Bool = false
+  ) {
     self.id = id
     self.nodes = nodes
     self.isAvoided = isAvoided
     self.isMeasured = isMeasured
+    self.speaksHTTPS = speaksHTTPS
+    self.isDoubted = isDoubted
   }
 
   /// Whether anything of it can be asked.
@@ -55,12 +64,15 @@ struct ProbePlan: Hashable {
   private static let pauseWithoutHistory: Duration = .milliseconds(200)
 
   private(set) var lists: [List] = []
+  /// Whose turn it is, by STUN or otherwise.
+  private(set) var regions: Set<UInt16> = []
 
   /// Every relay, three times; or, with the report of the last time, the fastest of then and the home.
   init(_ regions: [ProbeRegion], hasIPv4: Bool, hasIPv6: Bool, previous: NetcheckReport?, home: UInt16?) {
     let families = [hasIPv4 ? IPAddress.Family.v4 : nil, hasIPv6 ? .v6 : nil].compactMap(\.self)
     guard let previous else {
       for region in regions where region.isMeasured {
+        self.regions.insert(region.id)
         for family in families {
           add(region, family, tries: Self.triesAtFirst) { Self.pauseAtFirst * $0 }
         }
@@ -73,6 +85,7 @@ struct ProbePlan: Hashable {
     }
     let hadBoth = previous.hasIPv4 && previous.hasIPv6
     for (rank, region) in sorted.enumerated() where rank < Self.fastestMeasuredAgain || region.id == home {
+      self.regions.insert(region.id)
       let isFast = rank < 2
       let isHome = region.id == home
       for family in families {

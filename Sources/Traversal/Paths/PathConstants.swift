@@ -9,9 +9,12 @@ public enum PathConstants {
   public static let pingTimeout: Duration = .seconds(5)
   /// A path that was silent for so long is none; until then packets go there too, beside the relay.
   static let givingUp: Duration = .seconds(15)
-  /// A candidate is not pinged again before, except once in this time for a reason: a call names it that did not before, or the way in use
-  /// fell silent. Twice in this time it is pinged since something of the peer came from there.
+  /// A candidate is pinged once in this time. One ping more is for a reason: a call names it anew, or the way in use fell silent. Two more
+  /// are for packets of the peer that came from there.
   static let pingInterval: Duration = .seconds(5)
+  /// What a call names for the first time is pinged once more after so long: the caller's NAT may let this machine in only since the caller
+  /// knows of it. What was pinged a moment before the call waits for that, too.
+  static let calledAgain: Duration = .milliseconds(300)
   /// What comes from an address that is not trusted is not answered with pings more often, be it the way in use.
   static let pingBackInterval: Duration = .milliseconds(250)
   /// Better ways than a slow one are looked for this often.
@@ -28,6 +31,8 @@ public enum PathConstants {
   static let doubt: Duration = .milliseconds(300)
   /// Between two messages that ask a peer for its pings, and between two that are heeded.
   static let callInterval: Duration = .seconds(1)
+  /// What is put off for want of room is tried again after so long.
+  static let retry: Duration = .seconds(1)
   /// When a peer is called once more: it counts the interval by when calls come, and one may travel quicker than the one before.
   static let callAgain: Duration = .milliseconds(1100)
 

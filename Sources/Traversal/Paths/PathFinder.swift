@@ -128,7 +128,7 @@ public final class PathFinder {
     return takeActions()
   }
 
-  /// Where this machine can be reached. Who was called lately, and to whom there is no way for all that, is called again if there is
+  /// Where this machine can be reached. Who was sought lately, and to whom there is no way for all that, is called again if there is
   /// something new to tell.
   public func setOwnEndpoints(
     _ endpoints: [SocketAddress], _ source: OwnEndpointsSource = .foundOut, now: Instant
@@ -141,7 +141,7 @@ public final class PathFinder {
       if path.owesCall {
         guard source != .noted else { continue }
       } else {
-        guard hasNews, !path.isTrusted(at: now), path.wasCalledLately(at: now) else { continue }
+        guard hasNews, !path.isTrusted(at: now), path.wasSoughtLately(at: now) else { continue }
       }
       path.owesCall = false
       sendCall(path, now)

@@ -3,6 +3,11 @@ public import Wire
 
 /// What comes from peers.
 extension PathFinder {
+  /// Whether a disco message names the key of a peer as its sender's. It need not be right.
+  public func knowsSender(of message: [UInt8]) -> Bool {
+    DiscoEnvelope.sender(of: message).map { peersByDiscoKey[$0] != nil } ?? false
+  }
+
   /// A disco message, from whoever. Whatever it is, at worst nothing happens.
   public func receive(_ message: [UInt8], _ arrival: DiscoArrival, now: Instant) -> [PathAction] {
     guard let sender = DiscoEnvelope.sender(of: message), let keys = peersByDiscoKey[sender],
@@ -66,8 +71,8 @@ extension PathFinder {
     if !path.isTrusted(at: now) { pingBack(path, source, now) }
   }
 
-  /// The peer's packets come through from there, so this machine's may get through to there: also if one of before did not, since that
-  /// may have been too early for the peer's NAT.
+  /// The peer's packets come through from there, so this machine's may get through to there. A ping that did not may have been too
+  /// early for the peer's NAT.
   func pingBack(_ path: PeerPath, _ source: SocketAddress, _ now: Instant) {
     // A port that was opened for the peer, and is hit, has to show that it leads there as long as it is open.
     let isNeeded =
@@ -142,7 +147,11 @@ extension PathFinder {
     if let best = path.best, !path.isTrusted(at: now) { pingBack(path, best.address, now) }
     // Nor does it say much that it is one of them: where it was a while ago is told, too.
     doubt(path, now)
-    search(path, asksBack: false, now, isUrgent: news.contains)
+    let isFollowed = !path.isTrusted(at: now) && !news.isEmpty
+    search(path, asksBack: false, now) {
+      news.contains($0) && !(isFollowed && path.limits.wasPinged($0, within: PathConstants.calledAgain, at: now))
+    }
+    if isFollowed { path.calledAgain = (news, now + PathConstants.calledAgain) }
     callBack(path, now)
     planPortProbing(path, now)
     tell(path, now)
@@ -174,13 +183,5 @@ extension PathFinder {
   private func limit() -> [PathAction] {
     statistics.limited += 1
     return takeActions()
-  }
-}
-
-extension MTUProbing {
-  /// - Parameter size: 0 for a short ping.
-  mutating func note(_ size: Int, of sentAt: Instant, at address: SocketAddress) {
-    guard address == self.address else { return }
-    if size > 0 { answered.insert(size) } else if sentAt == triedAt { carriesShort = true }
   }
 }

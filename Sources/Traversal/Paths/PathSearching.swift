@@ -27,7 +27,6 @@ extension PathFinder {
     _ path: PeerPath, asksBack: Bool, _ now: Instant, isUrgent: (SocketAddress) -> Bool = { _ in false }
   ) {
     path.lastSearch = now
-    path.searchAgainAt = nil
     // The way that works is not forgotten because the peer has no reason to ping.
     if let best = path.best, path.isTrusted(at: now) || path.handshakenAt != nil {
       path.candidates.keep(best.address, at: now)
@@ -37,7 +36,7 @@ extension PathFinder {
     for address in path.candidates.usable(at: now)
     where path.limits.mayPing(address, isUrgent: isUrgent(address), at: now) {
       guard ping(path, address, .discovery, now) else {
-        path.searchAgainAt = now + .seconds(1)
+        path.searchAgainAt = path.searchAgainAt ?? now + PathConstants.retry
         break
       }
     }
@@ -51,6 +50,12 @@ extension PathFinder {
 
   /// Asks the peer over the relay to ping this machine, as soon as it can be told where.
   func call(_ path: PeerPath, _ now: Instant) {
+    path.soughtAt = now
+    callWhenKnown(path, now)
+  }
+
+  /// The same without another reason than before.
+  func callWhenKnown(_ path: PeerPath, _ now: Instant) {
     if let at = ownEndpointsAt, now - at <= PathConstants.endpointFreshness {
       sendCall(path, now)
     } else {
@@ -63,9 +68,7 @@ extension PathFinder {
   /// nothing has not told that for long, and its NAT may have given it another address since. Who was told lately is not told again, so
   /// that no call is answered by another for ever.
   func callBack(_ path: PeerPath, _ now: Instant) {
-    guard hasRelay, !path.isTrusted(at: now),
-      path.calledAt.map({ now - $0 >= PathConstants.endpointFreshness }) ?? true
-    else { return }
+    guard hasRelay, !path.isTrusted(at: now), !path.wasSoughtLately(at: now) else { return }
     call(path, now)
   }
 

@@ -13,9 +13,13 @@ extension PathFinder {
       path.searchAgainAt = nil
       if !path.isTrusted(at: now) { search(path, asksBack: path.best == nil, now) }
     }
+    if let (addresses, due) = path.calledAgain, due <= now {
+      path.calledAgain = nil
+      if !path.isTrusted(at: now) { search(path, asksBack: false, now, isUrgent: addresses.contains) }
+    }
     if let due = path.callAgainAt, due <= now {
       path.callAgainAt = nil
-      if hasRelay, !path.isTrusted(at: now) { call(path, now) }
+      if hasRelay, !path.isTrusted(at: now) { callWhenKnown(path, now) }
     }
     if let due = path.probing?.nextAt, due <= now { probe(path, now) }
     runPortProbing(path, now)

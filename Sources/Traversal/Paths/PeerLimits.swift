@@ -41,10 +41,14 @@ final class PeerLimits {
     return isUrgent && times.lastUrgent.map { now - $0 >= PathConstants.pingInterval } ?? true
   }
 
-  /// Whether an address from which something came may be pinged for that: twice in five seconds, as the first may be lost. What else was
-  /// sent there a moment ago may have been too early for the peer's NAT, and does not count.
+  func wasPinged(_ address: SocketAddress, within time: Duration, at now: Instant) -> Bool {
+    pinged[address].map { now - $0.last < time } ?? false
+  }
+
+  /// Whether an address may be pinged because something came from there: twice in five seconds, as the first ping may be lost. Pings for
+  /// other reasons do not count, as they may have been too early for the peer's NAT.
   ///
-  /// - Parameter isBounded: `false` for the way in use, and where ports were opened for the peer: there only not all the time.
+  /// - Parameter isBounded: `false` for the way in use, and for ports that were opened for the peer. There `pingBackInterval` alone holds.
   func mayPingBack(_ address: SocketAddress, isBounded: Bool, at now: Instant) -> Bool {
     guard let times = pinged[address] else { return !isBounded || hasRoomForAddress(at: now) }
     guard times.lastBack.map({ now - $0 >= PathConstants.pingBackInterval }) ?? true else { return false }

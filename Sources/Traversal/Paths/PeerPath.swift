@@ -51,11 +51,15 @@ final class PeerPath {
   var lastSearch: Instant?
   /// The rest of a search for which there was no ping left.
   var searchAgainAt: Instant?
+  /// What the peer's last call named for the first time, and when it is pinged once more.
+  var calledAgain: (addresses: Set<SocketAddress>, at: Instant)?
   /// How often the peer is called again in a row while there is no way.
   var callsLeft = 0
   /// A call waits for own addresses.
   var owesCall = false
   var calledAt: Instant?
+  /// When there was last a reason to call the peer, besides something new to tell it.
+  var soughtAt: Instant?
   /// When a call is made up for that came too soon after another one.
   var callAgainAt: Instant?
   var probing: MTUProbing?
@@ -99,13 +103,15 @@ final class PeerPath {
   /// The peer has to be called, whenever it was called before.
   func forgetCalls() {
     calledAt = nil
+    soughtAt = nil
     callAgainAt = nil
     callsLeft = PathConstants.callsInARow
   }
 
-  /// Whether what the peer was told last is what it goes by.
-  func wasCalledLately(at now: Instant) -> Bool {
-    calledAt.map { now - $0 < PathConstants.endpointFreshness } ?? false
+  /// Whether the peer goes by what it was told, and shall hear what is new. Who hears something new is not sought anew by that: where
+  /// each check finds another port, it would be called for ever.
+  func wasSoughtLately(at now: Instant) -> Bool {
+    soughtAt.map { now - $0 < PathConstants.endpointFreshness } ?? false
   }
 
   /// Pings that are on their way to candidates become those that somebody asked for.
@@ -127,7 +133,8 @@ final class PeerPath {
   var nextDeadline: Instant? {
     let pingDeadline = pings.values.lazy.map(\.deadline).min()
     return [
-      pingDeadline, heartbeatAt, watchAt, trustedUntil, searchAgainAt, callAgainAt, probing?.nextAt, portProbingAt,
+      pingDeadline, heartbeatAt, watchAt, trustedUntil, searchAgainAt, calledAgain?.at, callAgainAt, probing?.nextAt,
+      portProbingAt,
       portProbing?.nextAt,
     ].lazy.compactMap { $0 }.min()
   }
@@ -148,6 +155,14 @@ struct MTUProbing: Sendable {
   func isRested(at now: Instant) -> Bool {
     nextAt > now + PathConstants.probeInterval
       && nextAt <= now + (PathConstants.probeAgain - PathConstants.probeRest)
+  }
+
+  /// A ping from `sentAt` was answered.
+  ///
+  /// - Parameter size: 0 for a short ping.
+  mutating func note(_ size: Int, of sentAt: Instant, at address: SocketAddress) {
+    guard address == self.address else { return }
+    if size > 0 { answered.insert(size) } else if sentAt == triedAt { carriesShort = true }
   }
 
   /// The lengths that still have to show themselves: not those below one that did.

@@ -85,7 +85,7 @@ extension PathFinder {
     guard path.best == nil, let side = side(path), let target = path.candidates.outside else { return }
     // One peer at a time.
     guard !peers.values.contains(where: { $0.portProbing != nil }) else {
-      path.portProbingAt = now + .seconds(1)
+      path.portProbingAt = now + PathConstants.retry
       return
     }
     path.limits.portsProbedAt = now

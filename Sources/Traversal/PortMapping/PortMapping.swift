@@ -45,3 +45,14 @@ public struct PortMapping: Hashable, Sendable {
       && external != IPAddress(v4: .max)
   }
 }
+
+extension [PortMapping] {
+  /// Those that lead here since then, from elsewhere than before, or by another service. What was merely renewed is not among them.
+  public func news(since former: [PortMapping]) -> [PortMapping] {
+    filter { mapping in
+      !former.contains {
+        $0.port == mapping.port && $0.external == mapping.external && $0.service == mapping.service
+      }
+    }
+  }
+}

@@ -162,7 +162,7 @@ struct DiagnosisTests {
     // The relay of an anchor is its own and nobody to ask.
     let alone = diagnosis(netcheck: ["udp": .null, "relays": [["id": 1]]])
     #expect(alone.verdict == .ready)
-    #expect(alone.findings.contains { $0.level == .info && $0.title.contains("unknown") })
+    #expect(alone.findings.contains { $0.level == .info && $0.title.contains("unknown: there is nobody to ask") })
   }
 
   @Test("a router that answers and lets nobody in is not one that maps ports")
@@ -179,6 +179,15 @@ struct DiagnosisTests {
     }
   }
 
+  @Test("the relay that this machine runs is told with its number, or with why nobody uses it")
+  func ownRelay() {
+    let used = diagnosis { $0["relayServer"] = ["listen": ["0.0.0.0:8788"], "recordedAs": 3] }
+    #expect(used.verdict == .ready && used.findings.contains { $0.title.contains("relay 3") })
+    let unused = diagnosis { $0["relayServer"] = ["listen": ["0.0.0.0:8788"], "problem": "nobody gets in"] }
+    #expect(troubles(unused).contains { $0.contains("0.0.0.0:8788") })
+    #expect(unused.findings.contains { $0.detail == "nobody gets in" })
+  }
+
   @Test("servers that talk nonsense are named, and a relay that is not reached is told of once")
   func servers() {
     let told = diagnosis(
@@ -192,6 +201,15 @@ struct DiagnosisTests {
     #expect(told.verdict == .warnings && troubles(told).count == 2)
     #expect(troubles(told).contains { $0.contains("Relay 1 (nas)") && $0.contains("no sense") })
     #expect(troubles(told).contains { $0.contains("203.0.113.7:3478") && $0.contains("127.0.0.1:1") })
+    // Where it is the only one, it is what is wrong, and not what stands between.
+    let only = diagnosis(
+      netcheck: [
+        "udp": .null, "relays": [["id": 1]],
+        "stun": [["server": "203.0.113.7:3478", "latencyMs": .null, "error": "its answers to STUN make no sense"]],
+      ])
+    #expect(only.verdict == .warnings && troubles(only).count == 1)
+    #expect(troubles(only).allSatisfy { $0.contains("203.0.113.7:3478") && $0.contains("make no sense") })
+    #expect(only.findings.contains { $0.title.contains("unknown: no server says where this machine is seen") })
     let refused: JSONValue = ["id": 1, "region": "nas", "connected": false, "error": "refused"]
     let both: JSONValue = ["udp": true, "relays": [["id": 1, "error": "refused"]]]
     #expect(troubles(diagnosis(netcheck: both) { $0["relays"] = [refused] }).count == 1)
@@ -200,7 +218,7 @@ struct DiagnosisTests {
   @Test("a node that holds the records behind a private address alone is not reached from elsewhere")
   func privateNode() {
     let home = diagnosis { $0["node"] = ["listen": ["0.0.0.0:8787"], "advertise": ["http://192.168.1.2:8787"]] }
-    #expect(troubles(home).contains { $0.contains("--advertise") && $0.contains("8787") })
+    #expect(troubles(home).contains { $0.contains("--advertise") && $0.contains("port") })
     let open = diagnosis { $0["node"] = ["listen": ["0.0.0.0:8787"], "advertise": ["http://203.0.113.1:8787"]] }
     #expect(open.verdict == .ready)
   }

@@ -53,6 +53,21 @@ struct MemberRelayCheckTests {
     }
   }
 
+  @Test("a name is told only if all that it stands for is public, however many that are")
+  func names() async throws {
+    let (first, second) = (try #require(IPAddress("127.0.0.1")), try #require(IPAddress("127.0.0.2")))
+    try await withRelay { offer in
+      var named = offer
+      named.host = RelayHost("relay.example.com")
+      let onlyFirst: @Sendable (IPAddress) -> Bool = { $0 == first }
+      #expect(await MemberRelayCheck.passing(named, isPublic: onlyFirst) { _ in [first] } == named)
+      #expect(await MemberRelayCheck.passing(named, isPublic: onlyFirst) { _ in [first, second] } == offer)
+      #expect(await MemberRelayCheck.passing(named, isPublic: Self.anywhere) { _ in [second, first] } == named)
+      #expect(await MemberRelayCheck.passing(named, isPublic: Self.anywhere) { _ in [second] } == offer)
+      #expect(await MemberRelayCheck.passing(named, isPublic: Self.anywhere) { _ in [] } == offer)
+    }
+  }
+
   @Test("a relay that shows another certificate, or that is not there, does not pass")
   func notReached() async throws {
     var closed: RelayOffer?

@@ -43,6 +43,7 @@ struct MembersFileTests {
     } catch {
       #expect(error.description.contains("line 2"))
     }
+    #expect(throws: AgentError.self, "as long as it is so") { _ = try file.readIfChanged() }
   }
 
   @Test("a file that is not there is an error, and counts once it is")

@@ -45,6 +45,8 @@ struct ModelMessages: MessageReader, Sendable {
     return Array(matches.sorted { $0.protocolURI < $1.protocolURI }.prefix(page.limit))
   }
 
+  func definitionCount() -> Int { messages.count { $0.kind == .configure } }
+
   func recordLimits(of protocolURI: String?, at path: ProtocolPath?, atMost count: Int) -> [Selection.Occupancy] {
     let limits = rows.filter {
       $0.message.isLatest && (protocolURI == nil || $0.message.protocolURI == protocolURI)
@@ -118,6 +120,34 @@ struct ModelMessages: MessageReader, Sendable {
     let guests = rows.filter { $0.message.share != .tenant }
     return StoredUsage(
       messages: rows.count, bytes: bytes(rows), guestMessages: guests.count, guestBytes: bytes(guests))
+  }
+
+  func shares() -> StoredShares {
+    StoredShares(
+      tenant: sum { !isEnded($0) && $0.share == .tenant }, guests: sum { !isEnded($0) && $0.share != .tenant },
+      remainsOfTenant: sum { isEnded($0) && !isGuests($0) }, remainsOfGuests: sum { isEnded($0) && isGuests($0) })
+  }
+
+  func usage(ofGuest author: DID) -> StoredUsage {
+    sum { !isEnded($0) && $0.share != .tenant && $0.author == author }
+  }
+
+  private func sum(where isCounted: (StoredMessage) -> Bool) -> StoredUsage {
+    let counted = rows.filter { isCounted($0.message) }
+    return StoredUsage(
+      messages: counted.count, bytes: counted.reduce(0) { $0 + $1.message.json.utf8.count + ($1.data?.size ?? 0) })
+  }
+
+  private func isEnded(_ message: StoredMessage) -> Bool {
+    message.place.map { place in
+      messages.contains { $0.kind == .delete && $0.place?.recordID == place.recordID }
+    } ?? false
+  }
+
+  /// Whether its record is a guest's.
+  private func isGuests(_ message: StoredMessage) -> Bool {
+    messages.first { $0.content?.isInitial == true && $0.place?.recordID == message.place?.recordID }
+      .map { $0.share != .tenant } ?? false
   }
 
   func feed(_ span: FeedSpan) -> [StoredMessage] {
@@ -214,6 +244,7 @@ extension ModelTransaction {
     messages.configureCID(of: protocolURI, at: time)
   }
   func configures(_ page: DefinitionPage) -> [StoredMessage] { messages.configures(page) }
+  func definitionCount() -> Int { messages.definitionCount() }
   func recordLimits(of protocolURI: String?, at path: ProtocolPath?, atMost count: Int) -> [Selection.Occupancy] {
     messages.recordLimits(of: protocolURI, at: path, atMost: count)
   }
@@ -241,6 +272,8 @@ extension ModelTransaction {
   func count(_ selection: Selection) -> Int { messages.count(selection) }
   func content(of message: StoredMessage) -> MessageData? { messages.content(of: message) }
   func usage() -> StoredUsage { messages.usage() }
+  func shares() -> StoredShares { messages.shares() }
+  func usage(ofGuest author: DID) -> StoredUsage { messages.usage(ofGuest: author) }
   func head() -> Int64 { messages.lastPosition }
   func feed(_ span: FeedSpan) -> [StoredMessage] { messages.feed(span) }
   func forEachCID(in span: FeedSpan, _ body: (String) -> Void) { messages.forEachCID(in: span, body) }

@@ -85,7 +85,8 @@ struct CrashSoakTests {
   private func examine(
     _ path: String, _ ledger: inout CrashLedger, inFull isFull: Bool, _ label: Comment
   ) async throws {
-    let store = try SQLiteMessageStore(path: path)
+    // What is repaired is what a crash may leave: never data that is lost.
+    let store = try SQLiteMessageStore(path: path) { Issue.record("\(label): \($0)") }
     var configuration = Configuration()
     configuration.readonly = true
     let connection = try DatabaseQueue(path: path, configuration: configuration)
@@ -93,6 +94,7 @@ struct CrashSoakTests {
     try await connection.read { [ledger] database in
       let audit = StoreAudit(database: database, folder: store.dataFolder)
       if isFull { try audit.check(label) }
+      try audit.checkFiles(label)
       try audit.checkData(after: looked, label)
       try ledger.check(database, inFull: isFull, label)
     }

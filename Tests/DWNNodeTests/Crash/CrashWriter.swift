@@ -41,7 +41,11 @@ struct CrashWriter: Sendable {
         group.addTask {
           var client = CrashClient(
             number: number, node: node, person: people[number % people.count], journal: journal, time: start)
-          while ContinuousClock.now < end { await client.fillAndEmptyBox() }
+          // Some deal in large data alone, so that files come and go at any time.
+          let dealsInFiles = number % 8 < 2
+          while ContinuousClock.now < end {
+            await dealsInFiles ? client.exchangeFiles() : client.fillAndEmptyBox()
+          }
         }
       }
     }
@@ -92,17 +96,40 @@ private struct CrashClient {
     if random.uniform(below: 2) == 0 { await delete(box, prune: true) }
   }
 
+  /// Large data that is overwritten by other large data, by small data, or by a write that keeps it; that is deleted, squashed, and
+  /// pruned with its box.
+  mutating func exchangeFiles() async {
+    guard let box = await write(draft("box", below: nil)) else { return }
+    var files: [RecordsWrite] = []
+    for step in 0..<8 {
+      let index = files.isEmpty ? 0 : Int(random.uniform(below: UInt64(files.count)))
+      switch files.isEmpty ? 6 : random.uniform(below: 7) {
+      case 0: if let later = await writeFile(RecordDraft(updating: files[index], data: [])) { files[index] = later }
+      case 1: if let later = await write(RecordDraft(updating: files[index], data: data())) { files[index] = later }
+      case 2: if let later = await keepFile(of: files[index]) { files[index] = later }
+      case 3: await delete(files.remove(at: index), prune: false)
+      case 4:
+        _ = await writeFile(draft("box/log", below: box))
+      case 5 where step > 4:
+        var squash = draft("box/log", below: box)
+        squash.squash = true
+        _ = await write(squash)
+      default: if let file = await writeFile(draft("box/item", below: box)) { files.append(file) }
+      }
+    }
+    if random.uniform(below: 2) == 0 { await delete(box, prune: true) }
+  }
+
   private func draft(_ path: ProtocolPath, below parent: RecordsWrite?) -> RecordDraft {
     RecordDraft(
       protocolURI: CrashWriter.protocolURI, path: path, parent: parent?.contextID,
       tags: ["client": .integer(Int64(number)), "kind": .string(path.typeName)], data: data())
   }
 
-  /// Small in most cases; some of it is beyond what stands in a row, and a little beyond what stands in the database.
+  /// Small in most cases; some of it is beyond what stands in a row.
   private func data() -> [UInt8] {
     switch random.uniform(below: 100) {
-    case 0: [UInt8](repeating: UInt8(number), count: NodeLimits.dataInDatabase + 1)
-    case 1...5: [UInt8](repeating: UInt8(number), count: NodeLimits.inlineData + 1)
+    case 0...5: [UInt8](repeating: UInt8(number), count: NodeLimits.inlineData + 1)
     default: [UInt8](repeating: UInt8(number), count: Int(random.uniform(below: 200)))
     }
   }
@@ -110,20 +137,54 @@ private struct CrashClient {
   private mutating func write(_ draft: RecordDraft) async -> RecordsWrite? {
     time = time + .milliseconds(1)
     let write = person.signer.recordsWrite(draft, at: time)
-    let isTaken = await send(write.signed, data: draft.data, record: write.recordID, parent: write.parentID)
+    let isTaken = await send(
+      write.signed, received: ReceivedData(draft.data), record: write.recordID, parent: write.parentID)
+    return isTaken ? write : nil
+  }
+
+  /// The same with data that comes in pieces, and is too large for the database.
+  private mutating func writeFile(_ draft: RecordDraft) async -> RecordsWrite? {
+    var draft = draft
+    draft.data = random.bytes(32) + [UInt8](repeating: UInt8(number), count: NodeLimits.dataInDatabase)
+    time = time + .milliseconds(1)
+    let write = person.signer.recordsWrite(draft, at: time)
+    let incoming = node.receive()
+    do {
+      for start in stride(from: 0, to: draft.data.count, by: 64 << 10) {
+        try incoming.append(Array(draft.data[start..<min(start + 64 << 10, draft.data.count)]))
+      }
+      let isTaken = try await send(
+        write.signed, received: incoming.finish(), record: write.recordID, parent: write.parentID)
+      return isTaken ? write : nil
+    } catch {
+      journal.write(.refused(tenant: person.did, reason: "\(error)"))
+      return nil
+    }
+  }
+
+  /// A write that comes without data and has that of the one before it.
+  private mutating func keepFile(of earlier: RecordsWrite) async -> RecordsWrite? {
+    var draft = RecordDraft(updating: earlier, data: [])
+    draft.describedData = DataDescription(cid: earlier.dataCID, size: earlier.dataSize)
+    draft.tags?["kept"] = true
+    time = time + .milliseconds(1)
+    let write = person.signer.recordsWrite(draft, at: time)
+    let isTaken = await send(write.signed, received: nil, record: write.recordID, parent: write.parentID)
     return isTaken ? write : nil
   }
 
   private mutating func delete(_ write: RecordsWrite, prune: Bool) async {
     time = time + .milliseconds(1)
     let message = person.signer.recordsDelete(write.recordID, prune: prune, at: time)
-    _ = await send(message, data: nil, record: write.recordID, parent: write.parentID)
+    _ = await send(message, received: nil, record: write.recordID, parent: write.parentID)
   }
 
-  private func send(_ signed: SignedMessage, data: [UInt8]?, record: RecordID, parent: RecordID?) async -> Bool {
+  private func send(
+    _ signed: SignedMessage, received: ReceivedData?, record: RecordID, parent: RecordID?
+  ) async -> Bool {
     let tenant = person.did
     do {
-      let reply = try await node.process(tenant: tenant, message: signed.message.value, data: data)
+      let reply = try await node.process(tenant: tenant, message: signed.message.value, received: received).reply
       guard reply.status.code == 202 else {
         journal.write(.refused(tenant: tenant, reason: "\(reply.status)"))
         return false

@@ -75,7 +75,11 @@ struct DiskTroubleProcess {
 
     let store = try SQLiteMessageStore(path: path)
     let connection = try DatabaseQueue(path: path)
-    try await connection.read { try StoreAudit(database: $0, folder: store.dataFolder).check("after a full disk") }
+    try await connection.read { database in
+      let audit = StoreAudit(database: database, folder: store.dataFolder)
+      try audit.check("after a full disk")
+      try audit.checkFiles("after a full disk")
+    }
     try connection.close()
     #expect(try await store.summaries().first?.head == Int64(taken.count + 2))
     await store.close()

@@ -114,10 +114,23 @@ struct NodeCheckTests {
       defer { archive.close() }
       return try archive.tenants().first?.usage
     }
+    func guests() throws -> [String] {
+      let archive = try NodeArchive(databasePath: path)
+      defer { archive.close() }
+      return try archive.read { try Row.fetchAll($0, sql: "SELECT * FROM guest").map { "\(Array($0.databaseValues))" } }
+    }
     let before = try #require(try await usage())
-    try await damage("UPDATE tenant SET messages = 7, bytes = 9; UPDATE node SET closed_in_order = 0")
+    let guestsBefore = try guests()
+    #expect(!guestsBefore.isEmpty)
+    try await damage(
+      """
+      UPDATE tenant SET messages = 7, bytes = 9;
+      UPDATE guest SET bytes = 9; INSERT INTO guest VALUES (1, 'did:a:b', 7, 9);
+      UPDATE node SET closed_in_order = 0
+      """)
     let folder = DataFolder(path: DataFolder.path(of: path), largestStaging: 0, random: SystemRandom())
     try DurableDatabase.close(try StoreRepair.open(path: path, folder: folder, check: .init(.indexes, limit: .zero)))
     #expect(try await usage() == before)
+    #expect(try guests() == guestsBefore)
   }
 }

@@ -10,33 +10,6 @@ import Wire
 struct NetworkKeyringTests {
   let network = SampleNetwork()
 
-  @Test("a stored keyring comes back with the same keys")
-  func stored() throws {
-    let epochs = try [0, 3, 8].map(SampleNetwork.epoch)
-    let keyring = try network.machineKeyring(epochs[2], earlier: epochs)
-    let read = try #require(NetworkKeyring(network: network.reference.id, stored: keyring.stored()))
-    #expect(read.epochs == keyring.epochs)
-    for epoch in epochs { #expect(read.key(of: epoch)?.bytes == keyring.key(of: epoch)?.bytes) }
-    #expect(read.key(of: try SampleNetwork.epoch(4)) == nil)
-  }
-
-  @Test("an empty keyring can be stored too")
-  func empty() throws {
-    let keyring = NetworkKeyring(network: network.reference.id)
-    #expect(try #require(NetworkKeyring(network: keyring.network, stored: keyring.stored())).epochs.isEmpty)
-  }
-
-  @Test(
-    "what was not stored by a keyring is not read",
-    arguments: [
-      "", "{}", "[]", #"{"keys":{}}"#, #"{"keys":[{}]}"#, #"{"keys":[{"epoch":0}]}"#,
-      #"{"keys":[{"epoch":0,"d":"AA"}]}"#,
-      #"{"keys":[{"epoch":-1,"d":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]}"#,
-    ])
-  func notStored(text: String) {
-    #expect(NetworkKeyring(network: network.reference.id, stored: Array(text.utf8)) == nil)
-  }
-
   @Test("the oldest epochs are forgotten beyond the capacity")
   func capacity() throws {
     var keyring = NetworkKeyring(network.reference, of: network.machine)

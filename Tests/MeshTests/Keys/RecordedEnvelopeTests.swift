@@ -179,16 +179,17 @@ struct RecordedEnvelopeTests {
 
   /// A member's keyring with the keys of the vectors for these epochs.
   private func holding(_ epochs: [KeyEpoch]) throws -> NetworkKeyring {
-    let keys = try #require(network.json["epochs"]?.array).filter { entry in
-      KeyEpoch(entry["epoch"]).map { epochs.contains($0) } ?? false
+    var keyring = NetworkKeyring(network: network.reference.id)
+    guard let newest = epochs.max() else { return keyring }
+    let anchor = NetworkKeyring(network: network.reference.id, anchor: try network.identity("anchor"))
+    let delivery = ContextKeyRecord(
+      network: network.reference, keyring: anchor, epoch: newest, earlier: epochs.filter { $0 != newest }, seq: 1)
+    _ = keyring.merge(try #require(delivery))
+    for entry in try #require(network.json["epochs"]?.array) {
+      guard let epoch = KeyEpoch(entry["epoch"]), epochs.contains(epoch) else { continue }
+      let bytes = try #require(entry["privateKeyHex"]?.string.flatMap { Hex.decode($0) })
+      #expect(keyring.key(of: epoch)?.bytes == SecretBytes(bytes), "epoch \(epoch)")
     }
-    let stored: JSONValue = [
-      "keys": .array(
-        try keys.map { entry in
-          let bytes = try #require(entry["privateKeyHex"]?.string.flatMap { Hex.decode($0) })
-          return ["epoch": try #require(entry["epoch"]), "d": .string(Base64.encode(bytes))]
-        })
-    ]
-    return try #require(NetworkKeyring(network: network.reference.id, stored: stored.encoded))
+    return keyring
   }
 }

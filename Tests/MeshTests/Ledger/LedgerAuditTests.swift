@@ -137,4 +137,39 @@ struct LedgerAuditTests {
     let root = try #require(history.ledger.outgoing.first { $0.write?.path == MeshProtocol.network })
     #expect(try history.ledger.withdraw(root.element, now: history.wall).isEmpty)
   }
+
+  @Test("where a node shows what was taken back, what stands is written anew above it, once")
+  func outdone() throws {
+    var history = try LedgerHistory(seed: 10, members: 1)
+    history.pass()
+    let changes = [
+      try history.ledger.updateNetwork(history.id, now: history.wall) { $0.name = "new" },
+      try history.ledger.setPolicy(
+        ACLPolicy(["version": 1, "rules": [["action": "accept", "src": ["*"], "dst": ["*"], "proto": "tcp"]]]),
+        in: history.id, now: history.wall, random: history.random),
+    ]
+    let taken = try changes.map { try #require($0.messages.first) }
+    history.pass()
+    for message in taken {
+      history.stored.apply(try history.ledger.withdraw(message.element, now: history.wall).store)
+    }
+    var shown = history.shownNow() + taken.map(\.entry)
+    let found = audit(&history, shown)
+    #expect(found.withdrawn == [] && found.foreign == nil && found.isOutdone)
+    history.pass()
+    let anew = try history.ledger.writeAnew(from: found, in: history.id, now: history.wall, random: history.random)
+    for (message, path) in zip(taken, [MeshProtocol.network, MeshProtocol.aclPolicy]) {
+      let standing = try #require(anew.messages.first { $0.write?.path == path })
+      #expect(standing.stamp > message.stamp)
+    }
+    #expect(anew.messages.last?.write?.path == MeshProtocol.head)
+    #expect(history.ledger.record(of: history.id)?.name == "home")
+    // Who sees nothing but this node accepts the head, and what stands.
+    var reader = MeshReader(network: history.network, identity: history.machines[0])
+    shown = history.shownNow()
+    let outcome = reader.offer(shown, extent: .complete, at: Instant(nanoseconds: 1), wall: history.wall)
+    #expect(outcome.acceptedHead?.seq == history.headSeq)
+    #expect(reader.view(at: history.wall)?.policy == .accepted(.acceptAll))
+    #expect(audit(&history, shown + taken.map(\.entry)).isClean)
+  }
 }

@@ -89,16 +89,7 @@ struct LedgerEpochTests {
       try history.ledger.publish(
         .nodeInfo(NodeInfoRecord(hostname: "first", os: "linux")), below: own, in: history.network,
         cipher: cipher, now: history.wall, random: history.random))
-    for _ in 0..<40 {
-      history.pass()
-      let machine = MachineIdentity.generate(random: history.random)
-      guard
-        case .added(_, let change) = try history.ledger.addNode(
-          NodeAdmission(did: machine.did), to: history.id, now: history.wall, random: history.random)
-      else { continue }
-      history.take(change)
-      try history.remove(machine.did)
-    }
+    for _ in 0..<40 { try history.remove(history.admit()) }
     let again = MeshReader(
       network: history.network, identity: stays,
       stored: try #require(history.memberStores[stays.did]?.networks[history.id]))
@@ -115,6 +106,40 @@ struct LedgerEpochTests {
     let audit = history.ledger.audit(
       history.shownNow(), of: history.id, complete: LedgerAuditTests.paths, includesDefinitions: true)
     #expect(audit.isClean)
+  }
+
+  @Test(
+    "however often records are written anew, the ledger keeps the last two of each complete, and can take back the last"
+  )
+  func replaced() throws {
+    var history = try LedgerHistory(seed: 76, members: 1)
+    history.take(
+      try history.ledger.setPolicy(.acceptAll, in: history.id, now: history.wall, random: history.random))
+    let first = history.shownNow()
+    for _ in 0..<40 { try history.remove(history.admit()) }
+    var complete: [String: Int] = [:]
+    for message in history.stored.authored.compactMap(\.message) {
+      let json = try JSONValue(parsing: message.json)
+      guard let path = json["descriptor"]?["protocolPath"]?.string, json["descriptor"]?["method"] == "Write" else {
+        continue
+      }
+      let isOne = path == MeshProtocol.aclPolicy.text
+      if let id = isOne ? path : json["recordId"]?.string, ["network/aclPolicy", "network/node"].contains(path) {
+        complete[id, default: 0] += 1
+      }
+    }
+    #expect(complete.count == 43)
+    #expect(complete.filter { $0.value > 1 }.count == 3)
+    #expect(complete.values.allSatisfy { $0 <= 3 })
+    #expect(complete[MeshProtocol.aclPolicy.text] == 2)
+    var again = try Ledger(identity: history.anchor, stored: history.stored)
+    #expect(again.outgoing == history.ledger.outgoing)
+    // A node that went back to the beginning lacks what came since, and shows nothing that would have to be ended.
+    let audit = again.audit(first, of: history.id, complete: LedgerAuditTests.paths, includesDefinitions: true)
+    #expect(audit.withdrawn == [] && !audit.isOutdone && audit.foreign == nil && !audit.lacking.isEmpty)
+    let last = try #require(again.outgoing.last { $0.write?.path == MeshProtocol.node })
+    _ = try again.withdraw(last.element, now: history.wall)
+    #expect(again.nodes(of: history.id).count == 2)
   }
 
   @Test("what a machine wrote is to be written anew once eight epochs have begun after it, and not before")

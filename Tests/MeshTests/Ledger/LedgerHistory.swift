@@ -91,6 +91,16 @@ struct LedgerHistory {
     return machine
   }
 
+  /// Admits a machine that never comes; no time passes.
+  @discardableResult
+  mutating func admit() throws -> DID {
+    let did = MachineIdentity.generate(random: random).did
+    if case .added(_, let change) = try ledger.addNode(NodeAdmission(did: did), to: id, now: wall, random: random) {
+      take(change)
+    }
+    return did
+  }
+
   mutating func remove(_ did: DID) throws {
     pass()
     take(try ledger.removeNode(did, from: id, now: wall, random: random))

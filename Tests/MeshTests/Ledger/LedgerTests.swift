@@ -70,14 +70,7 @@ struct LedgerTests {
     var history = try LedgerHistory(seed: 6, members: 2)
     history.wall = history.wall + .seconds(-3600)
     history.ledger = try Ledger(identity: history.anchor, stored: history.stored)
-    for _ in 0..<3 {
-      let machine = MachineIdentity.generate(random: history.random)
-      guard
-        case .added(_, let change) = try history.ledger.addNode(
-          NodeAdmission(did: machine.did), to: history.id, now: history.wall, random: history.random)
-      else { continue }
-      history.take(change)
-    }
+    for _ in 0..<3 { try history.admit() }
     let stamps = history.messages.compactMap { $0.message["descriptor"]?["messageTimestamp"]?.string }
     #expect(stamps.count == history.messages.count)
     #expect(zip(stamps, stamps.dropFirst()).allSatisfy { $0 < $1 })
@@ -280,6 +273,13 @@ struct LedgerTests {
     #expect(outcome.refusals.isEmpty)
     #expect(history.anchorReader.view(at: history.wall)?.nodes.first { $0.did == machine.did }?.name == "nas")
     #expect(history.anchorReader.clocksAhead[machine.did] != nil)
+    // A node that was away shows the first again: to its author that is no attempt at anything, to others it may be one.
+    var mine = reader
+    _ = mine.offer(first.entries + second.entries, at: Instant(nanoseconds: 1), wall: history.wall)
+    let again = mine.offer(first.entries, at: Instant(nanoseconds: 2), wall: history.wall)
+    #expect(again.refusals.map { $0.isBehind(machine.did) } == [true] && !again.changed)
+    let foreign = history.anchorReader.offer(first.entries, at: Instant(nanoseconds: 2), wall: history.wall)
+    #expect(foreign.refusals.map { $0.isBehind(history.anchor.did) } == [false])
   }
 
   @Test(

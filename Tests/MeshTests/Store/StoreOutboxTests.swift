@@ -48,15 +48,37 @@ struct StoreOutboxTests {
     )
     #expect(outbox.due(in: history.ledger, to: "b").contains { $0.write?.path == MeshProtocol.head })
     #expect(outbox.obstacles(in: history.ledger, at: "a", of: history.id) == [node])
-    #expect(outbox.refused(in: history.ledger, by: ["a", "b"], of: history.id).isEmpty)
+    #expect(outbox.refused(in: history.ledger, by: RefusalQuorum(["a", "b"]), of: history.id).isEmpty)
     _ = outbox.note(.refused(status: 413, detail: "too large"), of: node, at: "b")
-    #expect(outbox.refused(in: history.ledger, by: ["a", "b"], of: history.id) == [node])
-    #expect(outbox.refusal(of: node, by: "b")?.detail == "too large")
+    #expect(outbox.refused(in: history.ledger, by: RefusalQuorum(["a", "b"]), of: history.id) == [node])
+    #expect(outbox.refusal(of: node, by: RefusalQuorum(["b"]))?.detail == "too large")
     // A key is not covered by heads.
     var other = Outbox()
     let key = try #require(due.last { $0.write?.path == KeyDeliveryProtocol.contextKey })
     _ = other.note(.refused(status: 400, detail: "no"), of: key, at: "a")
     #expect(other.due(in: history.ledger, to: "a").last?.write?.path == MeshProtocol.head)
+  }
+
+  @Test(
+    "who has answered nothing for long has no say in what is refused everywhere, but for what he has taken; where nobody else has one, nothing is"
+  )
+  func silent() throws {
+    let history = try LedgerHistory(seed: 31, members: 1)
+    let node = try #require(history.ledger.outgoing.last { $0.write?.path == MeshProtocol.node })
+    let no = PublicationState.refused(status: 400, detail: "no")
+    func refused(_ live: PublicationState, _ dead: PublicationState, silent: Set<String>) -> [AuthoredMessage] {
+      var outbox = Outbox()
+      _ = outbox.note(live, of: node, at: "live")
+      _ = outbox.note(dead, of: node, at: "dead")
+      return outbox.refused(in: history.ledger, by: RefusalQuorum(["dead", "live"], silent: silent), of: history.id)
+    }
+    #expect(refused(no, .pending, silent: []) == [])
+    #expect(refused(no, .pending, silent: ["dead"]) == [node])
+    #expect(refused(no, no, silent: ["dead"]) == [node])
+    #expect(refused(no, .done, silent: ["dead"]) == [])
+    #expect(refused(.pending, no, silent: ["dead"]) == [])
+    #expect(refused(no, .pending, silent: ["dead", "live"]) == [])
+    #expect(Outbox().refused(in: history.ledger, by: RefusalQuorum([]), of: history.id) == [])
   }
 
   struct Answer: CustomTestStringConvertible {

@@ -1,5 +1,3 @@
-public import Wire
-
 /// Which addresses a stranger's word may lead to: those that any host of the Internet could connect to.
 ///
 /// After IANA's special-purpose registries (RFC 6890), without what is there for relays and tunnels: an IPv6 address that carries

@@ -1,0 +1,65 @@
+import DWN
+import Identity
+import Wire
+
+/// Rights that ended, as far as a tenant's messages still tell of them. For messages of an earlier time that come again they count as
+/// they did then.
+struct EndedRights {
+  let messages: SQLiteMessages
+  /// When the tenant deleted a grant, as far as the export says that, before or behind the message that is looked at.
+  let grantDeletes: [RecordID: WallTime]
+
+  /// Whether somebody was given a role below one parent, whatever became of it.
+  func hadRole(_ place: SiblingPlace, _ holder: DID) throws -> Bool {
+    let found = try messages.fetch(
+      "recipient = ? AND \(SQLiteMessages.atPlace) AND is_initial AND kind = 'write' LIMIT 1",
+      [holder.text] + SQLiteMessages.values(place))
+    return !found.isEmpty
+  }
+
+  /// Whether an audience had a record for this key.
+  func hadAudience(_ name: AudienceName, keyID: String) throws -> Bool {
+    let place = SiblingPlace(protocolURI: name.protocolURI, path: EncryptionControl.audience)
+    return try messages.fetch(
+      "\(SQLiteMessages.atPlace) AND is_initial AND json_extract(json, '$.descriptor.tags.keyId') = ?",
+      SQLiteMessages.values(place) + [keyID], index: "message_siblings"
+    ).contains { try $0.tags().flatMap { AudienceName($0) } == name }
+  }
+
+  /// What is left of a grant that was deleted. Of any other the data is there, or nobody has ever had a right by it.
+  func grant(_ id: RecordID) throws -> EndedGrant? {
+    let stored = try messages.messages(of: id)
+    let deletes = stored.filter { $0.kind == .delete }.map(\.timestamp) + [grantDeletes[id]].compactMap(\.self)
+    guard let end = deletes.min(), let first = stored.first(where: { $0.content?.isInitial == true }),
+      first.protocolURI == PermissionsProtocol.uri, first.place?.path == PermissionsProtocol.grant,
+      let grantee = first.place?.recipient
+    else { return nil }
+    return EndedGrant(
+      id: id, grantor: first.author, grantee: grantee, dateGranted: first.timestamp, end: end,
+      protocolURI: try first.tags()?["protocol"]?.string)
+  }
+
+  /// Whether a record, or one that it hangs below, was deleted: then what was below it may be gone without a trace.
+  func isOver(_ context: ContextID?) throws -> Bool {
+    try context?.segments.contains { try messages.messages(of: $0).contains { $0.kind == .delete } } ?? false
+  }
+}
+
+/// What the first write of a grant and its end say by themselves. For how long it was meant to be, and for which methods and paths, its
+/// data said.
+struct EndedGrant {
+  let id: RecordID
+  let grantor: DID
+  let grantee: DID
+  let dateGranted: WallTime
+  /// Inclusive: what is as old as the end may have come before it.
+  var end: WallTime
+  /// `nil` where the grant is for no protocol by name.
+  let protocolURI: String?
+
+  /// Whether nothing speaks against its use for a protocol at a time.
+  func fits(from grantor: DID, to grantee: DID, for protocolURI: String, at time: WallTime) -> Bool {
+    self.grantor == grantor && self.grantee == grantee && dateGranted <= time && time <= end
+      && (self.protocolURI ?? protocolURI) == protocolURI
+  }
+}
