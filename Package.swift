@@ -137,7 +137,7 @@ let package = Package(
       ]),
 
     .target(
-      name: "TestSupport", dependencies: ["Identity", "Cryptography", "Wire"], path: "Tests/Support",
+      name: "TestSupport", dependencies: ["Identity", "Cryptography", "Wire", .nio], path: "Tests/Support",
       swiftSettings: swiftSettings),
     .target(name: "CAllocationCount", path: "Tests/AllocationCount"),
     tests("WireTests", ["Wire"]),

@@ -75,9 +75,13 @@ extension Engine {
     peers[id]?.peer = peer
     if peers[id]?.hasRoute != hasRoute(peer) {
       peers[id]?.hasRoute = hasRoute(peer)
-      peers[id]?.isBehindRelay = false
-      if hasRoute(peer) { newlyRouted.append(peer.key) }
-      peers[id]?.setRoute(.none, wireMTU: 0)
+      if hasRoute(peer) {
+        // Until the finder has a way for it, packets take the one that they took before.
+        newlyRouted.append(peer.key)
+      } else {
+        peers[id]?.isBehindRelay = false
+        peers[id]?.setRoute(.none, wireMTU: 0)
+      }
       closeProbeSockets { $0.peer == peer.key }
       stalePeers.insert(id)
     }

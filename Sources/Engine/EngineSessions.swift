@@ -41,11 +41,11 @@ extension Engine {
           if !peer.hasRoute { setBehindRelay(id) }
           continue
         }
-        peers[id]?.isBehindRelay = false
         guard !peer.hasRoute else {
           if let pathfinding { perform(pathfinding.finder.heard(peer.key, from: address, now: .now())) }
           continue
         }
+        peers[id]?.isBehindRelay = false
         peers[id]?.endpoint = address
         stalePeers.insert(id)
         limitToRoute(id)

@@ -17,7 +17,7 @@ struct PeerState {
   var route = Route.none
   /// The longest inner packet of a direct route, or that the kernel's route carries to a peer without a disco key.
   var innerLimit: Int?
-  /// Its disco key is not known, and where it was last heard is a relay.
+  /// Where it was last heard is a relay, and the finder has not said anything else since its disco key is known.
   var isBehindRelay = false
   /// Packets go to the address through the control side.
   private var hasOwnSocket = false
@@ -46,6 +46,7 @@ struct PeerState {
   /// - Parameter hasOwnSocket: the address is reached over a socket that the data path does not have.
   mutating func setRoute(_ route: Route, wireMTU: Int, hasOwnSocket: Bool = false) {
     self.route = route
+    if route != .none { isBehindRelay = false }
     self.hasOwnSocket = hasOwnSocket
     endpoint = route.address
     innerLimit = route.address.map { Self.innerLimit(wireMTU: wireMTU, family: $0.ip.family) }

@@ -34,16 +34,9 @@ struct LeftRelayTests {
   /// Says what is no relay's, without end.
   private final class Babbler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
 
-    func channelActive(context: ChannelHandlerContext) { babble(context) }
-
-    func channelWritabilityChanged(context: ChannelHandlerContext) { babble(context) }
-
-    private func babble(_ context: ChannelHandlerContext) {
-      while context.channel.isActive, context.channel.isWritable {
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer(repeating: UInt8(ascii: "x"), count: 10_000)), promise: nil)
-      }
+    func channelActive(context: ChannelHandlerContext) {
+      context.channel.pour(ByteBuffer(repeating: UInt8(ascii: "x"), count: 10_000))
     }
   }
 

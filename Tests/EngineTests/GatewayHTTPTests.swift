@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import TestSupport
 import Testing
 import Wire
 
@@ -85,18 +86,8 @@ private final class Sender: ChannelInboundHandler, Sendable {
     let (channel, sent) = (context.channel, context.eventLoop.makePromise(of: Void.self))
     if closes, !isEndless { sent.futureResult.whenComplete { _ in channel.close(promise: nil) } }
     context.writeAndFlush(wrapOutboundOut(bytes), promise: sent)
-    if isEndless { pour(context) }
-  }
-
-  func channelWritabilityChanged(context: ChannelHandlerContext) {
-    if isEndless { pour(context) }
+    if isEndless { channel.pour(bytes) }
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
-
-  private func pour(_ context: ChannelHandlerContext) {
-    while context.channel.isActive, context.channel.isWritable {
-      context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
-    }
-  }
 }

@@ -105,7 +105,7 @@ public final class RelayLink: Sendable {
       defer { state.isAwake = true }
       return !state.isAwake
     }
-    if wakes { onLoop { handler, link in handler.write(link) } }
+    if wakes { writeAgain() }
   }
 
   /// Whether this relay is the client's home, for the relay's own count.
@@ -130,6 +130,9 @@ public final class RelayLink: Sendable {
     }
   }
 
+  /// When the event loop has done what else it has to.
+  func writeAgain() { onLoop { handler, link in handler.write(link) } }
+
   private func onLoop(_ body: @escaping @Sendable (RelayLinkHandler, RelayLink) -> Void) {
     channel.eventLoop.execute { [self] in body(handler.value, self) }
   }
@@ -141,6 +144,8 @@ final class RelayLinkHandler: ChannelInboundHandler {
   typealias OutboundOut = ByteBuffer
 
   private static let gathered = 64 << 10
+  /// So many writes, and the event loop does what else it has to.
+  private static let roundsAtOnce = 16
 
   /// `nil` before the connection and after its end.
   private(set) var session: RelayClientSession?
@@ -251,7 +256,13 @@ final class RelayLinkHandler: ChannelInboundHandler {
     guard let context, session != nil else { return }
     waitingLink = link
     let now = Instant.now()
+    var rounds = 0
     while context.channel.isWritable {
+      guard rounds < Self.roundsAtOnce else {
+        link.writeAgain()
+        break
+      }
+      rounds += 1
       var output = context.channel.allocator.buffer(capacity: 2048)
       while output.readableBytes < Self.gathered, let packet = link.next() {
         session?.send(packet.bytes, to: packet.peer, &output, now: now)

@@ -21,6 +21,8 @@ final class RelayConnectionHandler: ChannelInboundHandler {
 
   /// So much is gathered into one write: with the packet that makes it full, about one record of TLS.
   private static let gathered = 14 << 10
+  /// So many writes, and the event loop's other clients have their turn.
+  private static let roundsAtOnce = 16
 
   private let relay: RelayServer.Core
   private var phase = Phase.head
@@ -246,7 +248,13 @@ final class RelayConnectionHandler: ChannelInboundHandler {
 
   private func write(_ context: ChannelHandlerContext) {
     guard case .relaying(_, let client) = phase else { return }
+    var rounds = 0
     while context.channel.isWritable {
+      guard rounds < Self.roundsAtOnce else {
+        client.wake()
+        break
+      }
+      rounds += 1
       var output = context.channel.allocator.buffer(capacity: 2048)
       while output.readableBytes < Self.gathered, let frame = client.next() { frame.write(to: &output) }
       guard output.readableBytes > 0 else { break }

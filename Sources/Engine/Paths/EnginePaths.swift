@@ -128,13 +128,15 @@ extension Engine {
     pathfinding?.relays.send(ByteBuffer(bytes: message), to: key, relays: relays(of: key))
   }
 
-  /// A sealed packet of the data path.
+  /// A sealed packet of the data path, for a relay or for a socket that the data path does not have. The route may have changed since it
+  /// was sealed: where there is no such socket, it was for the relay, and goes there.
   func relay(_ packet: UnsafeRawBufferPointer, to id: PeerID) {
     guard let pathfinding, let peer = peers[id] else { return }
-    if let status = provenSocket(for: peer.route.address)?.send(packet), status != 0 {
-      pathfinding.probeDrops[.sending(status), default: 0] += 1
+    if let socket = provenSocket(for: peer.route.address) {
+      let status = socket.send(packet)
+      if status != 0 { pathfinding.probeDrops[.sending(status), default: 0] += 1 }
+      guard peer.route.usesRelay else { return }
     }
-    guard peer.route.usesRelay || peer.isBehindRelay else { return }
     pathfinding.relays.send(ByteBuffer(bytes: packet), to: peer.key, relays: peer.peer.relayIDs)
   }
 

@@ -69,6 +69,9 @@ extension Engine {
       guard let id = device.peer(key), let state = device.status(of: id, now: now)?.state, state != .idle else {
         continue
       }
+      if state == .established, let address = peers[id]?.endpoint {
+        perform(pathfinding.finder.handshaken(key, with: address, now: now))
+      }
       wantsToSend(to: key)
     }
     newlyRouted = []

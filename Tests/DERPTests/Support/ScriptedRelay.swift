@@ -154,23 +154,11 @@ private final class ScriptedConnection: ChannelInboundHandler {
       let (channel, end) = (context.channel, context.eventLoop.makePromise(of: Void.self))
       if closes { end.futureResult.whenComplete { _ in channel.close(promise: nil) } }
       context.writeAndFlush(wrapOutboundOut(output), promise: end)
-    case .floods(_, let reads):
+    case .floods(let bytes, let reads):
       if !reads { _ = context.channel.setOption(.autoRead, value: false) }
       context.writeAndFlush(wrapOutboundOut(output), promise: nil)
-      flood(context)
+      context.channel.pour(bytes)
     default: context.writeAndFlush(wrapOutboundOut(output), promise: nil)
-    }
-  }
-
-  func channelWritabilityChanged(context: ChannelHandlerContext) {
-    if isTakenIn { flood(context) }
-    context.fireChannelWritabilityChanged()
-  }
-
-  private func flood(_ context: ChannelHandlerContext) {
-    guard case .floods(let bytes, _) = behaviour else { return }
-    while context.channel.isActive, context.channel.isWritable {
-      context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
     }
   }
 }
