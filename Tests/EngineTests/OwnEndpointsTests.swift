@@ -66,6 +66,9 @@ struct OwnEndpointsTests {
     #expect(changed)
     #expect(witnesses.mapping == .endpointIndependent)
     #expect(witnesses.addresses == [address("203.0.113.1:1")])
+    let lie = witnesses.note(address("203.0.113.66:6"), by: keys[2], at: start)
+    #expect(lie)
+    #expect(witnesses.mapping == .endpointIndependent && witnesses.addresses.first == address("203.0.113.1:1"))
     for _ in 0..<100 {
       _ = witnesses.note(address("203.0.113.9:9"), by: X25519PrivateKey(random: SystemRandom()).publicKey, at: start)
     }

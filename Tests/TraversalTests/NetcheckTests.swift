@@ -118,6 +118,30 @@ struct NetcheckTests {
     #expect(networkReport.mapping == .endpointDependent)
   }
 
+  @Test("of three relays that see this machine the nearest that lies decides nothing, in whatever order they answer")
+  func liar() throws {
+    for liar in [10, 20, 30] as [UInt16] {
+      var network = Self.network([Self.relay(10, secondPort: true), Self.relay(20), Self.relay(30)])
+      network.mapping = { target in
+        let isLie = target.ip == Self.address(liar).ip
+        return SocketAddress(isLie ? "198.18.0.1:7" : "203.0.113.9:41641")!
+      }
+      let report = try network.run()
+      #expect(report.globalIPv4 == SocketAddress("203.0.113.9:41641"), "\(liar) lies")
+      #expect(report.mapping == .endpointIndependent, "\(liar) lies")
+      #expect(report.addresses == [SocketAddress("203.0.113.9:41641")!], "\(liar) lies")
+    }
+  }
+
+  @Test("a NAT that shows one host the same address on all its ports, and each host another one, maps by whom it speaks to")
+  func byHost() throws {
+    var network = Self.network([Self.relay(10, secondPort: true), Self.relay(20, secondPort: true)])
+    network.mapping = { SocketAddress(IPAddress("203.0.113.9")!, port: UInt16(40_000 + $0.ip.value % 1000)) }
+    let report = try network.run()
+    #expect(report.mapping == .endpointDependent)
+    #expect(report.globalIPv4 == network.mapping(Self.address(10)))
+  }
+
   @Test("two relays tell it as well, and one with one port leaves it open")
   func twoRelays() throws {
     var dependent = Self.network([Self.relay(20), Self.relay(30)])

@@ -72,12 +72,12 @@ struct PeerWitnesses {
     return latest.filter { counts[$0, default: 0] > 1 } + latest.filter { counts[$0, default: 0] == 1 }
   }
 
-  /// Two that see one address, or different ones, tell how the NAT maps.
+  /// Two that see one address, or different ones, tell how the NAT maps. Where two see the same, a third is not needed, nor believed.
   var mapping: NATMapping? {
     let public4 = words.filter { $0.address.ip.family == .v4 && !$0.address.ip.isPrivate }
     guard let latest = public4.map(\.at).max() else { return nil }
     let current = public4.filter { latest - $0.at <= Self.together }
     guard current.count > 1 else { return nil }
-    return Set(current.map(\.address)).count == 1 ? .endpointIndependent : .endpointDependent
+    return Set(current.map(\.address)).count < current.count ? .endpointIndependent : .endpointDependent
   }
 }

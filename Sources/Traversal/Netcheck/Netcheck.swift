@@ -49,6 +49,16 @@ public struct Netcheck: Sendable {
     var isSecondPort: Bool
   }
 
+  private struct Sighting {
+    var regions: Set<UInt16> = []
+    var latency: Duration
+
+    mutating func note(_ region: UInt16, _ latency: Duration) {
+      regions.insert(region)
+      self.latency = min(self.latency, latency)
+    }
+  }
+
   /// The question whether a second port of a server sees the same address.
   private struct MappingProbe {
     var region: UInt16
@@ -75,6 +85,8 @@ public struct Netcheck: Sendable {
   private var hairpin: (id: TransactionID, until: Instant)?
   private var stopAt: Instant
   private var report: NetcheckReport
+  /// Who saw an address, and how near the nearest of them is.
+  private var sightings: [SocketAddress: Sighting] = [:]
   /// What a server saw, of those that were asked over IPv4.
   private var seenByIPv4: [SocketAddress: SocketAddress] = [:]
 
@@ -238,14 +250,13 @@ public struct Netcheck: Sendable {
     where !probe.isSecondPort && lists[index].plan.region == probe.region && lists[index].plan.family == probe.family {
       lists[index].isDone = true
     }
-    let hadAnswer = report.latencies.values.compactMap { $0[probe.family] }.min()
     if !probe.isSecondPort {
       let known = report.latencies[probe.region]?[probe.family]
       report.latencies[probe.region, default: .init()][probe.family] = min(known ?? latency, latency)
-      report.observations[address, default: 0] += 1
-      if hadAnswer.map({ latency < $0 }) ?? true {
-        if probe.family == .v4 { report.globalIPv4 = address } else { report.globalIPv6 = address }
-      }
+      sightings[address, default: Sighting(latency: latency)].note(probe.region, latency)
+      report.observations[address] = sightings[address]?.regions.count
+      let best = bestSighting(over: probe.family)
+      if probe.family == .v4 { report.globalIPv4 = best } else { report.globalIPv6 = best }
     }
     if probe.family == .v4 {
       observe(address, by: probe, now)
@@ -261,13 +272,24 @@ public struct Netcheck: Sendable {
     }
   }
 
-  /// Two servers, or two ports of one, that see different addresses tell that the NAT maps by whom it speaks to.
+  /// What most relays see; of those that as many see, what the nearest does.
+  private func bestSighting(over family: IPAddress.Family) -> SocketAddress? {
+    sightings.lazy.filter { $0.key.ip.family == family }
+      .min { ($1.value.regions.count, $0.value.latency) < ($0.value.regions.count, $1.value.latency) }?.key
+  }
+
+  /// Two servers, or two ports of one, that see different addresses tell that the NAT maps by whom it speaks to. Such a NAT shows no two
+  /// hosts the same address: where two see the same, a third that says something else is wrong.
+  private var mapping: NATMapping? {
+    guard seenByIPv4.count > 1 else { return nil }
+    let hosts = Dictionary(grouping: seenByIPv4.keys) { seenByIPv4[$0] }.values.map { Set($0.map(\.ip)).count }
+    return hosts.count == 1 || hosts.contains { $0 > 1 } ? .endpointIndependent : .endpointDependent
+  }
+
   private mutating func observe(_ address: SocketAddress, by probe: Outstanding, _ now: Instant) {
     seenByIPv4[probe.target] = address
-    if Set(seenByIPv4.values).count > 1 {
-      report.mapping = .endpointDependent
-    } else if seenByIPv4.count > 1 {
-      report.mapping = report.mapping ?? .endpointIndependent
+    if let mapping {
+      report.mapping = mapping
     } else if mappingProbe == nil, probe.node.ipv4.count > 1 {
       mappingProbe = MappingProbe(region: probe.region, node: probe.node, target: probe.node.ipv4[1], nextAt: now)
     }

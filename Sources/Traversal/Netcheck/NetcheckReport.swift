@@ -44,7 +44,7 @@ public struct NetcheckReport: Hashable, Sendable {
   public var troubles: [UInt16: Trouble] = [:]
   /// Over which something of that came, so that no answer there is no sign that UDP does not get through.
   public var troubledFamilies: Set<IPAddress.Family> = []
-  /// The address that the nearest relay saw.
+  /// The address that most relays saw; of those that as many saw, the one that the nearest did.
   public var globalIPv4: SocketAddress?
   public var globalIPv6: SocketAddress?
   /// How many relays saw an address.
