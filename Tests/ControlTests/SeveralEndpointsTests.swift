@@ -4,40 +4,21 @@ import Identity
 import Mesh
 import Netmap
 import Synchronization
-import TestSupport
 import Testing
 import Wire
 
 @testable import Control
 
 @Suite("A mesh over several nodes", .timeLimit(.minutes(10)))
-struct SeveralEndpointsTests {
-  let clock = VirtualClock()
-  let random = SeededRandom(11)
-  let anchor: Device
-  let member: Device
-  let first: FakeNode
-  let second: FakeNode
-  let network: NetworkReference
+struct SeveralEndpointsTests: TwoNodeSuite {
+  let mesh: TwoNodeMesh
+  private var first: FakeNode { mesh.first }
+  private var second: FakeNode { mesh.second }
 
-  init() async throws {
-    anchor = try await Device(.generate(random: random), clock: clock, random: random)
-    member = try await Device(.generate(random: random), clock: clock, random: random)
-    first = FakeNode(name: "first", tenant: anchor.did)
-    second = FakeNode(name: "second", tenant: anchor.did)
-    network = try await anchor.createNetwork()
-    try await anchor.start(network, [first, second], addresses: [World.address(0)])
-    try await anchor.add(member.did, to: network, label: "member")
-    try await member.start(network, [first, second], addresses: [World.address(1)])
-    try await run(.seconds(15))
-  }
-
-  private func run(_ duration: Duration) async throws {
-    try await Simulation(clock: clock).run(duration, [anchor, member])
-  }
+  init() async throws { mesh = try await TwoNodeMesh(nodes: ("first", "second"), seed: 11) }
 
   private func addMachine(_ label: String) async throws -> Device {
-    let machine = try await Device(.generate(random: random), clock: clock, random: random)
+    let machine = try await newMachine()
     try await anchor.add(machine.did, to: network, label: label)
     return machine
   }
@@ -117,7 +98,7 @@ struct SeveralEndpointsTests {
   @Test("what one node refuses for good stands as long as another has it, and is taken back when all refuse it")
   func veto() async throws {
     let no = Reply(.init(400, "SchemaValidatorFailure: no"))
-    let third = try await Device(.generate(random: random), clock: clock, random: random)
+    let third = try await newMachine()
     let refused = third.did.text
     first.refuse { $0.descriptor["recipient"]?.string == refused ? no : nil }
     let change = try await anchor.add(third.did, to: network, label: "third")
@@ -134,7 +115,7 @@ struct SeveralEndpointsTests {
       status.endpoints[0].trouble?.reason == "first refuses network/node for good: 400 SchemaValidatorFailure: no")
     #expect(status.endpoints[1].lacking == 0 && status.endpoints[1].trouble == nil)
 
-    let fourth = try await Device(.generate(random: random), clock: clock, random: random)
+    let fourth = try await newMachine()
     let hopeless = [refused, fourth.did.text]
     for node in [first, second] {
       node.refuse { $0.descriptor["recipient"]?.string.map(hopeless.contains) == true ? no : nil }
@@ -215,7 +196,7 @@ struct SeveralEndpointsTests {
     #expect(await plane.told == [url])
     #expect(await member.netmap?.peers.map(\.key).contains(fourth.key) == true)
     let stale = second.questions
-    try await Simulation(clock: clock).run(.seconds(60), [member])
+    try await run(.seconds(60), [member])
     #expect(second.questions == stale)
   }
 
@@ -313,7 +294,7 @@ struct SeveralEndpointsTests {
     #expect(await plane.choice.preferred == 0)
     #expect(await member.status.pending == [])
     let before = overMesh.questions
-    try await Simulation(clock: clock).run(.seconds(330), [member])
+    try await run(.seconds(330), [member])
     #expect(overMesh.questions == before)
   }
 

@@ -2,7 +2,6 @@ import DWN
 import Identity
 import Mesh
 import Netmap
-import TestSupport
 import Testing
 import Wire
 
@@ -10,37 +9,22 @@ import Wire
 
 /// An anchor with two nodes, one of which answers nothing any more (docs/decisions/silent-endpoints.md).
 @Suite("A node that is silent for long", .timeLimit(.minutes(10)))
-struct SilentEndpointTests {
-  let clock = VirtualClock()
-  let random = SeededRandom(17)
-  let anchor: Device
-  let member: Device
-  let live: FakeNode
-  let silent: FakeNode
-  let network: NetworkReference
-  let plane: DWNControlPlane
+struct SilentEndpointTests: TwoNodeSuite {
+  let mesh: TwoNodeMesh
+  private let plane: DWNControlPlane
+  private var live: FakeNode { mesh.first }
+  private var silent: FakeNode { mesh.second }
 
   private static let no = Reply(.init(413, "TooLarge: the quota is used up"))
 
   init() async throws {
-    anchor = try await Device(.generate(random: random), clock: clock, random: random)
-    member = try await Device(.generate(random: random), clock: clock, random: random)
-    live = FakeNode(name: "live", tenant: anchor.did)
-    silent = FakeNode(name: "silent", tenant: anchor.did)
-    network = try await anchor.createNetwork()
-    try await anchor.start(network, [live, silent], addresses: [World.address(0)])
-    plane = try #require(anchor.plane)
-    try await anchor.add(member.did, to: network, label: "member")
-    try await member.start(network, [live, silent], addresses: [World.address(1)])
-    try await run(.seconds(15), [anchor, member])
-  }
-
-  private func run(_ duration: Duration, _ devices: [Device]) async throws {
-    try await Simulation(clock: clock).run(duration, devices)
+    let mesh = try await TwoNodeMesh(nodes: ("live", "silent"), seed: 17)
+    self.mesh = mesh
+    plane = try #require(mesh.anchor.plane)
   }
 
   private func add(_ label: String) async throws -> (machine: Device, change: LedgerChange) {
-    let machine = try await Device(.generate(random: random), clock: clock, random: random)
+    let machine = try await newMachine()
     live.refuse { [did = machine.did.text] in $0.descriptor["recipient"]?.string == did ? Self.no : nil }
     return (machine, try await anchor.add(machine.did, to: network, label: label))
   }
@@ -95,7 +79,7 @@ struct SilentEndpointTests {
     #expect(try await self.refusal(of: another).outcome == .withdrawn)
     #expect(await !machines.contains(fourth.did))
 
-    let fifth = try await Device(.generate(random: random), clock: clock, random: random)
+    let fifth = try await newMachine()
     let taken = try await anchor.add(fifth.did, to: network, label: "fifth")
     try await run(.seconds(30), [anchor, member])
     #expect(await published(taken) == .success(true))
