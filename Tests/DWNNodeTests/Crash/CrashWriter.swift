@@ -86,9 +86,7 @@ private struct CrashClient {
       case 2:
         _ = await write(draft("box/log", below: box))
       case 3 where step > 6:
-        var squash = draft("box/log", below: box)
-        squash.squash = true
-        _ = await write(squash)
+        await squashLog(of: box)
       default:
         if let item = await write(draft("box/item", below: box)) { items.append(item) }
       }
@@ -111,13 +109,18 @@ private struct CrashClient {
       case 4:
         _ = await writeFile(draft("box/log", below: box))
       case 5 where step > 4:
-        var squash = draft("box/log", below: box)
-        squash.squash = true
-        _ = await write(squash)
+        await squashLog(of: box)
       default: if let file = await writeFile(draft("box/item", below: box)) { files.append(file) }
       }
     }
     if random.uniform(below: 2) == 0 { await delete(box, prune: true) }
+  }
+
+  /// An entry of the log that takes the place of those before it.
+  private mutating func squashLog(of box: RecordsWrite) async {
+    var squash = draft("box/log", below: box)
+    squash.squash = true
+    _ = await write(squash)
   }
 
   private func draft(_ path: ProtocolPath, below parent: RecordsWrite?) -> RecordDraft {
