@@ -11,6 +11,12 @@ struct RelayTableTests {
 
   private func key() -> X25519PublicKey { X25519PrivateKey(random: random).publicKey }
 
+  private func table(_ change: (inout RelayLimits) -> Void) -> RelayTable {
+    var limits = RelayLimits()
+    change(&limits)
+    return RelayTable(limits: limits)
+  }
+
   private func enter(_ table: RelayTable, _ key: X25519PublicKey, wakes: Counter = Counter()) throws -> RelayClient {
     let client = table.enter(key, wake: { wakes.add() }, close: {})
     return try #require(client)
@@ -49,9 +55,7 @@ struct RelayTableTests {
 
   @Test("what is too much drops the oldest, and full data does not keep path discovery from getting through")
   func drops() throws {
-    var limits = RelayLimits()
-    limits.queuedPackets = 8
-    let table = RelayTable(limits: limits)
+    let table = table { $0.queuedPackets = 8 }
     let a = try enter(table, key())
     let b = try enter(table, key())
     for number in 0..<100 { _ = table.relay(packet(number), from: a, to: b.key) }
@@ -67,9 +71,7 @@ struct RelayTableTests {
 
   @Test("a line is bounded in bytes too")
   func dropsBytes() throws {
-    var limits = RelayLimits()
-    limits.queuedBytes = 100_000
-    let table = RelayTable(limits: limits)
+    let table = table { $0.queuedBytes = 100_000 }
     let a = try enter(table, key())
     let b = try enter(table, key())
     for number in 0..<20 { _ = table.relay(packet(number, count: 65536), from: a, to: b.key) }
@@ -78,18 +80,16 @@ struct RelayTableTests {
 
   @Test("all that waits for all is bounded, and who takes what he gets finds room beside those who do not")
   func waitsInAll() throws {
-    var limits = RelayLimits()
-    limits.waitingBytes = 1 << 20
-    let table = RelayTable(limits: limits)
+    let table = table { $0.waitingBytes = 1 << 20 }
     let a = try enter(table, key())
     let idle = try (0..<60).map { _ in try enter(table, key()) }
     let live = try enter(table, key())
     for number in 0..<50 {
       for client in idle { _ = table.relay(packet(number, count: 1400), from: a, to: client.key) }
       for client in idle { _ = table.relay(disco(number), from: a, to: client.key) }
-      #expect(table.budget.inUse <= limits.waitingBytes)
+      #expect(table.budget.inUse <= table.limits.waitingBytes)
     }
-    #expect(table.statistics.overflows > 0 && table.budget.inUse > limits.waitingBytes / 4)
+    #expect(table.statistics.overflows > 0 && table.budget.inUse > table.limits.waitingBytes / 4)
     for number in 0..<50 {
       _ = table.relay(packet(number, count: 1400), from: a, to: live.key)
       #expect(drain(live) == [.receivedPacket(from: a.key, packet(number, count: 1400))])
@@ -104,9 +104,7 @@ struct RelayTableTests {
 
   @Test("of whose leaving is told is bounded for all together, and what is over makes room")
   func watchesInAll() throws {
-    var limits = RelayLimits()
-    limits.watchedPeersInAll = 3
-    let table = RelayTable(limits: limits)
+    let table = table { $0.watchedPeersInAll = 3 }
     let receiver = try enter(table, key())
     for round in 0..<3 {
       let senders = try (0..<5).map { _ in try enter(table, key()) }
@@ -158,9 +156,7 @@ struct RelayTableTests {
 
   @Test("the relay takes no more clients than it may")
   func full() throws {
-    var limits = RelayLimits()
-    limits.clients = 2
-    let table = RelayTable(limits: limits)
+    let table = table { $0.clients = 2 }
     let a = try enter(table, key())
     _ = try enter(table, key())
     #expect(table.enter(key(), wake: {}, close: {}) == nil)
@@ -172,10 +168,10 @@ struct RelayTableTests {
     "of too many connections with one key the one that spoke longest ago is closed, and nobody is told that the key is gone"
   )
   func manyOfOneKey() throws {
-    var limits = RelayLimits()
-    limits.clientsPerKey = 2
-    limits.clients = 3
-    let table = RelayTable(limits: limits)
+    let table = table {
+      $0.clientsPerKey = 2
+      $0.clients = 3
+    }
     let other = try enter(table, key())
     let shared = key()
     let closed = Counter()
@@ -212,10 +208,10 @@ struct RelayTableTests {
 
   @Test("many threads relay at once, and every packet that is not dropped arrives in its order")
   func concurrent() async throws {
-    var limits = RelayLimits()
-    limits.queuedPackets = 100_000
-    limits.queuedBytes = 1 << 30
-    let table = RelayTable(limits: limits)
+    let table = table {
+      $0.queuedPackets = 100_000
+      $0.queuedBytes = 1 << 30
+    }
     let receiver = try enter(table, key())
     let senders = try (0..<8).map { _ in try enter(table, key()) }
     await withTaskGroup(of: Void.self) { group in
