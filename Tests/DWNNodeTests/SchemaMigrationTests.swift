@@ -10,14 +10,22 @@ import Wire
 /// A database of an earlier version of the program is brought up to date with everything in it.
 @Suite(.timeLimit(.minutes(10)))
 struct SchemaMigrationTests {
+  private let folder = FileManager.default.temporaryDirectory.appendingPathComponent("migration-\(UUID().uuidString)")
+  private var path: String { folder.appendingPathComponent("node.sqlite").path }
+
+  /// A database of which the first so many steps of the schema were made and then filled, as it is opened now.
+  private func upToDate(from steps: Int, _ fill: (Database) throws -> Void) throws -> DatabasePool {
+    let old = try DurableDatabase.open(path: path, schema: Array(NodeSchema.steps.prefix(steps)))
+    try old.write(fill)
+    try DurableDatabase.close(old)
+    return try DurableDatabase.open(path: path, schema: NodeSchema.steps)
+  }
+
   @Test(
     "messages of the first version get positions in the order in which they came, and their tags and sums stay right")
   func first() throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("migration-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: folder) }
-    let path = folder.appendingPathComponent("node.sqlite").path
-    let old = try DurableDatabase.open(path: path, schema: Array(NodeSchema.steps.prefix(1)))
-    try old.write { database in
+    let pool = try upToDate(from: 1) { database in
       try database.execute(
         sql: """
           INSERT INTO tenant VALUES (1, 'did:a:1'), (2, 'did:a:2'), (3, 'did:a:3');
@@ -28,9 +36,6 @@ struct SchemaMigrationTests {
           INSERT INTO tag VALUES (1, 'x', 'text', NULL, NULL), (2, 'y', NULL, 1.5, NULL);
           """)
     }
-    try DurableDatabase.close(old)
-
-    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
     func values(_ sql: String) throws -> [String] {
       try pool.read { database in
         try Row.fetchAll(database, sql: sql).map { row in
@@ -62,10 +67,7 @@ struct SchemaMigrationTests {
     "what earlier definitions mean for queries is found in them, be they in force or not; one that cannot be read stays"
   )
   func definitions() throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("migration-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: folder) }
-    let path = folder.appendingPathComponent("node.sqlite").path
-    let old = try DurableDatabase.open(path: path, schema: Array(NodeSchema.steps.prefix(5)))
     let limit = #"{"few": {"$recordLimit": {"max": 2, "strategy": "reject"}}}"#
     let deep = #"{"other": {"$ref": "theirs:a/b", "mine": {}}}"#
     func configure(_ structure: String, types: String, uses: String = "{}") -> String {
@@ -74,7 +76,7 @@ struct SchemaMigrationTests {
         "types": \#(types), "structure": \#(structure)}}}
       """#
     }
-    try old.write { database in
+    let pool = try upToDate(from: 5) { database in
       try database.execute(sql: "INSERT INTO tenant (id, did) VALUES (1, 'did:a:1')")
       let rows: [(Bool, String)] = [
         (true, configure(limit, types: #"{"few": {}}"#)), (false, configure(limit, types: #"{"few": {}}"#)),
@@ -89,8 +91,6 @@ struct SchemaMigrationTests {
             """, arguments: ["c\(number)", "e\(number)", json, isLatest, number + 1])
       }
     }
-    try DurableDatabase.close(old)
-    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
     let rules = try pool.read { database in
       try Row.fetchAll(
         database, sql: "SELECT message, tenant, protocol, path, maximum FROM query_rule ORDER BY message"
@@ -102,11 +102,8 @@ struct SchemaMigrationTests {
 
   @Test("what is left of deleted records is told from what is live, and from whoever the record was of")
   func remains() throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("migration-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: folder) }
-    let path = folder.appendingPathComponent("node.sqlite").path
-    let old = try DurableDatabase.open(path: path, schema: Array(NodeSchema.steps.prefix(7)))
-    try old.write { database in
+    let pool = try upToDate(from: 7) { database in
       try database.execute(sql: "INSERT INTO tenant (id, did) VALUES (1, 'did:a:1'), (2, 'did:a:2')")
       try database.execute(
         sql: """
@@ -121,8 +118,6 @@ struct SchemaMigrationTests {
           (2, 'c7', 'e7', 'write', '{}', 'did:a:2', 't', 'p', 1, 64, 0, 'own', 1)
           """)
     }
-    try DurableDatabase.close(old)
-    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
     let data = DataFolder(path: path + "-data", largestStaging: 0, random: SystemRandom())
     try pool.read { database in
       let ended = try Int.fetchAll(database, sql: "SELECT ended FROM message ORDER BY id")
@@ -140,14 +135,11 @@ struct SchemaMigrationTests {
 
   @Test("what each guest has is counted from the messages, and goes on with those that come, change and go")
   func guests() throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("migration-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: folder) }
-    let path = folder.appendingPathComponent("node.sqlite").path
     func insert(_ rows: String) -> String {
       "INSERT INTO message (tenant, cid, element, kind, json, author, timestamp, protocol, position, size, share) VALUES \(rows)"
     }
-    let old = try DurableDatabase.open(path: path, schema: Array(NodeSchema.steps.prefix(6)))
-    try old.write { database in
+    let pool = try upToDate(from: 6) { database in
       try database.execute(sql: "INSERT INTO tenant (id, did) VALUES (1, 'did:a:1'), (2, 'did:a:2')")
       try database.execute(
         sql: insert(
@@ -159,8 +151,6 @@ struct SchemaMigrationTests {
           (2, 'c5', 'e5', 'write', '{}', 'did:b:1', 't', 'p', 1, 50, 1)
           """))
     }
-    try DurableDatabase.close(old)
-    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
     func guests() throws -> [String] {
       try pool.read { database in
         try Row.fetchAll(database, sql: "SELECT * FROM guest ORDER BY tenant, author")
