@@ -133,7 +133,7 @@ struct NetcheckTests {
     }
   }
 
-  @Test("a NAT that shows one host the same address on all its ports, and each host another one, maps by whom it speaks to")
+  @Test("a NAT that shows all ports of one host the same address, and each host another one, maps by whom it speaks to")
   func byHost() throws {
     var network = Self.network([Self.relay(10, secondPort: true), Self.relay(20, secondPort: true)])
     network.mapping = { SocketAddress(IPAddress("203.0.113.9")!, port: UInt16(40_000 + $0.ip.value % 1000)) }
