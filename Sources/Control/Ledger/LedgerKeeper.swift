@@ -93,12 +93,12 @@ public actor LedgerKeeper {
   // MARK: - Publication
 
   /// What has to be sent to an endpoint, in this order, and not past the first that fails.
-  func due(to endpoint: String, of network: NetworkID) -> [AuthoredMessage] {
+  func due(to endpoint: String, of network: NetworkReference) -> [AuthoredMessage] {
     outbox.due(in: ledger, to: endpoint, of: network)
   }
 
   /// Whether an endpoint has everything that this device signed for a network, so that others can read and accept it there.
-  func hasEverything(of network: NetworkID, at endpoint: String) -> Bool {
+  func hasEverything(of network: NetworkReference, at endpoint: String) -> Bool {
     lacking(at: endpoint, of: network).isEmpty
   }
 
@@ -126,8 +126,8 @@ public actor LedgerKeeper {
   }
 
   /// What an endpoint does not have, whether it is to be sent to it or was refused there.
-  func lacking(at endpoint: String, of network: NetworkID) -> [AuthoredMessage] {
-    outbox.due(in: ledger, to: endpoint, of: network) + outbox.obstacles(in: ledger, at: endpoint, of: network)
+  func lacking(at endpoint: String, of network: NetworkReference) -> [AuthoredMessage] {
+    outbox.due(in: ledger, to: endpoint, of: network) + outbox.obstacles(in: ledger, at: endpoint, of: network.id)
   }
 
   /// What of the live set everybody refused for good who has a say.

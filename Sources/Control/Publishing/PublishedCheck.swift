@@ -43,7 +43,7 @@ extension DWNControlPlane {
       let active = activeEndpoints
       var (isAtOne, isDone) = (false, true)
       for (index, endpoint) in active {
-        if await keeper.hasEverything(of: network.id, at: endpoint.name) {
+        if await keeper.hasEverything(of: network, at: endpoint.name) {
           isAtOne = true
         } else if lines[index].trouble == nil {
           isDone = false

@@ -46,7 +46,7 @@ public struct Publisher: Sendable {
     // A decision that follows from a refusal makes new messages; there are not many of those.
     for _ in 0..<Self.rounds {
       await withdrawRefused()
-      let due = await keeper.due(to: endpoint.name, of: network.id).filter { mayWriteRecords || $0.network == nil }
+      let due = await keeper.due(to: endpoint.name, of: network).filter { mayWriteRecords || $0.network == nil }
       if due.isEmpty {
         let obstacle = await keeper.obstacle(at: endpoint.name, of: network.id)
         return obstacle.map { .left(reason: $0.description, retryAfter: .zero) } ?? .finished

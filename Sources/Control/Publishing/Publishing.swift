@@ -39,6 +39,6 @@ extension DWNControlPlane {
 
   /// What an endpoint has not taken yet.
   func lacking(at endpoint: String) async -> Int {
-    await keeper.lacking(at: endpoint, of: network.id).filter { mayWriteRecords || $0.network == nil }.count
+    await keeper.lacking(at: endpoint, of: network).filter { mayWriteRecords || $0.network == nil }.count
   }
 }

@@ -37,6 +37,10 @@ public struct NetworkReference: Hashable, Sendable {
     self.envelope = envelope
   }
 
+  /// Whether a machine installs the mesh protocol as a tenant of this network's nodes: the anchor, for its records; with encryption v1
+  /// members too, since keys are encrypted to them as their own definitions say. A member of another network is no tenant there.
+  public func needsDefinitions(of did: DID) -> Bool { anchor == did || envelope == .v1 }
+
   /// The id of the root of the anchor's record keys, as definitions and deliveries spell it.
   public var rootKeyID: String { anchor.text + "#1" }
 }

@@ -1,3 +1,5 @@
+import Identity
+
 /// How far everything that this device signed has come on its way to each endpoint. What is not acknowledged is published again,
 /// also after a restart.
 public struct Outbox: Sendable {
@@ -14,8 +16,9 @@ public struct Outbox: Sendable {
   /// What is to be sent to an endpoint now, in this order, and not past the first that fails.
   ///
   /// A head comes after everything that it covers, and not at all where something that it covers was refused. Of heads with nothing
-  /// between them only the last is sent. `network`: only what concerns this one.
-  public func due(in ledger: Ledger, to endpoint: String, of network: NetworkID? = nil) -> [AuthoredMessage] {
+  /// between them only the last is sent. `network`: only what concerns this one, of definitions those
+  /// that it needs.
+  public func due(in ledger: Ledger, to endpoint: String, of network: NetworkReference? = nil) -> [AuthoredMessage] {
     let known = states[endpoint] ?? [:]
     var due: [AuthoredMessage] = []
     var blocked: Set<NetworkID?> = []
@@ -25,7 +28,11 @@ public struct Outbox: Sendable {
       doneHeads[message.network] = message.order
     }
     for message in outgoing {
-      if let network, let own = message.network, own != network { continue }
+      if let network {
+        guard message.network.map({ $0 == network.id }) ?? network.needsDefinitions(of: ledger.identity.did) else {
+          continue
+        }
+      }
       switch known[message.element] ?? .pending {
       case .done: continue
       case .refused:

@@ -19,6 +19,26 @@ struct StoreOutboxTests {
     #expect(again.due(in: history.ledger, to: "b") == due)
   }
 
+  @Test(
+    "to nodes of a network that others made go its own records, and definitions only where keys are encrypted as they say"
+  )
+  func ofOthers() throws {
+    let history = try LedgerHistory(seed: 4)
+    let anchor = MachineIdentity.generate(random: SeededRandom(5)).did
+    func due(_ network: NetworkReference) -> [AuthoredMessage] {
+      Outbox().due(in: history.ledger, to: "a", of: network)
+    }
+    let definitions = history.ledger.outgoing.filter { $0.network == nil }
+    let records = history.ledger.outgoing.compactMap { $0.write?.recordID }
+    let other = NetworkID(try #require(records.last))
+    #expect(!definitions.isEmpty && history.id != other)
+    #expect(
+      due(NetworkReference(id: history.id, anchor: history.ledger.identity.did))
+        == Outbox().due(in: history.ledger, to: "a"))
+    #expect(due(NetworkReference(id: other, anchor: anchor)).isEmpty)
+    #expect(due(NetworkReference(id: other, anchor: anchor, envelope: .v1)) == definitions)
+  }
+
   @Test("of heads with nothing between them only the last is sent")
   func heads() throws {
     var history = try LedgerHistory(seed: 2)
