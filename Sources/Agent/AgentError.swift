@@ -1,3 +1,4 @@
+public import Identity
 /// What went wrong in a daemon or a command, told so that a person knows the next step.
 public enum AgentError: Error, CustomStringConvertible, Equatable {
   /// No identity was ever made under this home.
@@ -38,6 +39,8 @@ public enum AgentError: Error, CustomStringConvertible, Equatable {
   case notTheAnchor(String)
   /// A flag or an argument cannot be meant so; the text says all.
   case badArgument(String)
+  /// What is for other machines of the network.
+  case thisMachine(DID)
   /// Whatever else was tried in vain; the text says all.
   case failed(String)
 
@@ -73,6 +76,8 @@ public enum AgentError: Error, CustomStringConvertible, Equatable {
       "this state directory is already in the network \"\(name)\"; run 'meshd network leave' first, or use another --state-dir"
     case .notTheAnchor(let what): "only the machine that created the network can \(what); run it there"
     case .badArgument(let message): message
+    case .thisMachine(let did):
+      "\(did) is this machine, which holds the network: name another one, as 'meshd init' printed it there"
     case .failed(let message): message
     }
   }

@@ -34,6 +34,8 @@ public actor Engine {
   var netmap: Netmap?
   var peers: [PeerID: PeerState] = [:]
   var routes: Set<IPPrefix> = []
+  /// Routes that are wanted and could not be made, and why.
+  var refusedRoutes: [IPPrefix: String] = [:]
   var addresses: Set<IPPrefix> = []
   var localEndpoints: [SocketAddress] = []
   /// What other tunnels of this host, and its networks, rule out.
@@ -163,7 +165,8 @@ public actor Engine {
       peers: peers.values.sorted { $0.key < $1.key }.map { peer in
         peer.status(
           device, relay: relayInUse(for: peer.key), latency: pathfinding?.finder.latency(to: peer.key), at: now)
-      }, relays: relayStatus, drops: drops, isInterfaceUp: !isInterfaceDown)
+      }, relays: relayStatus, drops: drops, isInterfaceUp: !isInterfaceDown,
+      refusedRoutes: refusedRoutes)
   }
 
   // MARK: What the loop tells
@@ -265,6 +268,7 @@ public actor Engine {
       let isUp = host.links[Int(io.tunnel.index)]?.isUp ?? false
       if isUp, isInterfaceDown { restoreInterface(io) }
       isInterfaceDown = !isUp
+      if !refusedRoutes.isEmpty { setRoutes(routes.union(refusedRoutes.keys), io) }
       limitToRoutes()
       noteReachable(host)
       heed(host.bounds(besides: Int(io.tunnel.index)))

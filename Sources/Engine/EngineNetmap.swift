@@ -133,10 +133,7 @@ extension Engine {
       else { continue }
       throw .addressInUse(prefix.address, interface: host.links[owner.link]?.name ?? "\(owner.link)")
     }
-    for prefix in addresses.subtracting(wanted) {
-      _ = io.settings.remove(address: prefix)
-      addresses.remove(prefix)
-    }
+    let former = addresses.subtracting(wanted)
     for prefix in wanted.subtracting(addresses).sorted() {
       let status = io.settings.add(address: prefix)
       switch status {
@@ -150,9 +147,16 @@ extension Engine {
         throw .system("adding \(prefix) to the interface \(interfaceName)", reason: reason(of: status))
       }
     }
+    // Only now: with the last address of IPv4 the kernel takes the routes of IPv4 away.
+    for prefix in former {
+      _ = io.settings.remove(address: prefix)
+      addresses.remove(prefix)
+    }
+    routes = routes.filter { route in addresses.contains { $0.family == route.family } }
   }
 
   func setRoutes(_ wanted: Set<IPPrefix>, _ io: EngineIO) {
+    refusedRoutes = refusedRoutes.filter { wanted.contains($0.key) }
     for route in routes.subtracting(wanted) {
       _ = io.settings.remove(route: route)
       routes.remove(route)
@@ -161,11 +165,14 @@ extension Engine {
       let status = io.settings.add(route: route)
       if status == 0 {
         routes.insert(route)
+        refusedRoutes[route] = nil
       } else {
-        // Not a reason to take the rest of the network away; tried again with the next netmap.
-        logger.warning(
-          status == EEXIST ? "another program has a route to the same addresses" : "the kernel refused a route",
-          metadata: ["route": "\(route)", "interface": "\(interfaceName)", "reason": "\(reason(of: status))"])
+        // Not a reason to take the rest of the network away; tried again with the next netmap, and when the host's network changes.
+        let text =
+          status == EEXIST
+          ? "another program has a route to the same addresses" : "the kernel refused a route: \(reason(of: status))"
+        guard refusedRoutes.updateValue(text, forKey: route) != text else { continue }
+        logger.warning("\(text)", metadata: ["route": "\(route)", "interface": "\(interfaceName)"])
       }
     }
   }

@@ -19,6 +19,8 @@ public struct EngineStatus: Hashable, Sendable {
   public var drops: [String: UInt64]
   /// Whether the interface is up, as it was when the host's network was last looked at.
   public var isInterfaceUp: Bool
+  /// What should lead into the tunnel and does not, and why.
+  public var refusedRoutes: [IPPrefix: String]
 }
 
 /// What the engine knows of a peer.

@@ -277,15 +277,15 @@ extension DWNCommand {
   }
 }
 
-/// Sizes for people.
+/// Sizes for people, in the units of the flags: a megabyte is 2^20 bytes.
 enum ByteCount {
   static func text(_ bytes: Int) -> String {
     var value = Double(bytes)
     for unit in ["B", "KB", "MB", "GB"] {
-      if value < 1000 {
+      if value < 1024 {
         return unit == "B" ? "\(bytes) B" : String(format: value < 10 ? "%.1f %@" : "%.0f %@", value, unit)
       }
-      value /= 1000
+      value /= 1024
     }
     return String(format: "%.1f TB", value)
   }

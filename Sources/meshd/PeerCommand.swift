@@ -17,9 +17,13 @@ struct PeerCommand: AsyncParsableCommand {
     @OptionGroup var state: StateOptions
     @OptionGroup var json: JSONOption
 
+    func validate() throws {
+      do { try MeshCommands.check(label: label) } catch { throw ValidationError(error.description) }
+    }
+
     func run() async throws {
       let directory = try state.selection.open(creating: false)
-      let result = try await MeshCommands(directory).addPeer(did, label: label)
+      let result = try await Terminal.patiently { try await MeshCommands(directory).addPeer(did, label: label) }
       if json.isOn { return Terminal.print(json: result) }
       let isKnown = result["known"]?.bool == true
       let network = result["network"]?.string ?? ""
@@ -27,8 +31,9 @@ struct PeerCommand: AsyncParsableCommand {
       if !isKnown {
         print("  Node record created (IP=\(result["meshIP"]?.string ?? "?")).")
         print(
-          result["delivered"]?.bool == true
-            ? "  Context key delivered." : "  Its keys are delivered as soon as 'meshd up' has run there.")
+          result["delivered"]?.bool != true
+            ? "  Its keys are delivered as soon as 'meshd up' has run there."
+            : result["published"]?.bool == true ? "  Context key delivered." : "  Context key signed.")
       }
       PublicationText.tell(result, indent: "  ")
       for warning in result["warnings"]?.array ?? [] { Terminal.warning(warning.string ?? "") }
@@ -51,14 +56,14 @@ struct PeerCommand: AsyncParsableCommand {
 
     func run() async throws {
       let directory = try state.selection.open(creating: false)
-      let result = try await MeshCommands(directory).approvePeer(did)
+      let result = try await Terminal.patiently { try await MeshCommands(directory).approvePeer(did) }
       if json.isOn { return Terminal.print(json: result) }
-      if result["delivered"]?.bool == true {
-        print("Context key delivered to \(did).")
-        PublicationText.tell(result)
-      } else {
-        print("Nothing to deliver: \(did) has the current key.")
+      switch (result["delivered"]?.bool, result["published"]?.bool) {
+      case (true, true): print("Context key delivered to \(did).")
+      case (_, true): print("Nothing to deliver: the current key is there for \(did).")
+      default: print("The current key is signed for \(did).")
       }
+      PublicationText.tell(result)
     }
   }
 
@@ -72,7 +77,7 @@ struct PeerCommand: AsyncParsableCommand {
 
     func run() async throws {
       let directory = try state.selection.open(creating: false)
-      let result = try await MeshCommands(directory).removePeer(did)
+      let result = try await Terminal.patiently { try await MeshCommands(directory).removePeer(did) }
       if json.isOn { return Terminal.print(json: result) }
       print("Peer removed from network \"\(result["network"]?.string ?? "")\".")
       PublicationText.tell(result)

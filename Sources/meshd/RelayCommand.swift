@@ -43,7 +43,7 @@ struct RelayCommand: AsyncParsableCommand {
 
     func run() async throws {
       let directory = try state.selection.open(creating: false)
-      let result = try await MeshCommands(directory).addRelay(request)
+      let result = try await Terminal.patiently { try await MeshCommands(directory).addRelay(request) }
       if json.isOn { return Terminal.print(json: result) }
       let relay = result["relay"]
       print(
@@ -91,7 +91,7 @@ struct RelayCommand: AsyncParsableCommand {
 
     func run() async throws {
       let directory = try state.selection.open(creating: false)
-      let result = try await MeshCommands(directory).removeRelay(id)
+      let result = try await Terminal.patiently { try await MeshCommands(directory).removeRelay(id) }
       if json.isOn { return Terminal.print(json: result) }
       print("Relay \(id) removed from network \"\(result["network"]?.string ?? "")\".")
       for warning in result["warnings"]?.array ?? [] { Terminal.warning(warning.string ?? "") }

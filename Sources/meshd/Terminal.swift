@@ -53,6 +53,16 @@ enum Terminal {
     write(plain(text) + "\n", to: json ? STDERR_FILENO : STDOUT_FILENO)
   }
 
+  /// Does what may have to wait for nodes elsewhere, and says so when it takes long.
+  static func patiently<Result: Sendable>(_ body: () async throws -> Result) async throws -> Result {
+    let notice = Task {
+      try await Task.sleep(for: .seconds(2))
+      note("Waiting for a node to answer…")
+    }
+    defer { notice.cancel() }
+    return try await body()
+  }
+
   static func print(json: JSONValue) {
     write(json.prettyText + "\n", to: STDOUT_FILENO)
   }

@@ -130,7 +130,7 @@ struct UpCommand: AsyncParsableCommand {
     let (directory, identity) = try state.selection.openWithIdentity()
     var request = request
     if request.invite != nil, !request.names(try directory.loadNetwork()) {
-      let result = try await MeshCommands(directory).joinNetwork(request, identity: identity)
+      let result = try await Terminal.patiently { try await MeshCommands(directory).joinNetwork(request, identity: identity) }
       if result["asked"]?.bool == true {
         Terminal.progress("Asked to be admitted to \"\(result["network"]?.string ?? "")\".", json: json.isOn)
       }
@@ -140,6 +140,8 @@ struct UpCommand: AsyncParsableCommand {
       request.endpoints = []
     }
     if foreground {
+      // What was mounted where it was started may be unmounted.
+      if reportsStartup { _ = chdir("/") }
       let logger = Logger.meshd(
         verbose: verbose, file: reportsStartup ? LogFile(continuing: directory.logPath) : nil)
       let report = StartupReport(descriptor: reportsStartup ? BackgroundDaemon.reportDescriptor : nil)

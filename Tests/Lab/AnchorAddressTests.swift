@@ -32,6 +32,37 @@ extension MeshdLab {
       }
     }
 
+    @Test("its relay is recorded under a new address, and the anchor's own connection with it goes on")
+    func relay() async throws {
+      try await RoutedHosts.run { routed in
+        let anchor = routed.first
+        try await anchor.meshd("up", "--create", "lab")
+        let former = RoutedHosts.addressV4(0)
+        let (address, gateway) = (former + "2", String(former.dropLast()) + "1")
+        func isConnected() async throws -> Bool {
+          try await anchor.status()["relays"]?.array?.first?["connected"] == true
+        }
+        let isConnectedBefore = try await eventually(.seconds(20)) { try await isConnected() }
+        #expect(isConnectedBefore)
+        try await anchor.namespace.run(
+          "sh", "-ec",
+          """
+          device=$(ip -o -4 route show default | grep -o 'dev [^ ]*' | cut -d' ' -f2)
+          ip address del \(former)/24 dev "$device"
+          ip address add \(address)/24 dev "$device"
+          ip route replace default via \(gateway)
+          """)
+        let isRecorded = try await eventually(.seconds(30)) {
+          try await anchor.json("relay", "list").text.contains(address)
+        }
+        #expect(isRecorded)
+        // The netmap follows the record.
+        try await Task.sleep(for: .seconds(2))
+        let isConnectedThen = try await eventually(.seconds(10)) { try await isConnected() }
+        #expect(isConnectedThen)
+      }
+    }
+
     @Test("an anchor that starts with IPv4 alone listens for IPv6 too, and is reached over it once it has an address")
     func lateIPv6() async throws {
       try await RoutedHosts.run { routed in

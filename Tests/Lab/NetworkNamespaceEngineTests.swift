@@ -93,6 +93,23 @@ struct EngineInNamespaceTests {
     }
   }
 
+  @Test("an engine that is given another address keeps its routes, and its peers reach it there")
+  func anotherAddress() async throws {
+    try await withMesh(2) { _, engines in
+      #expect(try await reaches(engines[0], "10.200.0.2"))
+      var moved = peer(engines[0], 1)
+      moved.addresses = [IPPrefix("10.200.0.9/32")!]
+      moved.allowedIPs = moved.addresses
+      try await engines[0].apply([peer(engines[1], 2)], addresses: moved.addresses)
+      try await engines[1].apply([moved])
+      let here = engines[0].namespace
+      #expect(try await here.run("ip", "-4", "route", "show", "dev", "mesh0").contains("10.200.0.2"))
+      #expect(!(try await here.run("ip", "-o", "address", "show", "dev", "mesh0").contains("10.200.0.1/32")))
+      #expect(try await reaches(engines[1], "10.200.0.9"))
+      #expect(try await reaches(engines[0], "10.200.0.2"))
+    }
+  }
+
   @Test("removing one peer leaves the others' sessions alone")
   func removesOne() async throws {
     try await withMesh(3) { _, engines in

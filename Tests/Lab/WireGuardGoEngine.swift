@@ -53,12 +53,14 @@ final class LabEngine: Sendable {
     return lab
   }
 
-  func apply(_ peers: [Peer], relays: [Relay] = [], filter: PacketFilterRules = .acceptAll) async throws {
+  func apply(
+    _ peers: [Peer], relays: [Relay] = [], filter: PacketFilterRules = .acceptAll, addresses: [IPPrefix]? = nil
+  ) async throws {
     try await engine.apply(
       Netmap(
         networkName: "lab",
         node: LocalNode(
-          name: namespace.label, key: key.publicKey, addresses: addresses,
+          name: namespace.label, key: key.publicKey, addresses: addresses ?? self.addresses,
           meshPrefixes: ["10.200.0.0/16", "fd0d:e100:d3c5:1::/64"].compactMap { IPPrefix($0) }),
         peers: peers, relays: relays, filter: filter))
   }

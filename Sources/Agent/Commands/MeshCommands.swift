@@ -57,6 +57,11 @@ public struct MeshCommands: Sendable {
   }
 
   /// The relays of the network's records.
+  /// Throws `badArgument` for a label that no node record can have.
+  public static func check(label: String) throws(AgentError) {
+    guard (1...128).contains(label.count) else { throw .badArgument("a label has 1 to 128 characters") }
+  }
+
   public func relays() async throws -> JSONValue {
     try await run("relay-list", JSONObject()) { await $0.relays() }
   }

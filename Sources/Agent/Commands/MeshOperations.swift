@@ -13,8 +13,9 @@ struct MeshOperations: Sendable {
 
   func addPeer(_ did: DID, label: String) async throws -> JSONValue {
     guard isAnchor else { throw AgentError.notTheAnchor("add peers") }
+    guard did != session.identity.did else { throw AgentError.thisMachine(did) }
     let id = network.reference.id
-    guard !label.isEmpty, label.count <= 128 else { throw AgentError.badArgument("a label has 1 to 128 characters") }
+    try MeshCommands.check(label: label)
     let admission = NodeAdmission(did: did, label: label)
     let (node, isNew, change) = try await session.keeper.perform { ledger in
       switch try ledger.addNode(admission, to: id, now: .now(), random: SystemRandom()) {
@@ -39,6 +40,7 @@ struct MeshOperations: Sendable {
 
   func approvePeer(_ did: DID) async throws -> JSONValue {
     guard isAnchor else { throw AgentError.notTheAnchor("approve peers") }
+    guard did != session.identity.did else { throw AgentError.thisMachine(did) }
     let id = network.reference.id
     let definitions = network.envelope == .v1 ? await control.definitions(installedBy: did) : [:]
     let change = try await session.keeper.perform { ledger in
@@ -51,6 +53,7 @@ struct MeshOperations: Sendable {
 
   func removePeer(_ did: DID) async throws -> JSONValue {
     guard isAnchor else { throw AgentError.notTheAnchor("remove peers") }
+    guard did != session.identity.did else { throw AgentError.thisMachine(did) }
     let id = network.reference.id
     let change = try await session.keeper.perform { ledger in
       try ledger.removeNode(did, from: id, now: .now(), random: SystemRandom())

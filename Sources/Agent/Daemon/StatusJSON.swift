@@ -56,7 +56,7 @@ struct StatusJSON {
       })
     object["pending"] = .array((control?.pending ?? []).map { .string($0) })
     object["endpoints"] = running.map { _ in .array((control?.endpoints ?? []).map(endpoint)) }
-    object["notes"] = .array(((control?.notes ?? []) + reachNotes + folderNotes).map { .string($0) })
+    object["notes"] = .array(((control?.notes ?? []) + reachNotes + routeNotes + folderNotes).map { .string($0) })
     return .object(object)
   }
 
@@ -76,6 +76,12 @@ struct StatusJSON {
   private var reachNotes: [String] {
     guard let network, let control, network.anchor == did else { return [] }
     return !network.embedsNode && control.hasRelay == false ? [MeshOperations.relayWarning] : []
+  }
+
+  private var routeNotes: [String] {
+    (running?.engine?.refusedRoutes ?? [:]).sorted { $0.key < $1.key }.map { route, reason in
+      "\(route) does not lead into the mesh: \(reason)"
+    }
   }
 
   /// The peers as `peer list --json` prints them.

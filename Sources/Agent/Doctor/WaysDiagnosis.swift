@@ -94,6 +94,8 @@ struct WaysDiagnosis {
   private var relays: [Finding] {
     let relays = status["relays"]?.array ?? []
     guard !relays.isEmpty else {
+      // Who is no member does not know.
+      guard status["self"] != nil else { return [] }
       return [
         Finding(
           .info, "The network has no relay",
@@ -118,7 +120,9 @@ struct WaysDiagnosis {
 
   private var peers: Finding? {
     let peers = status["peers"]?.array ?? []
-    guard !peers.isEmpty else { return Finding(.info, "The network has no other machine yet") }
+    guard !peers.isEmpty else {
+      return status["self"].map { _ in Finding(.info, "The network has no other machine yet") }
+    }
     let direct = peers.count { ["direct", "both"].contains($0["path"]?.string) }
     let relayed = peers.count { $0["path"]?.string == "relay" }
     let online = peers.count { $0["online"]?.bool == true }

@@ -77,8 +77,10 @@ extension Engine {
     newlyRouted = []
     collectEarly()
     guard former?.relays != netmap.relays || former == nil else { return }
-    pathfinding.relayOrders.yield(.relays(netmap.relays.map { dialled($0) }))
-    let unchanged = Set(netmap.relays).intersection(former?.relays ?? [])
+    let relays = netmap.relays.map { dialled($0) }
+    pathfinding.relayOrders.yield(.relays(relays))
+    // As the connections compare them: those that go on say nothing.
+    let unchanged = Set(relays).intersection((former?.relays ?? []).map { dialled($0) })
     pathfinding.standing.keep(Set(unchanged.map(\.id)))
     setHome(pathfinding.check.homeRelay, standby: pathfinding.check.standbyRelay)
     beginNetcheck(isFull: true)

@@ -39,7 +39,7 @@ public enum LedgerError: Error, Hashable, Sendable, CustomStringConvertible {
     case .unknownNetwork(let id): "this machine is not the anchor of the network \(id)"
     case .unusableDID(let did): "\(did) gives no WireGuard key: a peer needs the DID that `meshd init` printed there"
     case .keyTaken(let did, let other): "\(did) has the same WireGuard key as the peer \(other): remove that peer first"
-    case .notAMember(let did): "\(did) is not a peer of this network: add it with `meshd peer add`"
+    case .notAMember(let did): "\(did) is not a peer of this network: 'meshd peer list' shows those it has"
     case .otherEnvelope(let envelope):
       "this identity is the anchor of a network with the envelope \(envelope.rawValue), and one identity's networks share theirs: "
         + "use another profile ('meshd init --profile NAME')"
