@@ -105,7 +105,9 @@ public actor Engine {
     self.loop = loop
     self.logger = logger
     (events, announce) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1024))
-    device = Device(privateKey: configuration.privateKey, random: random)
+    var handshakes = Device.Configuration()
+    handshakes.earliestTimestamp = configuration.earliestTimestamp
+    device = Device(privateKey: configuration.privateKey, random: random, configuration: handshakes)
     interfaceName = io.tunnel.name
     port = io.sockets.port
     self.io = io
@@ -264,9 +266,9 @@ public actor Engine {
     guard let io else { return }
     lastLook = Instant.now()
     do {
-      let host = try HostNetwork(io.netlink)
+      let host = try HostNetwork(io.netlink, own: Int(io.tunnel.index))
       let isUp = host.links[Int(io.tunnel.index)]?.isUp ?? false
-      if isUp, isInterfaceDown { restoreInterface(io) }
+      if isUp { isInterfaceDown ? restoreInterface(io) : restoreLost(host, io) }
       isInterfaceDown = !isUp
       if !refusedRoutes.isEmpty { setRoutes(routes.union(refusedRoutes.keys), io) }
       limitToRoutes()

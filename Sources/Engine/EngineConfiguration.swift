@@ -35,6 +35,8 @@ public struct EngineConfiguration: Sendable {
   public var localRelay: LocalRelay?
   /// Ports of this machine that a gateway shall map, besides the engine's own.
   public var mappedPorts: [PortMapping.Port]
+  /// What initiations say of the time is not before this.
+  public var earliestTimestamp: WallTime?
 
   public init(
     privateKey: X25519PrivateKey, interfaceName: String? = nil, mtu: Int = 1280, port: UInt16? = nil,

@@ -115,14 +115,33 @@ extension Engine {
 
   /// Gives the interface back what it lost when somebody took it down: its routes, and its IPv6 addresses.
   func restoreInterface(_ io: EngineIO) {
-    let (formerAddresses, formerRoutes) = (addresses, routes)
+    let (formerAddresses, formerRoutes) = (addresses, routes.union(refusedRoutes.keys))
     (addresses, routes) = ([], [])
+    restore(formerAddresses, formerRoutes, io)
+  }
+
+  /// The same for what another program took from it, as those do that manage all of a host's network.
+  func restoreLost(_ host: HostNetwork, _ io: EngineIO) {
+    let present = Set(host.addresses.lazy.filter { $0.link == Int(io.tunnel.index) }.map(\.ip))
+    let lostAddresses = addresses.filter { !present.contains($0.address) }
+    let lostRoutes = routes.subtracting(host.ownRoutes)
+    guard !lostAddresses.isEmpty || !lostRoutes.isEmpty else { return }
+    logger.warning(
+      "another program took addresses or routes from the interface: it gets them back",
+      metadata: ["interface": "\(interfaceName)", "lost": "\(lostAddresses.union(lostRoutes).sorted())"])
+    let (wantedAddresses, wantedRoutes) = (addresses, routes.union(refusedRoutes.keys))
+    addresses.subtract(lostAddresses)
+    routes.subtract(lostRoutes)
+    restore(wantedAddresses, wantedRoutes, io)
+  }
+
+  private func restore(_ wantedAddresses: Set<IPPrefix>, _ wantedRoutes: Set<IPPrefix>, _ io: EngineIO) {
     do {
-      try setAddresses(formerAddresses, io)
+      try setAddresses(wantedAddresses, io)
     } catch {
       logger.warning("the interface did not get its addresses back", metadata: ["reason": "\(error)"])
     }
-    setRoutes(formerRoutes, io)
+    setRoutes(wantedRoutes, io)
   }
 
   func setAddresses(_ wanted: Set<IPPrefix>, _ io: EngineIO) throws(EngineError) {

@@ -38,6 +38,9 @@ public final class Device {
     /// With this many handshake messages waiting, too.
     public var handshakeBacklog = 128
 
+    /// What initiations say of the time is not before this: peers may have seen a clock that was ahead.
+    public var earliestTimestamp: WallTime?
+
     public init() {}
   }
 
@@ -46,6 +49,7 @@ public final class Device {
   public internal(set) var allowedIPs = AllowedIPs()
 
   let privateKey: X25519PrivateKey
+  let earliestTimestamp: WallTime?
   let random: any RandomSource
   var checker: CookieChecker
   var load: LoadMeter
@@ -64,6 +68,7 @@ public final class Device {
     self.privateKey = privateKey
     self.publicKey = privateKey.publicKey
     self.random = random
+    self.earliestTimestamp = configuration.earliestTimestamp
     self.checker = CookieChecker(privateKey.publicKey)
     self.load = LoadMeter(
       messagesPerSecond: configuration.handshakesPerSecond, backlogLimit: configuration.handshakeBacklog)

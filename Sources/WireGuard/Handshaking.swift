@@ -39,7 +39,7 @@ extension Device {
     // Without an address the attempt still runs, so that what waits for it does not wait for ever.
     guard !addresses.isEmpty else { return }
     abandonPending(peer)
-    var timestamp = TAI64N(wallTime)
+    var timestamp = TAI64N(earliestTimestamp.map { max($0, wallTime) } ?? wallTime)
     if let last = peer.lastTimestampSent, timestamp <= last { timestamp = last.successor }
     let index = indices.allocate(for: .handshake(peer.id), random)
     guard

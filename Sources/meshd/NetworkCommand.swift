@@ -37,7 +37,9 @@ struct NetworkCommand: AsyncParsableCommand {
 
     func run() async throws {
       let (directory, identity) = try state.selection.openWithIdentity()
-      let result = try await Terminal.patiently { try await MeshCommands(directory).createNetwork(request, identity: identity) }
+      let result = try await Terminal.patiently {
+        try await MeshCommands(directory).createNetwork(request, identity: identity)
+      }
       if json.isOn { return Terminal.print(json: result) }
       for line in (result["steps"]?.array ?? []).compactMap(\.string) { print("  \(line)") }
       print("Network created.")
@@ -79,7 +81,9 @@ struct NetworkCommand: AsyncParsableCommand {
 
     func run() async throws {
       let (directory, identity) = try state.selection.openWithIdentity()
-      let result = try await Terminal.patiently { try await MeshCommands(directory).joinNetwork(request, identity: identity) }
+      let result = try await Terminal.patiently {
+        try await MeshCommands(directory).joinNetwork(request, identity: identity)
+      }
       if json.isOn { return Terminal.print(json: result) }
       if result["admitted"]?.bool == true {
         print("  Found node record (owner-provisioned).")

@@ -130,7 +130,9 @@ struct UpCommand: AsyncParsableCommand {
     let (directory, identity) = try state.selection.openWithIdentity()
     var request = request
     if request.invite != nil, !request.names(try directory.loadNetwork()) {
-      let result = try await Terminal.patiently { try await MeshCommands(directory).joinNetwork(request, identity: identity) }
+      let result = try await Terminal.patiently {
+        try await MeshCommands(directory).joinNetwork(request, identity: identity)
+      }
       if result["asked"]?.bool == true {
         Terminal.progress("Asked to be admitted to \"\(result["network"]?.string ?? "")\".", json: json.isOn)
       }

@@ -117,6 +117,13 @@ struct NetworkCheckTests {
     #expect(check.natMapping == .endpointIndependent)
   }
 
+  /// Of a check in which a relay answered, and no STUN came.
+  private var answeredOverTCP: NetcheckReport {
+    var report = report([])
+    report.latencies[1] = .init(https: .milliseconds(20))
+    return report
+  }
+
   @Test("whether UDP gets through is not known where nobody could be asked, until a peer outside sees this machine")
   func openness() {
     var check = NetworkCheck(startedAt: start)
@@ -124,6 +131,8 @@ struct NetworkCheckTests {
       self.openness(check, at: start, asked: asked, host: host)
     }
     check.take(report([]), at: start)
+    #expect(openness(asked: [.v4, .v6]) == [nil, nil, nil], "who answers over TCP neither may be away")
+    check.take(answeredOverTCP, at: start)
     #expect(openness(asked: []) == [nil, nil, nil])
     #expect(openness(asked: [], host: [.v6]) == [false, nil, nil])
     #expect(openness(asked: [], host: []) == [false, false, false])
@@ -142,7 +151,7 @@ struct NetworkCheckTests {
   func formerWord() {
     var check = NetworkCheck(startedAt: start)
     note("203.0.113.1:7", &check)
-    check.take(report([]), at: start)
+    check.take(answeredOverTCP, at: start)
     let later = start + .seconds(61)
     #expect(openness(check, at: later, asked: [.v4, .v6]) == [false, false, false], "who is asked does not answer")
     #expect(openness(check, at: later, asked: []) == [nil, nil, nil])

@@ -110,6 +110,38 @@ struct EngineInNamespaceTests {
     }
   }
 
+  @Test(
+    "what another program takes from the interface comes back, and what it keeps for itself is told of",
+    .timeLimit(.minutes(10)))
+  func taken() async throws {
+    try await withMesh(2) { _, engines in
+      let here = engines[0].namespace
+      func routes() async throws -> String { try await here.run("ip", "-4", "route", "show", "dev", "mesh0") }
+      let before = try await routes()
+      #expect(before.contains("10.200.0.0/16"))
+      for loss in [
+        ["route", "del", "10.200.0.0/16", "dev", "mesh0"], ["-4", "route", "flush", "dev", "mesh0"],
+        ["address", "flush", "dev", "mesh0"],
+      ] {
+        try await here.run(["ip"] + loss)
+        let isBack = try await eventually(.seconds(20)) { try await routes() == before }
+        #expect(isBack, "\(loss)")
+        #expect(try await reaches(engines[0], "fd0d:e100:d3c5:1::2"), "\(loss)")
+        #expect(try await reaches(engines[0], "10.200.0.2"), "\(loss)")
+      }
+      #expect(await engines[0].engine.status().refusedRoutes.isEmpty)
+      try await here.run("sh", "-c", "ip route del 10.200.0.0/16 && ip route add 10.200.0.0/16 dev lo")
+      let isTold = try await eventually(.seconds(20)) {
+        await engines[0].engine.status().refusedRoutes.keys.contains(IPPrefix("10.200.0.0/16")!)
+      }
+      #expect(isTold)
+      try await here.run("ip", "route", "del", "10.200.0.0/16", "dev", "lo")
+      let isThere = try await eventually(.seconds(20)) { try await routes() == before }
+      #expect(isThere)
+      #expect(await engines[0].engine.status().refusedRoutes.isEmpty)
+    }
+  }
+
   @Test("removing one peer leaves the others' sessions alone")
   func removesOne() async throws {
     try await withMesh(3) { _, engines in

@@ -175,6 +175,32 @@ import Wire
     #expect(network.sent(by: 1, \.isResponse).count == 5)
   }
 
+  @Test("after a restart stamps go on from the time that peers have seen, though the clock has gone back")
+  func restartWithEarlierClock() throws {
+    let random = SeededRandom(7)
+    let (own, other) = (X25519PrivateKey(random: random), X25519PrivateKey(random: random))
+    let (before, after, now) = (WallTime(seconds: 10_000), WallTime(seconds: 5000), SimulatedNetwork.start)
+    let responder = Device(privateKey: other, random: random)
+    _ = try responder.addPeer(PeerConfiguration(publicKey: own.publicKey), now: now)
+    func isAnswered(_ wallTime: WallTime, notBefore: WallTime?, at now: Instant) throws -> Bool {
+      var configuration = Device.Configuration()
+      configuration.earliestTimestamp = notBefore
+      let device = Device(privateKey: own, random: random, configuration: configuration)
+      let peer = try device.addPeer(
+        PeerConfiguration(publicKey: other.publicKey, candidates: [elsewhere]), now: now)
+      let sent = device.initiate(peer, .wanted, now: now, wallTime: wallTime)
+      guard case .send(let message, _)? = sent.first(where: { if case .send = $0 { true } else { false } }) else {
+        return false
+      }
+      return responder.receive(message, from: elsewhere, now: now, wallTime: wallTime).contains { action in
+        if case .send = action { true } else { false }
+      }
+    }
+    #expect(try isAnswered(before, notBefore: nil, at: now))
+    #expect(try !isAnswered(after, notBefore: nil, at: now + .seconds(60)))
+    #expect(try isAnswered(after, notBefore: before + .seconds(1), at: now + .seconds(120)))
+  }
+
   @Test("a response that comes after the repetition was due, but before it was sent, counts")
   func lateResponse() throws {
     let network = try SimulatedNetwork()

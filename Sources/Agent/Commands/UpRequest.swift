@@ -76,7 +76,8 @@ public struct UpRequest: Sendable, Hashable {
         throw .badArgument("\"\(cidr)\" is not an IPv4 block such as 10.200.0.0/16, between /8 and /30")
       }
       guard !Self.unusable.contains(where: { $0.overlaps(prefix) }) else {
-        throw .badArgument("\(prefix) has addresses that no machine can have: take a private block such as 10.200.0.0/16")
+        throw .badArgument(
+          "\(prefix) has addresses that no machine can have: take a private block such as 10.200.0.0/16")
       }
     }
     if let anchor, anchor.wireGuardKey == nil {

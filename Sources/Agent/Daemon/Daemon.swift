@@ -43,6 +43,7 @@ public actor Daemon {
   /// Why it ends by itself.
   private var failure: String?
   private var moves = PeerMoves()
+  private var clock: ClockMark
 
   /// Runs a daemon until it is told to stop, by its socket or by SIGINT, SIGTERM or SIGHUP. Throws when it cannot start, or ends because
   /// something failed.
@@ -120,6 +121,8 @@ public actor Daemon {
       let discoKey = try directory.key(StateDirectory.discoKeyFile, orMaking: SystemRandom())
       var configuration = settings.engine(identity, discoKey: discoKey, request)
       configuration.localRelay = relay?.local
+      clock = ClockMark(in: directory, now: .now())
+      configuration.earliestTimestamp = clock.latest
       configuration.mappedPorts = advertising.ports
       let made = try await Engine(configuration: configuration, logger: logger)
       engine = made
@@ -228,6 +231,7 @@ public actor Daemon {
       group.addTask { await self.followEngine() }
       group.addTask { await self.followEndpoints() }
       group.addTask { await self.followRelay() }
+      group.addTask { await self.noteTime() }
       group.addTask { [node, session] in
         await SpareMemory.giveBackAtRest {
           session.store.releaseMemory()
@@ -247,6 +251,17 @@ public actor Daemon {
     session.close()
     logger.info("meshd has stopped")
     if let failure { throw AgentError.failed(failure) }
+  }
+
+  private func noteTime() async {
+    repeat {
+      do { try clock.write(to: directory) } catch {
+        logger.warning("the time cannot be noted", metadata: ["reason": "\(error)"])
+      }
+      repeat {
+        do { try await Task.sleep(for: ClockMark.interval) } catch { return }
+      } while !clock.note(.now())
+    } while true
   }
 
   private func applyNetmaps() async {

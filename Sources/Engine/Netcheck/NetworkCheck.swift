@@ -102,12 +102,14 @@ struct NetworkCheck {
     return witnesses.latest(at: now).addresses.first { $0.ip.family == family && !$0.ip.isPrivate }
   }
 
-  /// Whether UDP gets through over each of the families, and at all, where these could be asked about. `nil`: nobody could be, or who
-  /// was answered nonsense, and no peer has said lately where it sees this machine.
+  /// Whether UDP gets through over each of the families, and at all, where these could be asked about. `nil`: nobody could be, as
+  /// where no server answers over TCP either, or who was answered nonsense, and no peer has said lately where it sees this machine.
   func openness(
-    at now: Instant, hasHost: (IPAddress.Family) -> Bool, isAsked: (IPAddress.Family) -> Bool
+    at now: Instant, hasHost: (IPAddress.Family) -> Bool, isAsked isAskable: (IPAddress.Family) -> Bool
   ) -> (ipv4: Bool?, ipv6: Bool?, udp: Bool?) {
     let troubled = last?.troubledFamilies ?? []
+    let isAnswered = last.map { !$0.latencies.isEmpty || !$0.troubles.isEmpty } ?? false
+    func isAsked(_ family: IPAddress.Family) -> Bool { isAnswered && isAskable(family) }
     func isOpen(_ family: IPAddress.Family) -> Bool? {
       if sighting(over: family, at: now) != nil { return true }
       if !hasHost(family) { return false }

@@ -35,6 +35,9 @@ struct HostNetwork: Equatable {
   var gateways: [Gateway] = []
   /// The routes to private networks, by link.
   private(set) var privateRoutes: [Int: Set<IPPrefix>] = [:]
+  private var own: Int?
+  /// All routes over the own link.
+  private(set) var ownRoutes: Set<IPPrefix> = []
 
   /// A default route: the less its metric, the more it is preferred.
   struct Gateway: Hashable {
@@ -87,8 +90,11 @@ struct HostNetwork: Equatable {
   private static let guestPorts: Set<String> = ["veth", "tun", "vxlan", "dummy"]
 
   /// Asks the kernel.
-  init(_ socket: NetlinkSocket) throws(EngineError) {
+  ///
+  /// - Parameter own: the link of which all routes are kept.
+  init(_ socket: NetlinkSocket, own: Int? = nil) throws(EngineError) {
     var found = HostNetwork()
+    found.own = own
     var status = socket.list(NetlinkRequest(RTM_GETLINK, flags: 0, ifinfomsg())) { type, content in
       if type == UInt16(RTM_NEWLINK) { found.addLink(content) }
     }
@@ -163,6 +169,7 @@ struct HostNetwork: Equatable {
   /// Notes a route that is none by default, if it leads to a private network. A full tunnel is often written as dozens of routes, to
   /// all that is public, and a router of the Internet has a million of them: neither says where a machine of the mesh is.
   mutating func addRoute(_ destination: IPPrefix, over link: Int) {
+    if link == own { ownRoutes.insert(destination) }
     guard destination.isPrivate, privateRoutes[link]?.count ?? 0 < HostNetwork.mostRoutes else { return }
     privateRoutes[link, default: []].insert(destination)
   }
