@@ -28,6 +28,31 @@ struct AnchorTests {
     #expect(await world.member.netmap?.peers.count == 2)
   }
 
+  @Test("what a node has no room for holds back no removal, and goes there once that has made room")
+  func removalFirst() async throws {
+    let world = try await World.settled(members: 2, isLive: true)
+    let (first, second) = (world.members[0], world.members[1])
+    let third = try await world.newMachine()
+    world.node.refuse {
+      $0.kind == .recordsWrite ? Reply(.init(507, "NodeStorageExceeded: this node holds as much as it may")) : nil
+    }
+    try await world.anchor.add(third.did, to: world.network, label: "third")
+    try await world.run(.seconds(5))
+    #expect(world.node.live(MeshProtocol.node).count == 3)
+    try await world.anchor.remove(second.did, from: world.network)
+    // It was never there, so there is nothing to delete before it is.
+    try await world.anchor.remove(third.did, from: world.network)
+    try await world.run(.seconds(60))
+    #expect(world.node.live(MeshProtocol.node).count == 2)
+    #expect(await first.netmap?.peers.map(\.key) == [world.anchor.key])
+    #expect(await world.anchor.status.pending.contains { $0.contains("not yet published to node") })
+    world.node.refuse(nil)
+    try await world.run(.seconds(400))
+    #expect(await world.anchor.status.pending == [])
+    #expect(world.node.live(MeshProtocol.node).count == 2)
+    #expect(await first.netmap?.peers.map(\.key) == [world.anchor.key])
+  }
+
   @Test("a node that lost everything is filled again from the ledger")
   func refill() async throws {
     let world = try await World.settled(members: 2)

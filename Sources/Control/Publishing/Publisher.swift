@@ -52,17 +52,28 @@ public struct Publisher: Sendable {
         return obstacle.map { .left(reason: $0.description, retryAfter: .zero) } ?? .finished
       }
       var isListStale = false
+      var held = HeldBack()
       for message in due {
+        guard held.lets(through: message) else {
+          held.messages.append(message)
+          continue
+        }
         switch await send(message) {
-        case .done: await keeper.note(.done, of: message, at: endpoint.name)
+        case .done:
+          await keeper.note(.done, of: message, at: endpoint.name)
+          held.mayHaveRoom = true
         case .refused(let status, let detail):
           await keeper.note(.refused(status: status, detail: detail), of: message, at: endpoint.name)
           tell(message, status, detail)
           isListStale = true
+        case .waits(let result):
+          guard held.result == nil, message.endedRecord == nil else { return held.result ?? result }
+          held = HeldBack(result: result, messages: [message])
         case .stopped(let result): return result
         }
         if isListStale || Task.isCancelled { break }
       }
+      if let result = held.result, !isListStale, !held.mayHaveRoom { return result }
       if Task.isCancelled { return .left(reason: "it was interrupted", retryAfter: .zero) }
     }
     return .left(reason: "\(endpoint.name) refuses one message after another", retryAfter: .zero)
@@ -73,7 +84,25 @@ public struct Publisher: Sendable {
   private enum Step {
     case done
     case refused(status: Int, detail: String)
+    /// The node answers, and does not take this one now.
+    case waits(Result)
     case stopped(Result)
+  }
+
+  /// What a node has no room for, and what comes after that. Removals alone go on: they count the moment they are seen (`trust.md` 1), and
+  /// make room.
+  private struct HeldBack {
+    var result: Result?
+    var messages: [AuthoredMessage] = []
+    /// Something was deleted since.
+    var mayHaveRoom = false
+
+    /// A record whose writes are held back has to be there before it can be deleted, and so has what is below it.
+    func lets(through message: AuthoredMessage) -> Bool {
+      guard result != nil else { return true }
+      guard let ended = message.endedRecord else { return false }
+      return !messages.contains { $0.write?.contextID.segments.contains(ended) == true }
+    }
   }
 
   private func send(_ message: AuthoredMessage) async -> Step {
@@ -85,7 +114,9 @@ public struct Publisher: Sendable {
       if case .rateLimited(_, let after) = error {
         return .stopped(.left(reason: error.description, retryAfter: after))
       }
-      return .stopped(.left(reason: error.description, retryAfter: .zero))
+      let result = Result.left(reason: error.description, retryAfter: .zero)
+      if case .refused = error { return .waits(result) }
+      return .stopped(result)
     }
     let ledger = await keeper.ledger
     let context = message.write?.contextID ?? message.endedRecord.map { ContextID(root: $0) }
@@ -97,7 +128,8 @@ public struct Publisher: Sendable {
       return left(
         EndpointTrouble.reason(
           refusedBy: endpoint.name, reply.status.detail, isOwnTenant: message.tenant == ledger.identity.did))
-    case .again(let detail): return left("\(endpoint.name) answered \(detail)")
+    case .again(let detail):
+      return .waits(.left(reason: "\(endpoint.name) answered \(detail)", retryAfter: .zero))
     case .lacksBasis(let detail):
       if ledger.isAnchor(of: network.id) { await keeper.reopen(ledger.outgoing, at: endpoint.name) }
       return left("\(endpoint.name) lacks what a message builds upon: \(detail)")
