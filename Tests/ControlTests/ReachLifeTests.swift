@@ -1,3 +1,4 @@
+import DWN
 import Cryptography
 import Identity
 import Mesh
@@ -36,6 +37,25 @@ struct ReachLifeTests {
     #expect(peer.endpoints.map(\.description) == ["203.0.113.5:7", "192.168.1.2:7"])
     #expect(peer.discoKey == discoKey && peer.relayIDs == [3, 1])
     #expect(peer.natMapping == .endpointDependent && peer.hasMappedPort)
+  }
+
+  @Test("a machine that is added again is heard, though something below its former record was never taken")
+  func addedAgain() async throws {
+    let world = try await World.settled(isLive: true)
+    let did = world.member.did
+    world.node.refuse { $0.isSigned(by: did) ? Reply(.init(503, "later")) : nil }
+    await world.member.plane?.setReach(
+      Reach(endpoints: [.init(SocketAddress("203.0.113.5:7")!, .pcp)], discoKey: discoKey))
+    try await world.run(.seconds(5))
+    #expect(await world.member.status.pending != [])
+    try await world.anchor.remove(did, from: world.network)
+    try await world.run(.seconds(1))
+    try await world.anchor.add(did, to: world.network, label: "again")
+    try await world.run(.seconds(1))
+    world.node.refuse(nil)
+    try await world.run(.seconds(400))
+    #expect(await world.member.status.pending == [])
+    #expect(await world.anchor.netmap?.peers.map(\.discoKey) == [discoKey])
   }
 
   @Test("ports that others see are written once a minute while a relay is connected, a new address at once")

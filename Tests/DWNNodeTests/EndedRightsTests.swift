@@ -204,25 +204,51 @@ struct EndedRightsTests {
     try await move()
   }
 
-  /// Takes in what the tenant exports with messages behind it that somebody else put there. The other lines may be changed before.
+  /// Takes in what the tenant exports with messages that somebody else put there: behind it, or before a line. The other lines may be
+  /// changed before.
   private func importing(
-    _ added: [SignedMessage], by grant: HeldGrant, change: (inout [String]) throws -> Void = { _ in }
+    _ added: [SignedMessage], by grant: HeldGrant? = nil, before next: String? = nil,
+    change: (inout [String]) throws -> Void = { _ in }
   ) async throws -> (kept: Int, summary: TenantImport.Summary) {
     _ = try TenantExport.run(of: alice.did, in: tenancy.databasePath, to: export, at: tenancy.tick())
     var lines = try ExportFile.lines(of: export)
     try change(&lines)
     let kept = lines.count { $0.contains(#""message":"#) }
     lines.removeLast()
-    for signed in added {
+    let place = next.flatMap { next in lines.firstIndex { $0.contains(next) } } ?? lines.endIndex
+    for signed in added.reversed() {
       let content: ExportLine.Entry.Content =
         signed.message.kind == .recordsWrite ? .bytes(Array("{}".utf8)) : .none
       let entry = ExportLine.Entry(
-        message: signed.message.value, content: content, kept: .init(share: .member, grant: grant.id))
-      lines.append(ExportLine.message(entry).json.text)
+        message: signed.message.value, content: content, kept: .init(share: .member, grant: grant?.id))
+      lines.insert(ExportLine.message(entry).json.text, at: place)
     }
     lines.append(ExportLine.end(messages: kept + added.count).json.text)
     try ExportFile.write(lines, to: export)
     return (kept, try await TenantImport.run(export, into: other))
+  }
+
+  @Test(
+    "who had a role has nothing by it later than its delete, before or behind that in the file",
+    arguments: [false, true])
+  func formerRole(isBefore: Bool) async throws {
+    let actions = #""$actions": [{"role": "role", "can": ["create"]}]"#
+    #expect(
+      try await tenancy.install(#"{"role": {"$role": true, \#(actions)}, "note": {\#(actions)}}"#).status.code == 202)
+    let role = try await tenancy.write(alice, "role", to: bob)
+    _ = try await tenancy.write(bob, "note", role: "role")
+    let inTime = tenancy.tick()
+    try await delete(role.recordID)
+    func write(_ path: ProtocolPath, to recipient: Person? = nil, at time: WallTime) -> SignedMessage {
+      var draft = RecordDraft(protocolURI: Self.uri, path: path, recipient: recipient?.did, data: Array("{}".utf8))
+      draft.protocolRole = "role"
+      return bob.signer.recordsWrite(draft, at: time).signed
+    }
+    let refused = [write("note", at: tenancy.tick()), write("role", to: carol, at: tenancy.tick())]
+    let (kept, imported) = try await importing(
+      refused + [write("note", at: inTime)], before: isBefore ? #""method":"Delete""# : nil)
+    #expect(imported.messages == kept + 1)
+    #expect(Set(imported.refused.map(\.messageCID)) == Set(refused.map(\.message.cid.text)))
   }
 
   private func write(

@@ -14,6 +14,8 @@ private struct Router {
   var speaksUPnP = false
   var external = IPAddress("203.0.113.9")!
   var epoch: UInt32 = 1000
+  /// Whether its clock goes back with each answer.
+  var stepsBack = false
   var lifetime: UInt32 = 7200
   /// Result codes with which requests for mappings are refused.
   var natPMPResult: UInt16 = 0
@@ -31,6 +33,7 @@ private struct Router {
 
   mutating func answer(_ bytes: [UInt8], to target: SocketAddress) -> [(bytes: [UInt8], from: SocketAddress)] {
     guard !isSilent else { return [] }
+    if stepsBack { epoch &-= 1 }
     if ignoresRequests, target.port == NATPMP.port, bytes[1] != 0 { return [] }
     if target.port == SSDP.port {
       guard speaksUPnP, String(decoding: bytes, as: UTF8.self).contains("ssdp:all") else { return [] }
@@ -456,6 +459,22 @@ struct PortMapperTests {
       #expect(home.mappings.count == 2)
       #expect(home.mappings.allSatisfy { $0.external.ip == home.router.external })
       #expect(home.mappings.allSatisfy { $0.expires - home.now > .seconds(6800) })
+    }
+  }
+
+  @Test("a router that says with each answer that it has just started again is asked every ten seconds, and maps")
+  func stepsBack() throws {
+    for speak in Self.speakers.prefix(2) {
+      var home = try household(speak)
+      home.router.epoch = .max
+      home.router.stepsBack = true
+      home.want([Self.udp, Self.tcp])
+      home.pass(.seconds(60))
+      let before = home.requests
+      home.pass(.seconds(600))
+      #expect(home.requests - before <= 60 * 6)
+      #expect(home.mappings.count == 2)
+      #expect(home.news.count <= 2 + 66 * 2)
     }
   }
 

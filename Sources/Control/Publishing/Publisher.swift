@@ -16,11 +16,13 @@ public struct Publisher: Sendable {
   let logger: Logger
   /// Whether this machine may write records of the network. Before it may, its own definitions are published alone.
   let mayWriteRecords: Bool
+  /// This machine's node record, where it is no anchor: what it wrote below a former one went with that.
+  let ownNode: ContextID?
 
   public init(
     keeper: LedgerKeeper, endpoint: any DWNEndpoint, quorum: RefusalQuorum, network: NetworkReference,
     clock: any ControlClock,
-    logger: Logger, mayWriteRecords: Bool = true
+    logger: Logger, mayWriteRecords: Bool = true, ownNode: ContextID? = nil
   ) {
     self.keeper = keeper
     self.endpoint = endpoint
@@ -29,6 +31,7 @@ public struct Publisher: Sendable {
     self.clock = clock
     self.logger = logger
     self.mayWriteRecords = mayWriteRecords
+    self.ownNode = ownNode
   }
 
   /// How an attempt ended.
@@ -130,12 +133,23 @@ public struct Publisher: Sendable {
           refusedBy: endpoint.name, reply.status.detail, isOwnTenant: message.tenant == ledger.identity.did))
     case .again(let detail):
       return .waits(.left(reason: "\(endpoint.name) answered \(detail)", retryAfter: .zero))
+    case .lacksBasis where isBelowFormerNode(message): return .done
     case .lacksBasis(let detail):
       if ledger.isAnchor(of: network.id) { await keeper.reopen(ledger.outgoing, at: endpoint.name) }
       return left("\(endpoint.name) lacks what a message builds upon: \(detail)")
     case .compare(let detail): return await compare(message, detail)
     }
   }
+
+  /// The anchor's delete of a node record is in the anchor's ledger alone.
+  private func isBelowFormerNode(_ message: AuthoredMessage) -> Bool {
+    guard let ownNode, let write = message.write, write.path.segments.last.map(Self.ownNames.contains) == true else {
+      return false
+    }
+    return write.contextID.parent != ownNode
+  }
+
+  private static let ownNames: Set<String> = ["nodeInfo", "endpoint"]
 
   /// The node has something else in this place: what it is decides.
   private func compare(_ message: AuthoredMessage, _ detail: String) async -> Step {

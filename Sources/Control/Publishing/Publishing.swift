@@ -8,7 +8,7 @@ extension DWNControlPlane {
     lines[index].began()
     let publisher = Publisher(
       keeper: keeper, endpoint: endpoints[index], quorum: quorum, network: network, clock: clock, logger: logger,
-      mayWriteRecords: mayWriteRecords)
+      mayWriteRecords: mayWriteRecords, ownNode: isAnchor ? nil : view?.own?.contextID)
     let result = await publisher.publish()
     let now = clock.now()
     switch result {

@@ -8,12 +8,12 @@ public enum RelayLatency {
   /// For connection and request together.
   public static let patience: Duration = .milliseconds(1900)
 
-  /// `nil`: no answer, no such relay, or a certificate that is not its own.
-  public static func measure(_ relay: Relay) async -> Duration? {
+  /// Throws what stands in the way: no answer, no such relay, or a certificate that is not its own.
+  public static func measure(_ relay: Relay) async throws -> Duration {
     let loop = MultiThreadedEventLoopGroup.singleton.next()
     let deadline = NIODeadline.now() + .nanoseconds(patience.nanoseconds)
     let dialer = RelayDialer(relay: relay, certificate: ServerCertificate(pin: relay.certificateSHA256), loop: loop)
-    guard let channel = try? await dialer.dial(before: deadline) else { return nil }
+    let channel = try await dialer.dial(before: deadline)
     let answer = loop.makePromise(of: Duration.self)
     let timer = loop.scheduleTask(deadline: deadline) { answer.fail(DERPError.silent) }
     channel.eventLoop.execute {
@@ -23,10 +23,11 @@ public enum RelayLatency {
         answer.fail(error)
       }
     }
-    let latency = try? await answer.futureResult.get()
-    timer.cancel()
-    channel.close(promise: nil)
-    return latency
+    defer {
+      timer.cancel()
+      channel.close(promise: nil)
+    }
+    return try await answer.futureResult.get()
   }
 }
 

@@ -27,7 +27,7 @@ struct ControlAdmission {
     let claim = try EncryptionControl.checkDelivery(write, definition: definition)
     try checkDepth(claim.name, of: definition, "DeliveryTagsMismatch", at: write.timestamp)
     let admission = try authorize(write, claim.name)
-    try check(claim)
+    try check(claim, at: write.timestamp)
     return admission
   }
 
@@ -78,7 +78,7 @@ struct ControlAdmission {
   }
 
   /// A key is delivered to those who hold the role, and only one that is there.
-  private func check(_ claim: EncryptionControl.DeliveryClaim) throws {
+  private func check(_ claim: EncryptionControl.DeliveryClaim, at time: WallTime) throws {
     guard try AudienceKeys(tenant: tenant, reader: reader).have(claim.name, keyID: claim.keyID) else {
       throw DWNError(
         400, "EncryptionControlValidateDeliveryAudienceMissing",
@@ -86,16 +86,14 @@ struct ControlAdmission {
     }
     let place = SiblingPlace(
       protocolURI: claim.name.protocolURI, path: claim.name.rolePath, parent: claim.name.contextID)
-    guard try holds(claim.recipient, place) else {
+    guard try holds(claim.recipient, place, at: time) else {
       throw DWNError(
         400, "EncryptionControlValidateDeliveryRecipientRoleRecordMissing",
         "\(claim.recipient) does not hold the role \(claim.name)")
     }
   }
 
-  private func holds(_ recipient: DID, _ place: SiblingPlace) throws -> Bool {
-    if try reader.roleRecord(place, recipient: recipient) != nil { return true }
-    guard let ended = reader.ended else { return false }
-    return try ended.hadRole(place, recipient) || ended.isOver(place.parent)
+  private func holds(_ recipient: DID, _ place: SiblingPlace, at time: WallTime) throws -> Bool {
+    try reader.hasRole(place, recipient, at: time) || reader.ended?.isOver(place.parent) == true
   }
 }

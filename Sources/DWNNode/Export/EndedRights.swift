@@ -6,15 +6,25 @@ import Wire
 /// they did then.
 struct EndedRights {
   let messages: SQLiteMessages
-  /// When the tenant deleted a grant, as far as the export says that, before or behind the message that is looked at.
-  let grantDeletes: [RecordID: WallTime]
+  /// When the tenant deleted a grant or a role, as far as the export says that, before or behind the message that is looked at.
+  let deletes: [RecordID: WallTime]
 
-  /// Whether somebody was given a role below one parent, whatever became of it.
-  func hadRole(_ place: SiblingPlace, _ holder: DID) throws -> Bool {
-    let found = try messages.fetch(
-      "recipient = ? AND \(SQLiteMessages.atPlace) AND is_initial AND kind = 'write' LIMIT 1",
-      [holder.text] + SQLiteMessages.values(place))
-    return !found.isEmpty
+  /// Whether somebody was given a role below one parent and still had it at a time, whatever became of it later.
+  func hadRole(_ place: SiblingPlace, _ holder: DID, at time: WallTime) throws -> Bool {
+    try messages.fetch(
+      "recipient = ? AND \(SQLiteMessages.atPlace) AND is_initial AND kind = 'write'",
+      [holder.text] + SQLiteMessages.values(place)
+    ).contains { try !hasEnded($0, before: time) }
+  }
+
+  /// Whether a record was deleted before a time. What is as old as the delete may have come before it.
+  func hasEnded(_ record: StoredMessage, before time: WallTime) throws -> Bool {
+    guard let id = record.place?.recordID else { return false }
+    return try end(of: id, among: messages.messages(of: id)).map { $0 < time } ?? false
+  }
+
+  private func end(of id: RecordID, among stored: [StoredMessage]) -> WallTime? {
+    (stored.filter { $0.kind == .delete }.map(\.timestamp) + [deletes[id]].compactMap(\.self)).min()
   }
 
   /// Whether an audience had a record for this key.
@@ -29,8 +39,7 @@ struct EndedRights {
   /// What is left of a grant that was deleted. Of any other the data is there, or nobody has ever had a right by it.
   func grant(_ id: RecordID) throws -> EndedGrant? {
     let stored = try messages.messages(of: id)
-    let deletes = stored.filter { $0.kind == .delete }.map(\.timestamp) + [grantDeletes[id]].compactMap(\.self)
-    guard let end = deletes.min(), let first = stored.first(where: { $0.content?.isInitial == true }),
+    guard let end = end(of: id, among: stored), let first = stored.first(where: { $0.content?.isInitial == true }),
       first.protocolURI == PermissionsProtocol.uri, first.place?.path == PermissionsProtocol.grant,
       let grantee = first.place?.recipient
     else { return nil }
@@ -42,6 +51,14 @@ struct EndedRights {
   /// Whether a record, or one that it hangs below, was deleted: then what was below it may be gone without a trace.
   func isOver(_ context: ContextID?) throws -> Bool {
     try context?.segments.contains { try messages.messages(of: $0).contains { $0.kind == .delete } } ?? false
+  }
+}
+
+extension MessageReader {
+  /// Whether somebody holds a role below one parent; for what comes again from another node, whether he held it then.
+  func hasRole(_ place: SiblingPlace, _ holder: DID, at time: WallTime) throws -> Bool {
+    guard let ended else { return try roleRecord(place, recipient: holder) != nil }
+    return try ended.hadRole(place, holder, at: time)
   }
 }
 

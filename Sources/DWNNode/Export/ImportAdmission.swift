@@ -28,7 +28,7 @@ struct ImportAdmission {
   private var line = 1
   /// The numbers of the messages that were refused so far; `nil` before the first pass.
   private var refused: Set<Int>?
-  private var grantDeletes: [RecordID: WallTime] = [:]
+  private var endingDeletes: [RecordID: WallTime] = [:]
   /// Files that messages name if this is committed.
   private var files: [String] = []
 
@@ -58,7 +58,7 @@ struct ImportAdmission {
   }
 
   mutating func run(_ progress: JobProgress) throws -> TenantImport.Summary {
-    grantDeletes = GrantDeletes.collected(from: lines, of: head.tenant, resolver)
+    endingDeletes = EndingDeletes.collected(from: lines, of: head.tenant, resolver)
     try rewind()
     var summary = try pass(progress)
     for _ in 1..<Self.mostPasses where refused?.isEmpty == false {
@@ -195,7 +195,7 @@ struct ImportAdmission {
   private func admit(_ signed: SignedMessage, _ data: ReceivedData?) throws {
     let messages = SQLiteMessages(database: database, tenant: tenantNumber, folder: folder)
     try database.inSavepoint {
-      let ended = EndedRights(messages: messages, grantDeletes: grantDeletes)
+      let ended = EndedRights(messages: messages, deletes: endingDeletes)
       try apply(signed, data, SQLiteTransaction(messages, ended: ended))
       return .commit
     }

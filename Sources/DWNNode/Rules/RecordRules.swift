@@ -86,9 +86,7 @@ struct RecordRules {
       }
     }
     let place = SiblingPlace(protocolURI: uri, path: role.path, parent: parent)
-    guard let holder,
-      try reader.roleRecord(place, recipient: holder) != nil || reader.ended?.hadRole(place, holder) == true
-    else {
+    guard let holder, try reader.hasRole(place, holder, at: time) else {
       throw DWNError(
         401, "ProtocolAuthorizationMatchingRoleRecordNotFound", "the author does not hold the role \(role)")
     }

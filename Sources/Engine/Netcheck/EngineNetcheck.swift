@@ -199,17 +199,20 @@ extension Engine {
         continue
       }
       Task { [weak self] in
-        let latency = await RelayLatency.measure(relay)
-        await self?.measured(id, latency)
+        do {
+          await self?.measured(id, try await RelayLatency.measure(relay))
+        } catch {
+          await self?.measured(id, nil, trouble: (error as? DERPError)?.description)
+        }
       }
     }
   }
 
-  private func measured(_ id: UInt16, _ latency: Duration?) {
+  private func measured(_ id: UInt16, _ latency: Duration?, trouble: String? = nil) {
     guard let pathfinding, var check = pathfinding.check.running else { return }
     let actions = check.measured(id, latency)
     pathfinding.check.running = check
-    if pathfinding.standing.asked(id, answers: latency != nil, at: .now()) {
+    if pathfinding.standing.asked(id, answers: latency != nil, trouble, at: .now()) {
       pathfinding.relayOrders.yield(.isBack(id))
     }
     perform(actions)

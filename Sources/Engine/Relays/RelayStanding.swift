@@ -64,8 +64,10 @@ struct RelayStanding {
   /// The relay was asked, in the way of its connections, whether it is there. One that was away and answers is tried again, once: if it
   /// answers and lets nobody in, that is no reason.
   ///
+  /// - Parameter trouble: why it does not answer, in words for people.
   /// - Returns: whether it is there again.
-  mutating func asked(_ id: UInt16, answers: Bool, at now: Instant) -> Bool {
+  mutating func asked(_ id: UInt16, answers: Bool, _ trouble: String? = nil, at now: Instant) -> Bool {
+    if !connected.contains(id), trouble != nil || absent[id] == nil { troubles[id] = trouble }
     guard var absence = absent[id], absence.answers != answers else { return false }
     absence.answers = answers
     if answers {

@@ -37,6 +37,8 @@ public struct PortMapper: Sendable {
   static let httpTime: Duration = .seconds(3)
   static let firstPause: Duration = .seconds(60)
   static let longestPause: Duration = .seconds(600)
+  /// Between two restarts of a router that are believed.
+  static let leastUptime: Duration = .seconds(10)
   static let maximumPorts = 8
   /// NAT-PMP's and PCP's number for a version that the router does not speak.
   static let otherVersion = 1
@@ -83,6 +85,8 @@ public struct PortMapper: Sendable {
   var services: Set<PortMapping.Service> = []
   var externalByNATPMP: IPAddress?
   var epochs: [PortMapping.Service: UInt32] = [:]
+  /// When a service was last believed to have lost its mappings.
+  var resets: [PortMapping.Service: Instant] = [:]
   var search: Search?
   var finder: GatewayFinder?
   var gatewayService: GatewayFinder.Found?

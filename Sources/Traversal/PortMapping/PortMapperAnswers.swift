@@ -74,9 +74,11 @@ extension PortMapper {
     }
   }
 
-  /// A router whose clock of states went back has lost them: its mappings are asked for again at once, and where it is.
+  /// A router whose clock of states went back has lost them: its mappings are asked for again at once, and where it is. One that says so
+  /// all the time is not heeded more often than a router can start again.
   private mutating func note(_ service: PortMapping.Service, _ epoch: UInt32, _ now: Instant) {
-    if let last = epochs[service], epoch < last {
+    if let last = epochs[service], epoch < last, resets[service].map({ now - $0 >= Self.leastUptime }) ?? true {
+      resets[service] = now
       isAddressDoubted = true
       for (port, entry) in wanted where entry.mapping?.service == service {
         wanted[port]?.lastExternal = entry.mapping?.external.port ?? 0

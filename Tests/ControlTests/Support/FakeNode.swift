@@ -233,6 +233,9 @@ extension FakeNode.State {
     guard definitions[tenant]?[write.protocolURI] != nil else {
       throw DWNError(400, "ProtocolAuthorizationProtocolNotFound", "not configured")
     }
+    if let parent = write.parentID, records[parent]?.deleted != nil {
+      throw DWNError(400, "ProtocolAuthorizationParentRecordNotFound", "the parent was deleted")
+    }
     guard mayWrite(write, tenant: tenant) else { throw DWNError(401, "ActionNotAllowed", "no rule allows this") }
     guard let data, write.matches(data: data) else { throw DWNError(400, "DataMismatch", "the data is other data") }
     if let held = records[write.recordID] {

@@ -2,15 +2,16 @@ import DWN
 import Identity
 import Wire
 
-/// When a tenant deleted grants of which an export has no more than the first write. Looked for before the messages are admitted: what
-/// was written by a grant stands before its delete.
+/// When a tenant deleted grants, of which an export has no more than the first write, and records that may have given roles. Looked for
+/// before the messages are admitted: what was written by a right stands before its delete.
 ///
-/// Only what the tenant signed counts, so whoever made the file can put no end to a grant that is in force, and there are no more of them
-/// than the tenant ever gave. Deletes by others in the tenant's name count once they were admitted.
-enum GrantDeletes {
+/// Only what the tenant signed counts, so whoever made the file can put no end to what is in force, and there are no more of them than the
+/// tenant ever gave. Deletes by others in the tenant's name count once they were admitted.
+enum EndingDeletes {
   /// Of a file that need not be an export to its end: whoever admits it says what is wrong with it.
   static func collected(from lines: ZstdLines, of tenant: DID, _ resolver: DIDDocuments) -> [RecordID: WallTime] {
-    var grants: Set<RecordID> = []
+    // By their hashes: what is kept of two that have the same is looked up by its id.
+    var rights: Set<Int> = []
     var deletes: [RecordID: WallTime] = [:]
     func isSigned(_ claimed: ClaimedMessage) -> Bool {
       guard let signed = try? SignedMessage(verifying: claimed, resolver: resolver) else { return false }
@@ -22,10 +23,12 @@ enum GrantDeletes {
         let claimed = try? ClaimedMessage(message, admitting: .everyForm)
       else { continue }
       if case .recordsDelete(let delete) = message.body {
-        guard grants.contains(delete.recordID), isSigned(claimed) else { continue }
+        guard rights.contains(delete.recordID.hashValue), isSigned(claimed) else { continue }
         deletes[delete.recordID] = min(deletes[delete.recordID] ?? message.timestamp, message.timestamp)
-      } else if let write = try? RecordsWrite(unverified: claimed), write.isInitial, write.isGrant, isSigned(claimed) {
-        grants.insert(write.recordID)
+      } else if let write = try? RecordsWrite(unverified: claimed), write.isInitial, write.recipient != nil,
+        !write.isGrant || isSigned(claimed)
+      {
+        rights.insert(write.recordID.hashValue)
       }
     }
     return deletes
