@@ -39,6 +39,10 @@ public enum AgentError: Error, CustomStringConvertible, Equatable {
   case notTheAnchor(String)
   /// A flag or an argument cannot be meant so; the text says all.
   case badArgument(String)
+  /// What there is was made with an identity that is gone.
+  case missingIdentity(path: String, beside: String)
+  /// What would leave a network without an owner.
+  case wouldAbandon(network: String)
   /// What is for other machines of the network.
   case thisMachine(DID)
   /// Whatever else was tried in vain; the text says all.
@@ -73,9 +77,15 @@ public enum AgentError: Error, CustomStringConvertible, Equatable {
     case .noNetwork:
       "no network yet; create one with 'meshd up --create NAME', or join one with 'meshd up --endpoint URL --anchor DID --network ID'"
     case .anotherNetwork(let name):
-      "this state directory is already in the network \"\(name)\"; run 'meshd network leave' first, or use another --state-dir"
+      "this state directory is already in the network \"\(name)\"; use another --state-dir, or run 'meshd network leave' first"
     case .notTheAnchor(let what): "only the machine that created the network can \(what); run it there"
     case .badArgument(let message): message
+    case .missingIdentity(let path, let other):
+      "\(path) is missing, and \(other) beside it was made with that identity: restore it from a backup, or begin anew in another "
+        + "directory with --state-dir"
+    case .wouldAbandon(let name):
+      "this machine holds the network \"\(name)\", and no command leads back: nobody could add or remove a machine any more. To be in another "
+        + "network too, use another --state-dir; to give this one up, say 'meshd network leave --abandon'"
     case .thisMachine(let did):
       "\(did) is this machine, which holds the network: name another one, as 'meshd init' printed it there"
     case .failed(let message): message

@@ -20,6 +20,10 @@ struct Main {
       } else {
         try command.run()
       }
+      if let failure = Terminal.writeFailure {
+        Terminal.error(failure)
+        exit(1)
+      }
     } catch {
       finish(error, arguments)
     }

@@ -107,11 +107,12 @@ struct NetworkCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Forget the network on this machine. The other machines are not told.")
 
+    @Flag(help: "Also if this machine holds the network, which nobody can change any more then.") var abandon = false
     @OptionGroup var state: StateOptions
 
     func run() async throws {
       let directory = try state.selection.open(creating: false)
-      if let name = try await MeshCommands(directory).leaveNetwork() {
+      if let name = try await MeshCommands(directory).leaveNetwork(abandons: abandon) {
         print("Left network \"\(name)\".")
       } else {
         print("Not in a network.")

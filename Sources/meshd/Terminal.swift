@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import Synchronization
 import Wire
 
 /// A line of a command's result. Written at once, in place of the library's function of this name, so that progress and result
@@ -44,8 +45,23 @@ enum Terminal {
     var offset = 0
     while offset < bytes.count {
       let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress! + offset, bytes.count - offset) }
-      if count > 0 { offset += count } else if errno != EINTR { return }
+      guard count <= 0 else {
+        offset += count
+        continue
+      }
+      if errno == EINTR { continue }
+      // Who stopped reading knows that.
+      if descriptor == STDOUT_FILENO, errno != EPIPE { lostOutput.store(errno, ordering: .relaxed) }
+      return
     }
+  }
+
+  private static let lostOutput = Atomic<Int32>(0)
+
+  /// Why a part of the result was not written, if it was not: a command that ends in this way has failed.
+  static var writeFailure: String? {
+    let number = lostOutput.load(ordering: .relaxed)
+    return number == 0 ? nil : "the result cannot be written: \(String(cString: strerror(number)))"
   }
 
   /// Progress goes to standard error when the result is for a program.

@@ -217,7 +217,9 @@ struct MeshCommandsTests {
     let commands = MeshCommands(directory)
     #expect(try await commands.leaveNetwork() == nil)
     _ = try await commands.createNetwork(UpRequest(create: "home"), identity: identity)
-    #expect(try await commands.leaveNetwork() == "home")
+    await #expect(throws: AgentError.wouldAbandon(network: "home")) { try await commands.leaveNetwork() }
+    #expect(try await commands.status()["network"] == "home")
+    #expect(try await commands.leaveNetwork(abandons: true) == "home")
     #expect(try await commands.leaveNetwork() == nil)
     #expect(try await commands.status()["network"] == nil)
   }
@@ -322,7 +324,7 @@ struct MeshCommandsTests {
     let (directory, identity) = try machine("a", 33)
     let commands = MeshCommands(directory)
     _ = try await commands.createNetwork(UpRequest(create: "home", envelope: .v1), identity: identity)
-    _ = try await commands.leaveNetwork()
+    _ = try await commands.leaveNetwork(abandons: true)
     await #expect(throws: LedgerError.otherEnvelope(.v1)) {
       try await commands.createNetwork(UpRequest(create: "work"), identity: identity)
     }

@@ -113,20 +113,26 @@ struct PollPlanTests {
     #expect(plan.extent(at: at(101)) == .complete)
   }
 
-  @Test("an endpoint on standby is asked every five minutes, and at once when it is needed")
+  @Test("an endpoint on standby is asked what is recent every minute, all every five, and at once when it is needed")
   func standby() {
     var plan = PollPlan(startedAt: at(0), isStandby: true)
     plan.finished(.complete, .settled, at: at(0))
-    #expect(plan.deadline == at(300))
+    #expect(plan.deadline == at(60))
+    #expect(plan.extent(at: at(60)) == .recent)
     plan.changed(at: at(10))
+    #expect(plan.deadline == at(60))
+    for minute in 1...4 { plan.finished(.recent, .settled, at: at(Double(minute) * 60)) }
     #expect(plan.deadline == at(300))
-    plan.promote(at: at(20))
-    #expect(plan.deadline == at(20))
-    #expect(plan.extent(at: at(20)) == .complete)
-    plan.finished(.complete, .settled, at: at(20))
-    #expect(plan.deadline == at(22))
-    plan.demote(at: at(21))
-    #expect(plan.deadline == at(321))
+    #expect(plan.extent(at: at(300)) == .complete)
+    plan.promote(at: at(300))
+    #expect(plan.deadline == at(300))
+    #expect(plan.extent(at: at(300)) == .complete)
+    plan.finished(.complete, .settled, at: at(300))
+    #expect(plan.deadline < at(300) + PollPlan.standbyLook)
+    plan.demote(at: at(301))
+    #expect(plan.deadline == at(361))
+    #expect(plan.extent(at: at(361)) == .recent)
+    #expect(plan.extent(at: at(601)) == .complete)
   }
 
   @Test("one that does not answer is asked once a minute beside another that does: what is said of it is to be of now")
@@ -138,7 +144,8 @@ struct PollPlanTests {
     plan.finished(.complete, .failed(retryAfter: .zero), at: at(61))
     #expect(plan.deadline == at(121))
     plan.finished(.complete, .settled, at: at(121))
-    #expect(plan.deadline == at(421))
+    #expect(plan.deadline == at(181))
+    #expect(plan.extent(at: at(181)) == .recent)
   }
 
   @Test(

@@ -95,6 +95,18 @@ struct SeveralEndpointsTests: TwoNodeSuite {
     #expect(await member.plane?.choice.preferred == 0)
   }
 
+  @Test("what reaches only the other node is seen there within a minute, though the first one answers and tells no change")
+  func withoutNews() async throws {
+    let anchorDID = anchor.did
+    first.refuse { $0.isSigned(by: anchorDID) ? Reply(.init(503, "later")) : nil }
+    let third = try await addMachine("third")
+    try await run(.seconds(75))
+    #expect(await member.netmap?.peers.map(\.key).contains(third.key) == true)
+    try await anchor.remove(third.did, from: network)
+    try await run(.seconds(75))
+    #expect(await member.netmap?.peers.map(\.key).contains(third.key) == false)
+  }
+
   @Test("what one node refuses for good stands as long as another has it, and is taken back when all refuse it")
   func veto() async throws {
     let no = Reply(.init(400, "SchemaValidatorFailure: no"))

@@ -49,7 +49,8 @@ extension MeshdLab {
           #expect(try await first.attempt(wrong).complaint(status: 2, naming: []) == nil, "\(wrong)")
         }
         try await first.meshd("network", "create", "jwe")
-        try await first.meshd("network", "leave")
+        #expect(try await first.attempt(["network", "leave"]).complaint(status: 1, naming: ["--abandon"]) == nil)
+        try await first.meshd("network", "leave", "--abandon")
         let outcome = try await first.attempt(["network", "create", "v1", "--v1"])
         let complaint = outcome.complaint(status: 1, naming: ["jwe", "profile"])
         #expect(complaint == nil, "\(complaint ?? "")")

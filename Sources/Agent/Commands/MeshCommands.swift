@@ -143,15 +143,20 @@ public struct MeshCommands: Sendable {
   }
 
   /// The name of the network that was left; `nil` if there was none.
-  public func leaveNetwork() async throws -> String? {
+  ///
+  /// - Parameter abandons: also if this machine holds the network.
+  public func leaveNetwork(abandons: Bool = false) async throws -> String? {
     try refuseIfRunning()
     guard let lock = try DaemonLock(directory) else { throw directory.heldByAnother }
     defer { withExtendedLifetime(lock) {} }
     let name: String
     do {
       guard let network = try directory.loadNetwork() else { return nil }
+      if !abandons, try network.anchor == directory.loadIdentity()?.did {
+        throw AgentError.wouldAbandon(network: network.name)
+      }
       name = network.name
-    } catch {
+    } catch AgentError.corruptFile {
       // Leaving is the way out of a file that cannot be read.
       name = "?"
     }

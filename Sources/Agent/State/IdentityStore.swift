@@ -1,5 +1,6 @@
 public import Identity
 import Cryptography
+import Glibc
 public import Wire
 
 extension StateDirectory {
@@ -23,6 +24,10 @@ extension StateDirectory {
   /// The identity of this directory, made on demand: once, also when two processes ask for the first time together.
   public func identity(orMaking random: some RandomSource) throws(AgentError) -> MachineIdentity {
     if let identity = try loadIdentity() { return identity }
+    // Another identity would be no member of the network, and not the owner of what this one signed.
+    for other in [NetworkState.file, SQLiteMeshStore.file] where access(file(other), F_OK) == 0 {
+      throw .missingIdentity(path: file(Self.identityFile), beside: other)
+    }
     let identity = MachineIdentity.generate(random: random)
     var text = IdentityFile.text(identity)
     defer { wipe(&text) }

@@ -41,8 +41,9 @@ struct PollPlan: Hashable, Sendable {
   static let longestRetry: Duration = .seconds(10)
   /// An endpoint beside the one that is polled is asked for everything, at this interval.
   static let standbyInterval: Duration = completeInterval
-  /// The same for one that did not answer, so that it is not said to be away when it is there again.
-  static let standbyRetry: Duration = .seconds(60)
+  /// How often it is asked for what is recent: the one that is polled may lack the anchor's news, and not know it. One that did not answer
+  /// is asked for everything then, so that it is not said to be away when it is there again.
+  static let standbyLook: Duration = .seconds(60)
 
   /// Whether this endpoint is polled, or only asked now and then since another one answers.
   private(set) var isStandby: Bool
@@ -128,8 +129,8 @@ struct PollPlan: Hashable, Sendable {
   mutating func demote(at now: Instant) {
     guard !isStandby else { return }
     isStandby = true
-    completeAt = now + (hasFailed ? Self.standbyRetry : Self.standbyInterval)
-    nextAt = completeAt
+    completeAt = now + (hasFailed ? Self.standbyLook : Self.standbyInterval)
+    nextAt = now + Self.standbyLook
   }
 
   /// A fetch of this extent has come to its end. `jitter` spreads many daemons: 0 to 1, half of it being none.
@@ -145,7 +146,7 @@ struct PollPlan: Hashable, Sendable {
     case .settled, .outdated:
       retry = nil
       if extent == .complete { completeAt = now + Self.completeInterval }
-      nextAt = isStandby ? completeAt : now + usual
+      nextAt = now + (isStandby ? Self.standbyLook : usual)
     case .mismatch:
       let wait = retry ?? Self.firstRetry
       retry = min(wait * 2, Self.longestRetry)
@@ -157,7 +158,7 @@ struct PollPlan: Hashable, Sendable {
       completeAt = nextAt
     case .failed(let least):
       hasFailed = true
-      nextAt = now + max(isStandby ? Self.standbyRetry : usual, least)
+      nextAt = now + max(isStandby ? Self.standbyLook : usual, least)
       if completeAt < nextAt || overlooked == .complete { completeAt = nextAt }
       return
     }
