@@ -95,7 +95,8 @@ struct SeveralEndpointsTests: TwoNodeSuite {
     #expect(await member.plane?.choice.preferred == 0)
   }
 
-  @Test("what reaches only the other node is seen there within a minute, though the first one answers and tells no change")
+  @Test(
+    "what reaches only the other node is seen there within a minute, though the first answers and tells no change")
   func withoutNews() async throws {
     let anchorDID = anchor.did
     first.refuse { $0.isSigned(by: anchorDID) ? Reply(.init(503, "later")) : nil }

@@ -160,6 +160,29 @@ struct RegistrationTests {
     #expect(work.challenge(now: now).nonce != first.nonce)
   }
 
+  @Test(
+    "a solution counts by the bound that was told when the work began, though it has fallen since, but not for long")
+  func formerBound() throws {
+    let random = SeededRandom(9)
+    var now = Instant(nanoseconds: 1_000_000_000_000)
+    var work = ProofOfWork(easiest: .max, random: random, now: now)
+    let told = work.challenge(now: now)
+    func take(_ work: inout ProofOfWork) throws {
+      try work.take(challenge: told.nonce, response: Hex.encode(random.bytes(32)), registration: [], now: now)
+    }
+    func pass(_ seconds: Int) {
+      for _ in 0..<seconds * 5 {
+        now = now + .milliseconds(200)
+        try? take(&work)
+      }
+    }
+    pass(100)
+    #expect(work.challenge(now: now).largestHash < "00" + told.largestHash)
+    try take(&work)
+    pass(60)
+    #expect(throws: RegistrationRefusal.self) { try take(&work) }
+  }
+
   @Test("a challenge is taken from before it is the current one until after, and then no more")
   func challengeLife() throws {
     let random = SeededRandom(8)

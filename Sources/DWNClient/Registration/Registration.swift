@@ -12,6 +12,8 @@ extension HTTPEndpoint {
   private static let largestAnswer = 256 << 10
   /// A challenge may grow old while it is worked on.
   private static let attempts = 3
+  /// Refusals after which another challenge may be solved: it took too long for the one before.
+  private static let passing = ["ProofOfWorkInvalidOrExpiredChallenge", "ProofOfWorkInsufficientSolutionNonce"]
 
   /// Makes a DID a tenant of this node, by what the node asks for at `/info`. Nothing happens where it asks for nothing.
   ///
@@ -50,7 +52,7 @@ extension HTTPEndpoint {
       if asked.contains(.proofOfWork) { body["proofOfWork"] = try await proof(for: data, patience) }
       guard let refusal = try await post(.object(body)) else { return }
       reason = refusal
-      guard reason.hasPrefix("ProofOfWorkInvalidOrExpiredChallenge") else { break }
+      guard Self.passing.contains(where: reason.hasPrefix) else { break }
     }
     throw .refused(name: name, reason: reason)
   }

@@ -10,6 +10,8 @@ struct ProofOfWork: Sendable {
   static let wanted = 10
   private static let adjustment = Duration.seconds(10)
   private static let window = Duration.seconds(60)
+  /// How long a bound counts after it was told last: whoever works on it does not know that it has fallen meanwhile.
+  static let patience = Duration.seconds(120)
   /// Responses that are remembered, so that none counts twice in a minute. Who cannot be remembered has to wait.
   private static let mostResponses = 10_000
 
@@ -21,6 +23,8 @@ struct ProofOfWork: Sendable {
 
   private let easiest: UInt128
   private var largest: UInt128
+  /// Those before, and when they were no longer told.
+  private var former: [(largest: UInt128, until: Instant)] = []
   private var challenges: [String]
   private var rotatedAt: Instant
   private var adjustedAt: Instant
@@ -63,12 +67,14 @@ struct ProofOfWork: Sendable {
       throw .init("ProofOfWorkManagerResponseNonceReused", "this response was used a moment ago")
     }
     let hash = SHA2.sha256(Array(challenge.utf8) + Array(response.utf8) + registration)
-    guard hash.prefix(16).reduce(UInt128(0), { $0 << 8 | UInt128($1) }) <= largest else {
+    guard hash.prefix(16).reduce(UInt128(0), { $0 << 8 | UInt128($1) }) <= largestTold else {
       throw .init("ProofOfWorkInsufficientSolutionNonce", "the hash is larger than the challenge allows")
     }
     responses[response] = now
     registered.append(now)
   }
+
+  private var largestTold: UInt128 { former.lazy.map(\.largest).reduce(largest, max) }
 
   private mutating func advance(_ now: Instant) {
     while now - rotatedAt >= Self.challengeLife {
@@ -79,6 +85,8 @@ struct ProofOfWork: Sendable {
     }
     guard now - adjustedAt >= Self.adjustment else { return }
     adjustedAt = now
+    former.removeAll { now - $0.until >= Self.patience }
+    former.append((largest, now))
     registered.removeAll { now - $0 >= Self.window }
     responses = responses.filter { now - $0.value < Self.window }
     if registered.count > Self.wanted {
