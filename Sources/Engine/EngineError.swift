@@ -39,8 +39,7 @@ extension EngineError: CustomStringConvertible {
     case .badInterfaceName(let name):
       "\"\(name)\" cannot be an interface's name: use 1 to 15 printable ASCII characters without '/', ':' and '%'"
     case .interfaceNameTaken(let name):
-      "an interface named \(name) exists already: choose another name with --interface, or remove it with "
-        + "'ip link delete \(name)'"
+      "an interface named \(name) exists already: choose another name with --interface"
     case .noFreeInterfaceName:
       "the interface names mesh0 to mesh255 are all taken: name another with --interface"
     case .noTunDevice:
@@ -55,7 +54,7 @@ extension EngineError: CustomStringConvertible {
     case .foreignNetmap:
       "the netmap is for another key than this engine's: start an engine with the key of the netmap's node"
     case .noDiscoKey:
-      "it has no key for path discovery: it speaks plain WireGuard, which answers no such pings"
+      "no record tells its key for path discovery: it has not published any yet, or speaks plain WireGuard, which answers no such pings"
     case .stopped:
       "the engine has been stopped: start another"
     case .networkNamespace(let path, let reason):

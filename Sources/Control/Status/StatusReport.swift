@@ -54,8 +54,8 @@ extension DWNControlPlane {
     case .notAMember:
       pending.append(
         "this machine's own node record: the anchor adds it with 'meshd peer add \(configuration.identity.did)'")
-    case .removed: pending.append("nothing: the anchor has removed this machine from the network")
-    case .expired: pending.append("nothing: this machine's membership has expired")
+    case .removed: pending.append("the anchor, which has removed this machine from the network, to add it again")
+    case .expired: pending.append("the anchor to renew the membership of this machine, which has expired")
     case .member: break
     }
     if let mismatch = reader.mismatch, clock.now() - mismatch.since > Mismatch.patience {
