@@ -67,11 +67,13 @@ struct ProofOfWork: Sendable {
       throw .init("ProofOfWorkManagerResponseNonceReused", "this response was used a moment ago")
     }
     let hash = SHA2.sha256(Array(challenge.utf8) + Array(response.utf8) + registration)
-    guard hash.prefix(16).reduce(UInt128(0), { $0 << 8 | UInt128($1) }) <= largestTold else {
+    let number = hash.prefix(16).reduce(UInt128(0)) { $0 << 8 | UInt128($1) }
+    guard number <= largestTold else {
       throw .init("ProofOfWorkInsufficientSolutionNonce", "the hash is larger than the challenge allows")
     }
     responses[response] = now
-    registered.append(now)
+    // The bound falls by how many would register by it, not by those who were told an easier one.
+    if number <= largest { registered.append(now) }
   }
 
   private var largestTold: UInt128 { former.lazy.map(\.largest).reduce(largest, max) }
