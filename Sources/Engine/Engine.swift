@@ -270,6 +270,11 @@ public actor Engine {
       let isUp = host.links[Int(io.tunnel.index)]?.isUp ?? false
       if isUp { isInterfaceDown ? restoreInterface(io) : restoreLost(host, io) }
       isInterfaceDown = !isUp
+      for route in refusedRoutes.keys where host.ownRoutes.contains(route) {
+        // It is there all the same, whoever made it.
+        routes.insert(route)
+        refusedRoutes[route] = nil
+      }
       if !refusedRoutes.isEmpty { setRoutes(routes.union(refusedRoutes.keys), io) }
       limitToRoutes()
       noteReachable(host)

@@ -244,7 +244,8 @@ struct EndedRightsTests {
       draft.protocolRole = "role"
       return bob.signer.recordsWrite(draft, at: time).signed
     }
-    let refused = [write("note", at: tenancy.tick()), write("role", to: carol, at: tenancy.tick())]
+    let late = tenancy.tick() + .seconds(301)
+    let refused = [write("note", at: late), write("role", to: carol, at: late)]
     let (kept, imported) = try await importing(
       refused + [write("note", at: inTime)], before: isBefore ? #""method":"Delete""# : nil)
     #expect(imported.messages == kept + 1)

@@ -56,12 +56,12 @@ public struct MeshCommands: Sendable {
     try await run("relay-remove", ["id": .integer(Int64(id))]) { try await $0.removeRelay(id) }
   }
 
-  /// The relays of the network's records.
   /// Throws `badArgument` for a label that no node record can have.
   public static func check(label: String) throws(AgentError) {
     guard (1...128).contains(label.count) else { throw .badArgument("a label has 1 to 128 characters") }
   }
 
+  /// The relays of the network's records.
   public func relays() async throws -> JSONValue {
     try await run("relay-list", JSONObject()) { await $0.relays() }
   }
@@ -149,19 +149,19 @@ public struct MeshCommands: Sendable {
     try refuseIfRunning()
     guard let lock = try DaemonLock(directory) else { throw directory.heldByAnother }
     defer { withExtendedLifetime(lock) {} }
-    let name: String
+    let network: NetworkState?
     do {
-      guard let network = try directory.loadNetwork() else { return nil }
-      if !abandons, try network.anchor == directory.loadIdentity()?.did {
-        throw AgentError.wouldAbandon(network: network.name)
-      }
-      name = network.name
-    } catch AgentError.corruptFile {
+      guard let found = try directory.loadNetwork() else { return nil }
+      network = found
+    } catch {
       // Leaving is the way out of a file that cannot be read.
-      name = "?"
+      network = nil
+    }
+    if let network, !abandons, try network.anchor == directory.loadIdentity()?.did {
+      throw AgentError.wouldAbandon(network: network.name)
     }
     try directory.remove(NetworkState.file)
-    return name
+    return network?.name ?? "?"
   }
 
   // MARK: With and without a daemon

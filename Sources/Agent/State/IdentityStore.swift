@@ -16,7 +16,7 @@ extension StateDirectory {
       throw .corruptFile(
         path: file(Self.identityFile), reason: error.description,
         advice:
-          "restore it from a backup; without it this machine needs a new identity (move the file away, run 'meshd init')"
+          "restore it from a backup, or begin anew in another directory with --state-dir"
       )
     }
   }
@@ -26,6 +26,8 @@ extension StateDirectory {
     if let identity = try loadIdentity() { return identity }
     // Another identity would be no member of the network, and not the owner of what this one signed.
     for other in [NetworkState.file, SQLiteMeshStore.file] where access(file(other), F_OK) == 0 {
+      // Somebody else may be making all of it at this moment.
+      if let identity = try loadIdentity() { return identity }
       throw .missingIdentity(path: file(Self.identityFile), beside: other)
     }
     let identity = MachineIdentity.generate(random: random)

@@ -3,12 +3,9 @@ public import Mesh
 import Wire
 
 extension DWNControlPlane {
-  /// How long one endpoint that has everything waits for the others, if nothing is known to stand in their way.
-  static let patienceForOthers: Duration = .seconds(3)
-
   /// Waits until a head covers everything that this device signed for the network, and one of the endpoints has taken all of it,
-  /// so that others can read and accept it there; `false` when the time is over first. The other endpoints have some seconds more, and
-  /// `unpublished` says who lacks something.
+  /// so that others can read and accept it there; `false` when the time is over first. The other endpoints have three tenths of
+  /// the limit more, if nothing is known to stand in their way, and `unpublished` says who lacks something.
   ///
   /// Throws when all endpoints refuse something of `change` for good, but for those that have long been silent: what could be taken back
   /// of it is by then. Throws, too, when the time is over and each endpoint that answers has refused something, in whatever change it
@@ -23,7 +20,7 @@ extension DWNControlPlane {
     while true {
       if let refusal = await keeper.refusal(of: change, by: quorum) { throw refusal }
       let (isAtOne, isDone) = await howFarPublished
-      if isAtOne, !isPublished { deadline = min(deadline, clock.now() + Self.patienceForOthers) }
+      if isAtOne, !isPublished { deadline = min(deadline, clock.now() + limit * 3 / 10) }
       isPublished = isPublished || isAtOne
       guard !isDone, clock.now() < deadline else { break }
       // The outbox works by itself; asking it costs a look into memory.

@@ -100,11 +100,14 @@ public struct Publisher: Sendable {
     /// Something was deleted since.
     var mayHaveRoom = false
 
-    /// A record whose writes are held back has to be there before it can be deleted, and so has what is below it.
+    /// A record has to be there before it can be deleted. An old audience ends when the new one is there and delivered (`trust.md` 9).
     func lets(through message: AuthoredMessage) -> Bool {
       guard result != nil else { return true }
       guard let ended = message.endedRecord else { return false }
-      return !messages.contains { $0.write?.contextID.segments.contains(ended) == true }
+      return !messages.contains { held in
+        guard let write = held.write else { return false }
+        return write.path.isControl || write.isInitial && write.recordID == ended
+      }
     }
   }
 

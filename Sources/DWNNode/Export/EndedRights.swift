@@ -17,10 +17,14 @@ struct EndedRights {
     ).contains { try !hasEnded($0, before: time) }
   }
 
-  /// Whether a record was deleted before a time. What is as old as the delete may have come before it.
+  /// What clocks of two machines may differ by (`trust.md` 3).
+  private static let clockTolerance: Duration = .seconds(300)
+
+  /// Whether a record was deleted before a time. What is a little younger than the delete may have come before it, by a clock that is
+  /// ahead; it gives nothing away, as whoever wants to can name an earlier time.
   func hasEnded(_ record: StoredMessage, before time: WallTime) throws -> Bool {
     guard let id = record.place?.recordID else { return false }
-    return try end(of: id, among: messages.messages(of: id)).map { $0 < time } ?? false
+    return try end(of: id, among: messages.messages(of: id)).map { $0 + Self.clockTolerance < time } ?? false
   }
 
   private func end(of id: RecordID, among stored: [StoredMessage]) -> WallTime? {

@@ -29,6 +29,8 @@ struct ProofOfWork: Sendable {
   private var rotatedAt: Instant
   private var adjustedAt: Instant
   private var registered: [Instant] = []
+  /// Of these, by solutions that met the bound of their time: it falls by how many do, not by those who were told an easier one.
+  private var metBound: [Instant] = []
   private var responses: [String: Instant] = [:]
   private let random: any RandomSource
 
@@ -72,8 +74,8 @@ struct ProofOfWork: Sendable {
       throw .init("ProofOfWorkInsufficientSolutionNonce", "the hash is larger than the challenge allows")
     }
     responses[response] = now
-    // The bound falls by how many would register by it, not by those who were told an easier one.
-    if number <= largest { registered.append(now) }
+    registered.append(now)
+    if number <= largest { metBound.append(now) }
   }
 
   private var largestTold: UInt128 { former.lazy.map(\.largest).reduce(largest, max) }
@@ -90,11 +92,13 @@ struct ProofOfWork: Sendable {
     former.removeAll { now - $0.until >= Self.patience }
     former.append((largest, now))
     registered.removeAll { now - $0 >= Self.window }
+    metBound.removeAll { now - $0 >= Self.window }
     responses = responses.filter { now - $0.value < Self.window }
-    if registered.count > Self.wanted {
-      largest = max(1, largest / UInt128(registered.count) * UInt128(Self.wanted))
-    } else {
-      largest = easiest - largest < largest / 4 ? easiest : largest + largest / 4
+    if metBound.count > Self.wanted {
+      largest = max(1, largest / UInt128(metBound.count) * UInt128(Self.wanted))
+    } else if registered.count <= Self.wanted {
+      let step = max(1, largest / 4)
+      largest = easiest - largest < step ? easiest : largest + step
     }
   }
 }

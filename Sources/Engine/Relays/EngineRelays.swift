@@ -63,14 +63,15 @@ extension Engine {
   func adoptPaths(_ netmap: Netmap, former: Netmap?) {
     guard let pathfinding else { return }
     let now = Instant.now()
+    let endpoints = newlyRouted.map { key in device.peer(key).flatMap { peers[$0]?.endpoint } }
     perform(pathfinding.finder.apply(netmap, now: now))
     // Whoever is spoken with already, or about to be, was not known to the finder until now.
-    for key in newlyRouted {
+    for (key, endpoint) in zip(newlyRouted, endpoints) {
       guard let id = device.peer(key), let state = device.status(of: id, now: now)?.state, state != .idle else {
         continue
       }
-      if state == .established, let address = peers[id]?.endpoint {
-        perform(pathfinding.finder.handshaken(key, with: address, now: now))
+      if state == .established, let endpoint {
+        perform(pathfinding.finder.handshaken(key, with: endpoint, now: now))
       }
       wantsToSend(to: key)
     }
