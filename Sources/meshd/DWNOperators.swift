@@ -263,7 +263,7 @@ extension DWNCommand {
         Terminal.print(
           json: [
             "tenant": .string(summary.tenant.text), "messages": .integer(Int64(summary.messages)),
-            "refused": .integer(Int64(refused)),
+            "refused": .integer(Int64(refused)), "withoutData": .integer(Int64(summary.withoutData)),
             "refusals": .array(
               summary.refused.map { ["messageCid": .string($0.messageCID), "reason": .string($0.reason)] }),
           ])
@@ -271,6 +271,10 @@ extension DWNCommand {
         print("Imported \(summary.messages) messages of \(summary.tenant)")
         for refusal in summary.refused { Terminal.warning("left out \(refusal.messageCID): \(refusal.reason)") }
         if summary.furtherRefusals > 0 { Terminal.warning("left out \(summary.furtherRefusals) more") }
+        if summary.withoutData > 0 {
+          Terminal.warning(
+            "\(summary.withoutData) records came without their data: nobody can read them until it is sent again")
+        }
       }
       if refused > 0 { throw ExitCode(1) }
     }

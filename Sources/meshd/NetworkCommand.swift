@@ -22,7 +22,7 @@ struct NetworkCommand: AsyncParsableCommand {
       name: .customLong("endpoint"),
       help: ArgumentHelp("URL of the node that is to hold the records; may be repeated.", valueName: "url"))
     var endpoints: [String] = []
-    @Option(help: ArgumentHelp("IPv4 block of the network.", valueName: "cidr")) var cidr: String?
+    @Option(help: ArgumentHelp("Private IPv4 block of the network.", valueName: "cidr")) var cidr: String?
     @Flag(name: .customLong("v1"), help: "Give the network encryption v1; see 'meshd up --help'.") var usesV1 = false
     @OptionGroup var terms: TermsOption
     @OptionGroup var state: StateOptions

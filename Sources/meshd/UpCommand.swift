@@ -33,7 +33,7 @@ struct UpCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Make a network of this name first.", valueName: "name"))
   var create: String?
 
-  @Option(help: ArgumentHelp("IPv4 block of a new network.", valueName: "cidr"))
+  @Option(help: ArgumentHelp("Private IPv4 block of a new network.", valueName: "cidr"))
   var cidr: String?
 
   @Flag(name: .customLong("v1"), help: "Give the new network encryption v1.")

@@ -292,6 +292,7 @@ struct MeshCommandsTests {
     arguments: [
       UpRequest(create: ""), UpRequest(create: String(repeating: "n", count: 65)), UpRequest(create: "a\nb"),
       UpRequest(create: "home", cidr: "10.0.0.0/31"), UpRequest(create: "home", cidr: "fd00::/64"),
+      UpRequest(create: "home", cidr: "127.0.0.0/8"), UpRequest(create: "home", cidr: "44.1.0.0/16"),
       UpRequest(create: "home", endpoints: ["ftp://example.org"]), UpRequest(create: "home", endpoints: ["nonsense"]),
     ])
   func check(request: UpRequest) {

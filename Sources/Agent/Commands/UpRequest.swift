@@ -62,10 +62,6 @@ public struct UpRequest: Sendable, Hashable {
     self.relay = relay
   }
 
-  /// "This" network, loopback, link-local addresses, multicast and what is reserved (RFC 6890).
-  private static let unusable = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"]
-    .compactMap { IPPrefix($0) }
-
   /// Refuses what cannot work whatever the state is: names, URLs, blocks.
   public func check() throws(AgentError) {
     if let create, !(1...64).contains(create.count) || create.contains(where: \.isNewline) {
@@ -75,9 +71,9 @@ public struct UpRequest: Sendable, Hashable {
       guard let prefix = IPPrefix(cidr), prefix.family == .v4, (8...30).contains(prefix.length) else {
         throw .badArgument("\"\(cidr)\" is not an IPv4 block such as 10.200.0.0/16, between /8 and /30")
       }
-      guard !Self.unusable.contains(where: { $0.overlaps(prefix) }) else {
-        throw .badArgument(
-          "\(prefix) has addresses that no machine can have: take a private block such as 10.200.0.0/16")
+      // A public one would hide machines of others, and let strangers lead the node's look-ups of DIDs into the mesh.
+      guard prefix.isPrivate else {
+        throw .badArgument("\(prefix) is not a private block: take one such as 10.200.0.0/16 or 100.100.0.0/16")
       }
     }
     if let anchor, anchor.wireGuardKey == nil {

@@ -68,6 +68,15 @@ struct ImportAdmission {
       summary.messages += further.messages
       (summary.refused, summary.furtherRefusals) = (further.refused, further.furtherRefusals)
     }
+    summary.withoutData =
+      try Int.fetchOne(
+        database,
+        sql: """
+          SELECT count(*) FROM message WHERE tenant = ? AND is_initial AND NOT has_data AND NOT EXISTS (
+            SELECT 1 FROM message AS other
+            WHERE other.tenant = message.tenant AND other.record_id = message.record_id AND other.is_latest)
+          """,
+        arguments: [tenantNumber]) ?? 0
     return summary
   }
 

@@ -20,6 +20,8 @@ public enum TenantImport {
     public var refused: [Refusal] = []
     /// Refusals beyond those that are listed.
     public var furtherRefusals = 0
+    /// Records that were taken in and whose data is not there: nobody can read them until it is sent again.
+    public var withoutData = 0
   }
 
   public struct Refusal: Hashable, Sendable {

@@ -54,8 +54,6 @@ public struct IPPrefix: Hashable, Sendable {
     other.length >= length && contains(other.address)
   }
 
-  public func overlaps(_ other: IPPrefix) -> Bool { contains(other) || other.contains(self) }
-
   /// The network mask as a number of the family's width.
   public static func mask(_ family: IPAddress.Family, _ length: Int) -> UInt128 {
     let all: UInt128 = family == .v4 ? 0xffff_ffff : .max
