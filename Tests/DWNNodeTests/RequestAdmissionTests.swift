@@ -47,6 +47,20 @@ struct RequestAdmissionTests {
     await running.server.shutdown()
   }
 
+  @Test("a header that is no UTF-8 is no call, and neither is one with the character that stands for that")
+  func notUTF8() async throws {
+    let running = try await RunningServer.start(tenancy.node)
+    func answer(id: String) async throws -> String {
+      let call = #"{"jsonrpc":"2.0","id":"\#(id)","method":"no.such","params":{}}"#
+      return try await running.exchange(
+        "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ndwn-request: \(call)\r\ncontent-length: 0\r\n\r\n")
+    }
+    #expect(try await answer(id: "é").contains("-32601"))
+    #expect(try await answer(id: #"\ufffd"#).contains("-32601"))
+    #expect(try await answer(id: "\u{fffd}").hasPrefix("HTTP/1.1 400 "))
+    await running.server.shutdown()
+  }
+
   @Test("nothing large is stored for a message whose signature is not its author's")
   func forged() async throws {
     let running = try await RunningServer.start(tenancy.node)

@@ -18,8 +18,11 @@ struct NodeRequest: Sendable {
     let json: JSONValue?
     if let framedJSON {
       json = messages.isEmpty ? try? JSONValue(parsing: framedJSON, depth: RPCCall.depth) : nil
+    } else if messages.count == 1, !messages[0].unicodeScalars.contains("\u{fffd}") {
+      json = try? JSONValue(parsing: messages[0], depth: RPCCall.depth)
     } else {
-      json = messages.count == 1 ? try? JSONValue(parsing: messages[0], depth: RPCCall.depth) : nil
+      // What was no UTF-8 has that character by now. Who means it escapes it.
+      json = nil
     }
     return json?.object == nil ? nil : json
   }
