@@ -17,12 +17,12 @@ public struct Publisher: Sendable {
   /// Whether this machine may write records of the network. Before it may, its own definitions are published alone.
   let mayWriteRecords: Bool
   /// This machine's node record, where it is no anchor: what it wrote below a former one went with that.
-  let ownNode: ContextID?
+  let ownNode: MeshView.Node?
 
   public init(
     keeper: LedgerKeeper, endpoint: any DWNEndpoint, quorum: RefusalQuorum, network: NetworkReference,
     clock: any ControlClock,
-    logger: Logger, mayWriteRecords: Bool = true, ownNode: ContextID? = nil
+    logger: Logger, mayWriteRecords: Bool = true, ownNode: MeshView.Node? = nil
   ) {
     self.keeper = keeper
     self.endpoint = endpoint
@@ -146,13 +146,12 @@ public struct Publisher: Sendable {
 
   /// The anchor's delete of a node record is in the anchor's ledger alone.
   private func isBelowFormerNode(_ message: AuthoredMessage) -> Bool {
-    guard let ownNode, let write = message.write, write.path.segments.last.map(Self.ownNames.contains) == true else {
-      return false
-    }
-    return write.contextID.parent != ownNode
+    guard let ownNode, let write = message.write else { return false }
+    let isOwn =
+      write.path == MeshProtocol.nodeInfo(under: ownNode.path)
+      || write.path == MeshProtocol.endpoint(under: ownNode.path)
+    return isOwn && write.contextID.parent != ownNode.contextID
   }
-
-  private static let ownNames: Set<String> = ["nodeInfo", "endpoint"]
 
   /// The node has something else in this place: what it is decides.
   private func compare(_ message: AuthoredMessage, _ detail: String) async -> Step {

@@ -8,7 +8,7 @@ extension DWNControlPlane {
     lines[index].began()
     let publisher = Publisher(
       keeper: keeper, endpoint: endpoints[index], quorum: quorum, network: network, clock: clock, logger: logger,
-      mayWriteRecords: mayWriteRecords, ownNode: isAnchor ? nil : view?.own?.contextID)
+      mayWriteRecords: mayWriteRecords, ownNode: isAnchor ? nil : view?.own)
     let result = await publisher.publish()
     let now = clock.now()
     switch result {

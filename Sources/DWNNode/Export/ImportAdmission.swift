@@ -71,11 +71,7 @@ struct ImportAdmission {
     summary.withoutData =
       try Int.fetchOne(
         database,
-        sql: """
-          SELECT count(*) FROM message WHERE tenant = ? AND is_initial AND NOT has_data AND NOT EXISTS (
-            SELECT 1 FROM message AS other
-            WHERE other.tenant = message.tenant AND other.record_id = message.record_id AND other.is_latest)
-          """,
+        sql: "SELECT count(*) FROM message WHERE tenant = ? AND \(SQLiteMessages.waitsForData)",
         arguments: [tenantNumber]) ?? 0
     return summary
   }

@@ -243,6 +243,11 @@ struct SQLiteMessages: MessageReader {
   // MARK: Rows
 
   static let atPlace = "protocol = ? AND path = ? AND parent_context = ?"
+  /// A first write that is all there is of its record, since its data has not come yet.
+  static let waitsForData = """
+    is_initial AND NOT has_data AND NOT EXISTS (SELECT 1 FROM message AS other
+      WHERE other.tenant = message.tenant AND other.record_id = message.record_id AND other.is_latest)
+    """
   private static let definitions = "kind = 'configure' AND protocol = ? "
   private static let byAnyone = "is_initial AND share = 2"
   /// No delete of one author stands for the record.

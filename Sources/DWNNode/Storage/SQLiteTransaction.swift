@@ -77,9 +77,7 @@ final class SQLiteTransaction: MessageTransaction {
   func siblings(at place: SiblingPlace, olderThan time: WallTime) throws -> [StoredMessage] {
     // The newest message of a record is the one that stands for it, or a first write that still waits for its data.
     try reader.fetch(
-      SQLiteMessages.atPlace + " AND timestamp < ? AND (is_latest OR (is_initial AND NOT has_data AND NOT EXISTS ("
-        + "SELECT 1 FROM message AS other WHERE other.tenant = message.tenant AND other.record_id = message.record_id "
-        + "AND other.is_latest)))",
+      SQLiteMessages.atPlace + " AND timestamp < ? AND (is_latest OR (\(SQLiteMessages.waitsForData)))",
       SQLiteMessages.values(place) + [time.timestamp], index: "message_siblings")
   }
 
