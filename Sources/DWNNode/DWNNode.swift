@@ -142,11 +142,9 @@ public final class DWNNode: DWNEndpoint {
       try checkLength(of: encoded, from: signed, to: tenant)
       return NodeReply(
         try await changes.make(tenant, by: signed, adding: encoded.count) {
-          [definitions, mostDefinitions = tenants.names(tenant) ? nil : limits.quota?.definitions] transaction in
-          try ProtocolsConfiguring(
-            tenant: tenant, transaction: transaction, definitions: definitions, mostDefinitions: mostDefinitions
-          )
-          .reply(to: signed, definition: definition, json: String(decoding: encoded, as: UTF8.self))
+          [definitions] transaction in
+          try ProtocolsConfiguring(tenant: tenant, transaction: transaction, definitions: definitions)
+            .reply(to: signed, definition: definition, json: String(decoding: encoded, as: UTF8.self))
         })
     case .recordsRead:
       var request = try RecordsReadRequest(message, claimed)

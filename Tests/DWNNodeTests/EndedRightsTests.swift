@@ -252,6 +252,60 @@ struct EndedRightsTests {
     #expect(Set(imported.refused.map(\.messageCID)) == Set(refused.map(\.message.cid.text)))
   }
 
+  @Test(
+    "what a role wrote stays, though its record left no trace: replaced by a squash, or by a younger one where there is room for one",
+    arguments: [#""$squash": true"#, #""$recordLimit": {"max": 1, "strategy": "purgeOldest"}"#])
+  func passedRole(passing: String) async throws {
+    let actions = #""$actions": [{"role": "role", "can": ["create"]}]"#
+    let structure = #"{"role": {"$role": true, \#(passing)}, "note": {\#(actions), "below": {\#(actions)}}}"#
+    #expect(try await tenancy.install(structure).status.code == 202)
+    _ = try await tenancy.write(alice, "role", to: bob)
+    let note = try await tenancy.write(bob, "note", role: "role")
+    _ = try await tenancy.write(bob, "note/below", below: note, role: "role")
+    var successor = tenancy.draft("role", to: carol)
+    successor.squash = passing.contains("squash")
+    _ = try await store(alice, successor)
+    try await move()
+    #expect(try messages(in: other).count { $0.contains("note") } == 2)
+  }
+
+  @Test("who had a role that passes has nothing by it later than what took its place, nor where nothing did")
+  func passedRoleLater() async throws {
+    let actions = #""$actions": [{"role": "room/role", "can": ["create"]}]"#
+    #expect(
+      try await tenancy.install(#"{"room": {"role": {"$role": true, "$squash": true}, "note": {\#(actions)}}}"#)
+        .status.code == 202)
+    let (room, other) = (try await tenancy.write(alice, "room"), try await tenancy.write(alice, "room"))
+    func note(in room: RecordsWrite, at time: WallTime) -> SignedMessage {
+      var draft = RecordDraft(
+        protocolURI: Self.uri, path: "room/note", parent: room.contextID, data: Array("{}".utf8))
+      draft.protocolRole = "room/role"
+      return bob.signer.recordsWrite(draft, at: time).signed
+    }
+    let inTime = tenancy.tick()
+    var successor = tenancy.draft("room/role", below: room, to: carol)
+    successor.squash = true
+    _ = try await store(alice, successor)
+    let refused = [note(in: room, at: tenancy.tick() + .seconds(301)), note(in: other, at: inTime)]
+    let (kept, imported) = try await importing(refused + [note(in: room, at: inTime)])
+    #expect(imported.messages == kept + 1)
+    #expect(Set(imported.refused.map(\.messageCID)) == Set(refused.map(\.message.cid.text)))
+  }
+
+  @Test("what a grant let in stays, though the tenant changed its scope; what comes later needs the new one")
+  func changedGrant() async throws {
+    #expect(try await tenancy.install(#"{"a": {}}"#).status.code == 202)
+    let grant = try await tenancy.grant(.records("Write"), to: bob)
+    #expect(try await tenancy.status(write(bob, by: grant), data: Array("{}".utf8)) == "202")
+    let form = tenancy.makeGrant(.records("Delete"), to: bob).data
+    _ = try await store(alice, RecordDraft(updating: grant.write, data: form))
+    let late = write(bob, by: grant)
+    #expect(try await tenancy.status(late, data: Array("{}".utf8)) == "401 GrantAuthorizationMethodMismatch")
+    let (kept, imported) = try await importing([late], by: grant)
+    #expect(imported.messages == kept)
+    #expect(imported.refused.map(\.messageCID) == [late.message.cid.text])
+  }
+
   private func write(
     _ author: Person, by grant: HeldGrant, of uri: String = TestTenancy.protocolURI, at time: WallTime? = nil
   ) -> SignedMessage {

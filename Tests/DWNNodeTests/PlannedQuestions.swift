@@ -82,7 +82,6 @@ extension PlannedQuestion {
     },
     PlannedQuestion("data", "message_cid", "tenant_rowid") { _ = try $0.content(of: message.holdingData) },
     PlannedQuestion("an author's sums", "guest_rowid") { _ = try $0.usage(ofGuest: SampleMessages.bob) },
-    PlannedQuestion("how many definitions there are", "message_configure") { _ = try $0.definitionCount() },
     PlannedQuestion("sums and head", "tenant_rowid") {
       _ = try $0.usage()
       _ = try $0.shares()

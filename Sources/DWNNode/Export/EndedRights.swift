@@ -8,13 +8,25 @@ struct EndedRights {
   let messages: SQLiteMessages
   /// When the tenant deleted a grant or a role, as far as the export says that, before or behind the message that is looked at.
   let deletes: [RecordID: WallTime]
+  let passing: PassingRoles
 
   /// Whether somebody was given a role below one parent and still had it at a time, whatever became of it later.
   func hadRole(_ place: SiblingPlace, _ holder: DID, at time: WallTime) throws -> Bool {
-    try messages.fetch(
+    let isKnown = try messages.fetch(
       "recipient = ? AND \(SQLiteMessages.atPlace) AND is_initial AND kind = 'write'",
       [holder.text] + SQLiteMessages.values(place)
     ).contains { try !hasEnded($0, before: time) }
+    return try isKnown || mayHaveGivenWay(place, after: time)
+  }
+
+  /// Whether a role's record may have been there at a time of which there is no trace now.
+  private func mayHaveGivenWay(_ place: SiblingPlace, after time: WallTime) throws -> Bool {
+    guard let successors = passing.successors(at: place) else { return false }
+    let earliest = time + (.zero - Self.clockTolerance)
+    return try !messages.fetch(
+      "\(SQLiteMessages.atPlace) AND \(successors) AND timestamp >= ? LIMIT 1",
+      SQLiteMessages.values(place) + [earliest.timestamp], index: "message_siblings"
+    ).isEmpty
   }
 
   /// What clocks of two machines may differ by (`trust.md` 3).
@@ -40,11 +52,14 @@ struct EndedRights {
     ).contains { try $0.tags().flatMap { AudienceName($0) } == name }
   }
 
-  /// What is left of a grant that was deleted. Of any other the data is there, or nobody has ever had a right by it.
+  /// What is left of a grant that was deleted, or of the earlier forms of one that was changed: up to then. Of any other the data is
+  /// there, or nobody has ever had a right by it.
   func grant(_ id: RecordID) throws -> EndedGrant? {
     let stored = try messages.messages(of: id)
-    guard let end = end(of: id, among: stored), let first = stored.first(where: { $0.content?.isInitial == true }),
-      first.protocolURI == PermissionsProtocol.uri, first.place?.path == PermissionsProtocol.grant,
+    let changed = stored.filter { $0.content?.isInitial == false }.map(\.timestamp).max()
+    guard let end = end(of: id, among: stored) ?? changed,
+      let first = stored.first(where: { $0.content?.isInitial == true }), first.protocolURI == PermissionsProtocol.uri,
+      first.place?.path == PermissionsProtocol.grant,
       let grantee = first.place?.recipient
     else { return nil }
     return EndedGrant(

@@ -29,6 +29,7 @@ struct ImportAdmission {
   /// The numbers of the messages that were refused so far; `nil` before the first pass.
   private var refused: Set<Int>?
   private var endingDeletes: [RecordID: WallTime] = [:]
+  private var passingRoles = PassingRoles()
   /// Files that messages name if this is committed.
   private var files: [String] = []
 
@@ -197,13 +198,14 @@ struct ImportAdmission {
   }
 
   /// What is refused leaves nothing behind, whatever it had changed by then.
-  private func admit(_ signed: SignedMessage, _ data: ReceivedData?) throws {
+  private mutating func admit(_ signed: SignedMessage, _ data: ReceivedData?) throws {
     let messages = SQLiteMessages(database: database, tenant: tenantNumber, folder: folder)
     try database.inSavepoint {
-      let ended = EndedRights(messages: messages, deletes: endingDeletes)
+      let ended = EndedRights(messages: messages, deletes: endingDeletes, passing: passingRoles)
       try apply(signed, data, SQLiteTransaction(messages, ended: ended))
       return .commit
     }
+    if signed.message.kind == .protocolsConfigure { passingRoles.note(try ProtocolDefinition(configure: signed)) }
   }
 
   private func apply(_ signed: SignedMessage, _ data: ReceivedData?, _ transaction: SQLiteTransaction) throws {
@@ -225,10 +227,8 @@ struct ImportAdmission {
       reply = try RecordsDeleting(tenant: head.tenant, transaction: transaction, definitions: definitions)
         .reply(to: signed, json: json)
     case .protocolsConfigure:
-      reply = try ProtocolsConfiguring(
-        tenant: head.tenant, transaction: transaction, definitions: definitions, mostDefinitions: nil
-      )
-      .reply(to: signed, definition: try ProtocolDefinition(configure: signed), json: json)
+      reply = try ProtocolsConfiguring(tenant: head.tenant, transaction: transaction, definitions: definitions)
+        .reply(to: signed, definition: try ProtocolDefinition(configure: signed), json: json)
     default: throw DWNError(400, "SchemaValidatorFailure", "a \(signed.message.kind.rawValue) is not kept")
     }
     let status = reply.status

@@ -60,9 +60,10 @@ struct GrantRules {
     return try PermissionGrant(RecordsWrite(unverified: claimed), data: data)
   }
 
-  /// What is left of a grant that was deleted, up to its delete or its earliest revocation. `nil` for all but messages that come again.
+  /// What is left of a grant that was deleted or changed, up to then or to its earliest revocation. `nil` for all but messages that come
+  /// again.
   func ended(_ id: RecordID) throws -> EndedGrant? {
-    guard let rights = reader.ended, try stored(id) == nil, var grant = try rights.grant(id) else { return nil }
+    guard let rights = reader.ended, var grant = try rights.grant(id) else { return nil }
     if let revoked = try revocation(of: id) { grant.end = min(grant.end, revoked) }
     return grant
   }

@@ -8,8 +8,6 @@ struct ProtocolsConfiguring {
   let tenant: DID
   let transaction: any MessageTransaction
   let definitions: DefinitionCache
-  /// How many the tenant may have, earlier ones included; `nil` is no limit.
-  let mostDefinitions: Int?
 
   func reply(to signed: SignedMessage, definition: ProtocolDefinition, json: String) throws -> Reply {
     let admission = try admission(of: signed, definition)
@@ -18,11 +16,6 @@ struct ProtocolsConfiguring {
       throw DWNError(
         400, "ProtocolsConfigureComposedProtocolNotInstalled",
         "\(uri), which the definition calls \(alias), is not here")
-    }
-    if let mostDefinitions, try transaction.definitionCount() >= mostDefinitions {
-      throw DWNError(
-        429, "TenantMessageQuotaExceeded",
-        "the tenant may have \(mostDefinitions) definitions here, earlier ones included")
     }
     var message = StoredMessage(
       kind: .configure, cid: signed.message.cid.text, element: signed.element, author: signed.author,

@@ -12,8 +12,6 @@ public struct TenantQuota: Hashable, Sendable {
   public var messages: Int
   /// Of messages and their data.
   public var bytes: Int
-  /// Definitions among the messages, earlier ones included.
-  public var definitions = 256
   /// Whether it holds for the tenant's own messages, too.
   private var boundsTenant = true
 

@@ -31,6 +31,16 @@ struct QueryRules: Hashable, Sendable {
     }
   }
 
+  /// What each of them takes beside its text: the numbers of a row, and its place in two indexes.
+  private static let rowSize = 40
+
+  /// Bytes that a store needs for them: each stands in a row and in an index with its protocol's name, which may be long.
+  func size(of protocolURI: String) -> Int {
+    (limits.map(\.path) + deepRoots).reduce(0) {
+      $0 + 2 * (protocolURI.utf8.count + $1.text.utf8.count) + Self.rowSize
+    }
+  }
+
   /// Of a definition as the message that installs it has it; `nil` if that cannot be read.
   init?(configure json: String) {
     guard let message = try? JSONValue(parsing: json, depth: Message.maximumDepth),

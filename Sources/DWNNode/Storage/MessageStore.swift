@@ -77,9 +77,6 @@ protocol MessageReader {
   /// Newest definitions, of one protocol or of all after one, by their protocols, and at most so many.
   func configures(_ page: DefinitionPage) throws -> [StoredMessage]
 
-  /// How many definitions there are, earlier ones included.
-  func definitionCount() throws -> Int
-
   /// Places at which the newest definition, or those of all protocols, show records only up to a number: at most so many.
   func recordLimits(of protocolURI: String?, at path: ProtocolPath?, atMost count: Int) throws -> [Selection.Occupancy]
 

@@ -18,7 +18,7 @@ import GRDB
 /// Of a record at most three messages are kept: the one that stands for it (`is_latest`), its initial write, and beside a delete
 /// the newest write, both without data. A message's place in the feed is a column of it, so that neither can be without the other.
 ///
-/// `size` is what a message counts for its tenant: its text, and its data if that is here. `ended` says that its record was deleted.
+/// `size` is what a message counts for its tenant: its text, its data if that is here, and the rows of a definition's rules. `ended` says that its record was deleted.
 /// Triggers keep the sums.
 enum NodeSchema {
   static let steps: [DurableDatabase.SchemaStep] =

@@ -54,11 +54,6 @@ struct SQLiteMessages: MessageReader {
     return try fetch(condition + " ORDER BY protocol LIMIT ?", values + [page.limit], index: "message_configure")
   }
 
-  func definitionCount() throws -> Int {
-    try number(
-      "SELECT count(*) FROM message INDEXED BY message_configure WHERE tenant = ? AND kind = 'configure'", [tenant])
-  }
-
   func recordLimits(of protocolURI: String?, at path: ProtocolPath?, atMost count: Int) throws -> [Selection.Occupancy]
   {
     var sql = """

@@ -57,7 +57,8 @@ final class SQLiteTransaction: MessageTransaction {
     }
     try execute(
       """
-      UPDATE message SET is_latest = 0, has_data = 0, data = NULL, size = length(CAST(json AS BLOB))
+      UPDATE message SET is_latest = 0, has_data = 0, data = NULL,
+        size = CASE kind WHEN 'configure' THEN size ELSE length(CAST(json AS BLOB)) END
       WHERE tenant = ? AND cid = ?
       """, [tenant, message.cid])
   }
@@ -123,7 +124,7 @@ final class SQLiteTransaction: MessageTransaction {
       message.datePublished?.timestamp, content?.dataFormat, content?.dataCID.text, content?.dataSize,
       content?.isSquash ?? false, content?.isInitial ?? false, message.isLatest, message.hasData, inline,
       message.attester?.text, message.grantID?.text, message.share.rawValue, message.arrived?.timestamp,
-      message.position, message.json.utf8.count + (data?.size ?? 0),
+      message.position, message.size(with: data),
     ])
   }
 
@@ -194,7 +195,6 @@ extension SQLiteTransaction {
     try reader.configureCID(of: protocolURI, at: time)
   }
   func configures(_ page: DefinitionPage) throws -> [StoredMessage] { try reader.configures(page) }
-  func definitionCount() throws -> Int { try reader.definitionCount() }
   func recordLimits(of protocolURI: String?, at path: ProtocolPath?, atMost count: Int) throws -> [Selection.Occupancy]
   {
     try reader.recordLimits(of: protocolURI, at: path, atMost: count)

@@ -89,6 +89,11 @@ struct StoredMessage: Sendable {
     try JSONValue(parsing: json, depth: Message.maximumDepth)
   }
 
+  /// Bytes that it counts for its tenant: its text, its data, and what a definition means for queries.
+  func size(with data: MessageData?) -> Int {
+    json.utf8.count + (data?.size ?? 0) + (queryRules?.size(of: protocolURI) ?? 0)
+  }
+
   /// Of a record, or of a definition.
   var isPublished: Bool { content?.isPublished ?? ended?.isPublished ?? isPublishedDefinition }
 

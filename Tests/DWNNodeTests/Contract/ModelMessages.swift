@@ -12,6 +12,12 @@ struct ModelMessages: MessageReader, Sendable {
     var data: MessageData?
     var tags: JSONObject?
     var rules: QueryRules?
+
+    var size: Int {
+      var message = message
+      message.queryRules = rules
+      return message.size(with: data)
+    }
   }
 
   var rows: [Row] = []
@@ -44,8 +50,6 @@ struct ModelMessages: MessageReader, Sendable {
     }
     return Array(matches.sorted { $0.protocolURI < $1.protocolURI }.prefix(page.limit))
   }
-
-  func definitionCount() -> Int { messages.count { $0.kind == .configure } }
 
   func recordLimits(of protocolURI: String?, at path: ProtocolPath?, atMost count: Int) -> [Selection.Occupancy] {
     let limits = rows.filter {
@@ -115,7 +119,7 @@ struct ModelMessages: MessageReader, Sendable {
 
   func usage() -> StoredUsage {
     func bytes(_ rows: [Row]) -> Int {
-      rows.reduce(0) { $0 + $1.message.json.utf8.count + ($1.data?.size ?? 0) }
+      rows.reduce(0) { $0 + $1.size }
     }
     let guests = rows.filter { $0.message.share != .tenant }
     return StoredUsage(
@@ -135,7 +139,7 @@ struct ModelMessages: MessageReader, Sendable {
   private func sum(where isCounted: (StoredMessage) -> Bool) -> StoredUsage {
     let counted = rows.filter { isCounted($0.message) }
     return StoredUsage(
-      messages: counted.count, bytes: counted.reduce(0) { $0 + $1.message.json.utf8.count + ($1.data?.size ?? 0) })
+      messages: counted.count, bytes: counted.reduce(0) { $0 + $1.size })
   }
 
   private func isEnded(_ message: StoredMessage) -> Bool {
@@ -244,7 +248,6 @@ extension ModelTransaction {
     messages.configureCID(of: protocolURI, at: time)
   }
   func configures(_ page: DefinitionPage) -> [StoredMessage] { messages.configures(page) }
-  func definitionCount() -> Int { messages.definitionCount() }
   func recordLimits(of protocolURI: String?, at path: ProtocolPath?, atMost count: Int) -> [Selection.Occupancy] {
     messages.recordLimits(of: protocolURI, at: path, atMost: count)
   }

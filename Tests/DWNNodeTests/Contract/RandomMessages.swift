@@ -155,7 +155,6 @@ struct RandomMessages {
       return Question(name: "sums, and rules of \(uri ?? "all") at \(path?.text ?? "all")") { reader in
         [
           "\(try reader.usage()) \(try reader.head()) \(try reader.fingerprint())",
-          "\(try reader.definitionCount())",
           "\(try uri.map { try reader.hangsDeeper(below: "box", of: $0) } ?? false)",
         ] + (try reader.recordLimits(of: uri, at: path, atMost: .max).map { "\($0)" }).sorted()
       }
