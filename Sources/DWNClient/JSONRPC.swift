@@ -44,7 +44,8 @@ struct JSONRPCAnswer {
   let body: [UInt8]
 
   static let tooManyRequests: Int64 = -50429
-  static let depth = 24
+  /// An entry's `initialWrite` stands five levels deep in an answer: root, result, reply, entries, entry.
+  static let depth = Message.maximumDepth + 5
 
   func reply(to call: JSONRPCCall, from name: String, now: WallTime) throws(EndpointError) -> Reply {
     guard reply.count <= 1 else { throw .notADWN(name: name, reason: "it sent two dwn-response headers") }

@@ -4,7 +4,7 @@ public import Wire
 
 /// A Decentralized Web Node: it keeps the messages of its tenants, and lets others write and read what their protocols allow.
 ///
-/// Processing takes a tenant, a message and its data, and gives a reply; clock and network play no part in it. A reply that
+/// Processing takes a tenant, a message and its data, and gives a reply; the time is a parameter, and only documents of authors come from elsewhere. A reply that
 /// accepts a message is given after the message is on the disk. Messages of all tenants are written one after the other;
 /// several that wait are committed together.
 ///

@@ -22,6 +22,10 @@ public enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Written by an earlier version of the program, where nothing may be changed.
   case olderDatabase(path: String, version: Int)
   case wouldOverwrite(path: String)
+  /// What was committed behind a place in a log that cannot be read.
+  case damagedLog(path: String, commits: Int)
+  /// The log of a database that is not there.
+  case logWithoutDatabase(path: String)
   case unusableBackup(path: String, reason: String)
   /// Of the files that a database names, all at once are gone: more likely their folder is elsewhere.
   case dataMissing(path: String, files: Int)
@@ -31,11 +35,14 @@ public enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
   case unknownTenant(String)
   case tenantNotEmpty(String, messages: Int)
   case badExport(line: Int, reason: String)
+  /// Whoever began it ended it.
+  case interrupted
 
   public var description: String {
     switch self {
     case .corruptDatabase(let path, let detail):
-      "the database \(path) is damaged (\(detail)): restore it from a backup, or move it away to begin with an empty one"
+      "the database \(path) is damaged (\(detail)): restore it from a backup, or begin with an empty one; "
+        + "for both, move it away, and the files beside it whose names begin with its name"
     case .newerDatabase(let path, let version, let known):
       "the database \(path) has version \(version), and this program knows versions up to \(known): use a newer meshd"
     case .cannotOpenDatabase(let path, let reason): "the database \(path) cannot be opened: \(reason)"
@@ -61,6 +68,11 @@ public enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
       "the database \(path) has version \(version), of an earlier meshd: start the node once, which brings it up to date"
     case .wouldOverwrite(let path):
       "\(path) is there already, and nothing is overwritten: name another place, or move it away"
+    case .damagedLog(let path, let commits):
+      "the log of the database \(path) is damaged in its middle, and \(commits) commits behind that cannot be read: restore it from a "
+        + "backup, or go on without what they said: start once with 'meshd dwn serve --without-lost-data'"
+    case .logWithoutDatabase(let path):
+      "\(path) is the log of a database that is not there: put that one back, or move the log away too to begin with an empty one"
     case .dataMissing(let path, let files):
       "none of the \(files == 1 ? "large data" : "\(files) files of large data") that the database names is in \(path): mount that folder, or put it back; "
         + "if it is lost for good, start once with 'meshd dwn serve --without-lost-data'"
@@ -71,6 +83,7 @@ public enum NodeError: Error, Hashable, Sendable, CustomStringConvertible {
     case .unknownTenant(let did): "the node has nothing of \(did): 'meshd dwn tenants' lists those of whom it has"
     case .tenantNotEmpty(let did, let messages):
       "the node has \(messages) messages of \(did) already: an import is for a tenant of whom it has none"
+    case .interrupted: "ended before it was done: what was half made is removed"
     case .badExport(let line, let reason): "the export cannot be used from line \(line) on: \(reason)"
     }
   }

@@ -159,7 +159,7 @@ extension DWNCommand {
 
     func run() throws {
       let destination = NodeFolder(destination).path
-      let report = JobReport("Copying")
+      let report = JobReport("Copying", endsInOrder: true)
       let summary = try NodeBackup.make(of: node.folder.databasePath, to: destination, progress: report.update)
       if json.isOn {
         return Terminal.print(
@@ -186,7 +186,7 @@ extension DWNCommand {
     @OptionGroup var json: JSONOption
 
     func run() async throws {
-      let report = JobReport("Restoring")
+      let report = JobReport("Restoring", endsInOrder: true)
       let summary = try await node.folder.alone {
         try NodeRestore.run(from: NodeFolder(backup).path, to: $0, progress: report.update)
       }
@@ -214,7 +214,7 @@ extension DWNCommand {
     @OptionGroup var json: JSONOption
 
     func run() throws {
-      let report = JobReport("Exporting")
+      let report = JobReport("Exporting", endsInOrder: true)
       let summary = try TenantExport.run(
         of: tenant, in: node.folder.databasePath, to: file, at: .now(), progress: report.update)
       if json.isOn {
@@ -252,7 +252,7 @@ extension DWNCommand {
     }
 
     func run() async throws {
-      let report = JobReport("Importing")
+      let report = JobReport("Importing", endsInOrder: true)
       let directory = try dids.settings.directory()
       let summary = try await node.folder.alone {
         try await TenantImport.run(

@@ -1,3 +1,7 @@
+import DWNNode
+import Dispatch
+import Foundation
+import Synchronization
 import Wire
 
 /// Says on standard error how far a job is, once it has taken two seconds, and then every two seconds.
@@ -5,14 +9,38 @@ final class JobReport {
   private static let interval = Duration.seconds(2)
   private let what: String
   private var last = ContinuousClock.now
+  private var signals: [any DispatchSourceSignal] = []
+  private let isOver = SharedFlag()
 
-  init(_ what: String) { self.what = what }
+  /// With `endsInOrder`, the first signal to end lets the job remove what it has half made; the second one ends it at once.
+  init(_ what: String, endsInOrder: Bool = false) {
+    self.what = what
+    guard endsInOrder else { return }
+    signals = [SIGINT, SIGTERM, SIGHUP].map { [isOver] number in
+      signal(number, SIG_IGN)
+      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+      source.setEventHandler {
+        isOver.set()
+        signal(number, SIG_DFL)
+      }
+      source.resume()
+      return source
+    }
+  }
 
-  func update(_ done: Int, of total: Int) {
+  func update(_ done: Int, of total: Int) throws(NodeError) {
+    if isOver.isSet { throw .interrupted }
     let now = ContinuousClock.now
     guard now - last >= Self.interval else { return }
     last = now
     let percent = total > 0 ? min(100, done * 100 / total) : 100
     Terminal.note("\(what): \(percent) %")
   }
+}
+
+private final class SharedFlag: Sendable {
+  private let value = Atomic(false)
+
+  var isSet: Bool { value.load(ordering: .relaxed) }
+  func set() { value.store(true, ordering: .relaxed) }
 }

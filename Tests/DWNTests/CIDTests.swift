@@ -10,8 +10,11 @@ struct ConformanceCase: CustomTestStringConvertible, Sendable {
   var testDescription: String { json["id"]?.string ?? json["name"]?.string ?? "?" }
   subscript(_ name: String) -> JSONValue? { json[name] }
 
+  /// Traps where the file is there and has none.
   static func all(_ path: String, _ member: String = "cases") -> [ConformanceCase] {
-    ((try? Fixtures.json(path))?[member]?.array ?? []).map { ConformanceCase(json: $0) }
+    guard let json = try? Fixtures.json(path) else { return [] }
+    guard let cases = json[member]?.array, !cases.isEmpty else { fatalError("\(path) has no \(member)") }
+    return cases.map { ConformanceCase(json: $0) }
   }
 
   /// Of all files that assert something.

@@ -73,10 +73,16 @@ final class SQLiteMeshStore: MeshStore {
             entry.order, entry.element, entry.stamp.microseconds, entry.network?.text,
             entry.message.map { Data($0.json) }, entry.message?.data.map { Data($0) },
           ])
+        if entry.message == nil {
+          try db.execute(sql: "DELETE FROM publication WHERE element = ?", arguments: [entry.element])
+        }
       }
       for publication in change.publications {
         try db.execute(
-          sql: "INSERT OR REPLACE INTO publication (element, endpoint, state) VALUES (?, ?, ?)",
+          sql: """
+            INSERT OR REPLACE INTO publication (element, endpoint, state) SELECT ?1, ?2, ?3
+            WHERE NOT EXISTS (SELECT 1 FROM authored WHERE element = ?1 AND json IS NULL)
+            """,
           arguments: [publication.element, publication.endpoint, publication.state.text])
       }
       for message in change.foreign {
@@ -141,6 +147,8 @@ final class SQLiteMeshStore: MeshStore {
           network TEXT NOT NULL, endpoint TEXT NOT NULL, topic TEXT NOT NULL, token TEXT NOT NULL,
           PRIMARY KEY (network, endpoint, topic));
         """),
+    DurableDatabase.SchemaStep(
+      sql: "DELETE FROM publication WHERE element IN (SELECT element FROM authored WHERE json IS NULL)"),
   ]
 
   // MARK: Rows

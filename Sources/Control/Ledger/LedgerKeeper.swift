@@ -31,7 +31,7 @@ public actor LedgerKeeper {
       var next = await self.ledger
       let (result, change) = try command(&next)
       try await self.commits.commit(change.store)
-      await self.replace(next, after: change)
+      await self.replace(next, after: change.store, telling: change)
       return result
     }
   }
@@ -59,7 +59,7 @@ public actor LedgerKeeper {
       var next = await self.ledger
       let audit = next.audit(entries, of: network, complete: paths, includesDefinitions: includesDefinitions)
       try await self.commits.commit(audit.store)
-      await self.replace(next, after: nil)
+      await self.replace(next, after: audit.store)
       return audit
     }
     await reopen(audit.repeated + audit.lacking, at: endpoint)
@@ -71,8 +71,9 @@ public actor LedgerKeeper {
     listeners.append(listener)
   }
 
-  private func replace(_ next: Ledger, after change: LedgerChange?) async {
+  private func replace(_ next: Ledger, after stored: StoreChange, telling change: LedgerChange? = nil) async {
     ledger = next
+    outbox.forget(Set(stored.authored.filter { $0.message == nil }.map(\.element)))
     guard let change, !change.isEmpty else { return }
     for listener in listeners { await listener(change) }
   }

@@ -37,7 +37,8 @@ struct PublicationLine: Hashable, Sendable {
   /// `jitter` spreads many daemons: 0 to 1.
   mutating func left(_ reason: String, retryAfter least: Duration, at now: Instant, jitter: Double) {
     trouble = EndpointTrouble(reason: reason, since: trouble?.since ?? now, lastAt: now)
-    deadline = now + max(pause * (1 + 0.2 * jitter), least)
+    // What is new may be a removal, which goes on past what failed.
+    deadline = now + (isOutdated ? least : max(pause * (1 + 0.2 * jitter), least))
     pause = min(pause * 2, Self.longestPause)
   }
 }

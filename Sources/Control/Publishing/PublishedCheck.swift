@@ -23,8 +23,8 @@ extension DWNControlPlane {
       if isAtOne, !isPublished { deadline = min(deadline, clock.now() + limit * 3 / 10) }
       isPublished = isPublished || isAtOne
       guard !isDone, clock.now() < deadline else { break }
-      // The outbox works by itself; asking it costs a look into memory.
-      do { try await clock.sleep(until: clock.now() + .milliseconds(10)) } catch { break }
+      // The outbox works by itself; asking it costs a look at all that was signed.
+      do { try await clock.sleep(until: clock.now() + .milliseconds(30)) } catch { break }
     }
     if isPublished { return true }
     let unheard = activeEndpoints.filter { !silences[$0.index].answers }.map(\.endpoint.name)

@@ -1,6 +1,6 @@
 public import Cryptography
 import Identity
-import Wire
+package import Wire
 
 /// A 32-byte key, wrapped for the holder of one X25519 key: `X25519-HKDF-SHA256+A256KW`.
 ///
@@ -104,7 +104,7 @@ extension X25519PublicKey {
 
 extension X25519PrivateKey {
   /// Reads a JWK whose `d` gives its `x`.
-  init?(privateJWK json: JSONValue) {
+  package init?(privateJWK json: JSONValue) {
     guard case .x25519(let publicKey)? = PublicJWK(json), var bytes = json["d"]?.string.flatMap({ Base64.decode($0) })
     else { return nil }
     defer { wipe(&bytes) }
@@ -113,9 +113,11 @@ extension X25519PrivateKey {
   }
 
   /// `kty`, `crv`, `x`, `d`.
-  var privateJWK: JSONValue {
+  package var privateJWK: JSONValue {
     var object = PublicJWK.x25519(publicKey).json.object ?? JSONObject()
-    object["d"] = .string(Base64.encode(bytes.copy()))
+    var secret = bytes.copy()
+    defer { wipe(&secret) }
+    object["d"] = .string(Base64.encode(secret))
     return .object(object)
   }
 }

@@ -1,6 +1,7 @@
 #if canImport(Glibc)
   import Glibc
 #endif
+import Wire
 
 /// Copies and moves files so that what a person is told is there survives a power cut, and nothing that is there is lost.
 enum FileCopy {
@@ -43,7 +44,7 @@ enum FileCopy {
 
   /// Copies a file to a name that is free, and flushes it. Returns `false` if there is no such file. `copied` is given each piece.
   static func copy(
-    _ source: String, to target: String, copied: (ArraySlice<UInt8>) -> Void = { _ in }
+    _ source: String, to target: String, copied: (ArraySlice<UInt8>) throws(NodeError) -> Void = { _ in }
   ) throws(NodeError) -> Bool {
     let input = open(source, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
     guard input >= 0 else {
@@ -60,7 +61,7 @@ enum FileCopy {
       guard count >= 0 else { throw failure(source) }
       if count == 0 { break }
       try write(buffer[..<count], to: output, path: target)
-      copied(buffer[..<count])
+      try copied(buffer[..<count])
     }
     guard fsync(output) == 0 else { throw failure(target) }
     return true
@@ -106,9 +107,47 @@ enum FileCopy {
     rmdir(path)
   }
 
+  // MARK: What is half made
+
+  /// A name for what is half made and will have another.
+  static func partName(of path: String) -> String { path + "." + Hex.encode(SystemRandom().bytes(4)) + ".part" }
+
+  /// Says that a file or a folder is being made, for as long as the descriptor is open.
+  static func hold(_ path: String) throws(NodeError) -> Int32 {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    guard descriptor >= 0 else { throw failure(path) }
+    flock(descriptor, LOCK_EX | LOCK_NB)
+    return descriptor
+  }
+
+  /// Removes what was to be made here by a process that was killed, and what stood beside it: what nobody holds.
+  static func removeParts(of path: String) {
+    let folder = parent(of: path)
+    let prefix = name(of: path) + "."
+    for name in names(in: folder) ?? [] where name.hasPrefix(prefix) {
+      let rest = name.dropFirst(prefix.count)
+      let part = folder + "/" + name
+      guard rest.dropFirst(8).hasPrefix(".part"), rest.prefix(8).allSatisfy(\.isHexDigit), isFree(part) else { continue }
+      if unlink(part) != 0 { removeFolder(part) }
+    }
+  }
+
+  private static func isFree(_ path: String) -> Bool {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    guard descriptor >= 0 else { return false }
+    defer { close(descriptor) }
+    return flock(descriptor, LOCK_EX | LOCK_NB) == 0
+  }
+
   static func parent(of path: String) -> String {
     guard let slash = path.lastIndex(of: "/") else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
+  }
+
+  /// As a shell completes the name of a folder, it ends with one.
+  static func withoutSlash(_ path: String) -> String {
+    guard path.count > 1, path.hasSuffix("/") else { return path }
+    return withoutSlash(String(path.dropLast()))
   }
 
   static func name(of path: String) -> String {

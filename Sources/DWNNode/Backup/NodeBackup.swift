@@ -5,8 +5,8 @@ import DWN
 import GRDB
 import Wire
 
-/// Told how far a long job is: bytes or messages that are done, and of how many.
-public typealias JobProgress = (_ done: Int, _ total: Int) -> Void
+/// Told how far a long job is: bytes or messages that are done, and of how many. What it throws ends the job, which leaves nothing.
+public typealias JobProgress = (_ done: Int, _ total: Int) throws(NodeError) -> Void
 
 /// A copy of everything that a node has, of one instant, made while the node runs: a folder that is laid out like the node's own.
 ///
@@ -25,16 +25,20 @@ public enum NodeBackup {
   private static let pagesAtATime: CInt = 1024
 
   public static func make(
-    of databasePath: String, to destination: String, progress: @escaping JobProgress = { _, _ in }
+    of databasePath: String, to folder: String, progress: @escaping JobProgress = { _, _ in }
   ) throws(NodeError) -> Summary {
+    let destination = FileCopy.withoutSlash(folder)
     let archive = try NodeArchive(databasePath: databasePath)
     defer { archive.close() }
     guard !FileCopy.exists(destination) || FileCopy.names(in: destination)?.isEmpty == true else {
       throw .wouldOverwrite(path: destination)
     }
-    let part = destination + "." + Hex.encode(SystemRandom().bytes(4)) + ".part"
+    FileCopy.removeParts(of: destination)
+    let part = FileCopy.partName(of: destination)
     try FileCopy.makeFolder(part)
     do {
+      let hold = try FileCopy.hold(part)
+      defer { Glibc.close(hold) }
       let summary = try copy(archive, into: part + "/" + FileCopy.name(of: databasePath), progress: progress)
       try FileCopy.flush(part)
       try FileCopy.move(folder: part, to: destination)
@@ -62,9 +66,10 @@ public enum NodeBackup {
         for (name, file) in files.sorted(by: { $0.key < $1.key }) where !copied.contains(name) {
           var seen = DataCID()
           let isThere = try FileCopy.copy(archive.folder.path(of: name), to: dataTarget + "/" + name) {
-            seen.update(Array($0))
-            done += $0.count
-            progress(done, total)
+            bytes throws(NodeError) in
+            seen.update(Array(bytes))
+            done += bytes.count
+            try progress(done, total)
           }
           guard isThere else { return nil }
           guard FileCopy.size(dataTarget + "/" + name) == file.size, seen.finalize().text == file.cid else {
@@ -73,7 +78,9 @@ public enum NodeBackup {
           }
           copied.insert(name)
         }
-        try copy(database, of: archive.path, to: target) { progress(done + $0 * pageSize, total) }
+        try copy(database, of: archive.path, to: target) { try progress(done + $0 * pageSize, total) }
+        // What is thrown at a copy's last step is not heard.
+        try progress(total, total)
         for name in copied where files[name] == nil { unlink(dataTarget + "/" + name) }
         return Summary(
           bytes: total, dataFiles: files.count,
@@ -97,13 +104,13 @@ public enum NodeBackup {
   }
 
   private static func copy(
-    _ source: Database, of path: String, to target: String, copied: @escaping (Int) -> Void
+    _ source: Database, of path: String, to target: String, copied: @escaping (Int) throws -> Void
   ) throws {
     Glibc.close(try FileCopy.create(target))
     let queue = try DatabaseQueue(path: target)
     defer { try? queue.close() }
     try queue.writeWithoutTransaction { copy in
-      try source.backup(to: copy, pagesPerStep: pagesAtATime) { copied($0.completedPageCount) }
+      try source.backup(to: copy, pagesPerStep: pagesAtATime) { try copied($0.completedPageCount) }
       let findings = try String.fetchAll(copy, sql: "PRAGMA quick_check(1)")
       guard findings == ["ok"] else {
         throw NodeError.corruptDatabase(path: path, detail: String((findings.first ?? "no answer").prefix(200)))

@@ -42,7 +42,7 @@ public enum NodeCheck {
       while let row = try rows.next() {
         report.messages += 1
         try look(at: row, archive.folder, &report)
-        progress(report.messages, total)
+        try progress(report.messages, total)
       }
     }
     return report

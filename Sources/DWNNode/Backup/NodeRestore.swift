@@ -27,9 +27,12 @@ public enum NodeRestore {
       throw .unusableBackup(path: backup, reason: "there is no \(FileCopy.name(of: databasePath)) in it")
     }
     guard !FileCopy.exists(databasePath) else { throw .wouldOverwrite(path: databasePath) }
+    let log = databasePath + "-wal"
+    guard FileCopy.size(log) ?? 0 == 0 else { throw .logWithoutDatabase(path: log) }
+    FileCopy.removeParts(of: databasePath)
     let dataFolder = DataFolder.path(of: databasePath)
     let earlier = try namesOfKilledRestore(in: dataFolder, source: DataFolder.path(of: source))
-    let part = databasePath + "." + Hex.encode(SystemRandom().bytes(4)) + ".part"
+    let part = FileCopy.partName(of: databasePath)
     let partData = DataFolder.path(of: part)
     do {
       try copy(source, size: size, to: part, progress)
@@ -39,10 +42,10 @@ public enum NodeRestore {
       // The database comes last: without it there is no node yet.
       try FileCopy.move(folder: partData, to: dataFolder)
       try FileCopy.move(file: part, to: databasePath)
+      FileCopy.removeParts(of: databasePath)
       return summary
     } catch {
-      for suffix in ["", "-wal", "-shm"] { unlink(part + suffix) }
-      FileCopy.removeFolder(partData)
+      FileCopy.removeParts(of: databasePath)
       throw NodeError(error, path: backup)
     }
   }
@@ -68,16 +71,16 @@ public enum NodeRestore {
     var done = 0
     try FileCopy.makeFolder(partData)
     for name in names {
-      _ = try FileCopy.copy(sourceData + "/" + name, to: partData + "/" + name) {
-        done += $0.count
-        progress(done, total)
+      _ = try FileCopy.copy(sourceData + "/" + name, to: partData + "/" + name) { bytes throws(NodeError) in
+        done += bytes.count
+        try progress(done, total)
       }
     }
     // A folder that was copied while it was in use has a log beside the database.
     for suffix in ["", "-wal"] {
-      _ = try FileCopy.copy(source + suffix, to: part + suffix) {
-        done += $0.count
-        progress(done, max(done, total))
+      _ = try FileCopy.copy(source + suffix, to: part + suffix) { bytes throws(NodeError) in
+        done += bytes.count
+        try progress(done, max(done, total))
       }
     }
   }

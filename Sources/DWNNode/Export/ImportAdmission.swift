@@ -111,7 +111,7 @@ struct ImportAdmission {
           refused?.insert(count)
           summary.count(refusal, of: entry.message, listing: Self.mostListed)
         }
-        progress(count, head.messages)
+        try progress(count, head.messages)
       case .end(let messages):
         guard messages == count else { throw unusable("it had \(messages) messages, and \(count) are left") }
         guard try lines.next() == nil else { throw unusable("something follows its end") }

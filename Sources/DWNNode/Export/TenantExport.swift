@@ -28,12 +28,14 @@ public enum TenantExport {
     let archive = try NodeArchive(databasePath: databasePath)
     defer { archive.close() }
     guard !FileCopy.exists(path) else { throw .wouldOverwrite(path: path) }
-    let part = path + "." + Hex.encode(SystemRandom().bytes(4)) + ".part"
+    FileCopy.removeParts(of: path)
+    let part = FileCopy.partName(of: path)
     do {
       var attempts = attempts
       while true {
         let descriptor = try FileCopy.create(part)
         defer { close(descriptor) }
+        flock(descriptor, LOCK_EX)
         do {
           var summary = try write(tenant, archive, descriptor, part, time, progress)
           guard fsync(descriptor) == 0 else { throw FileCopy.failure(part) }
@@ -79,7 +81,7 @@ public enum TenantExport {
         for message in found {
           try write(message, of: messages, put)
           summary.messages += 1
-          progress(summary.messages, usage.messages)
+          try progress(summary.messages, usage.messages)
         }
         guard let last = found.last else { break }
         span.after = last.position

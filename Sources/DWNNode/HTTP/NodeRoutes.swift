@@ -27,7 +27,8 @@ struct NodeRoutes: Sendable {
     return .rateLimited(wait: wait)
   }
 
-  /// Each request has a line in the log of accesses: that of its message, or one that names the route.
+  /// Each request has a line in the log of accesses: one that names the route, where it is no
+  /// message; and each message has one.
   func answer(_ request: NodeRequest) async -> NodeAnswer {
     let begin = Instant.now()
     let path = String(request.uri.prefix { $0 != "?" && $0 != "#" })

@@ -8,6 +8,8 @@ final class TenantGate: Sendable {
   private struct State {
     /// By DID, the hash of the terms that were agreed to. `nil` until the store was asked.
     var registered: [DID: String?]?
+    /// Whose registration is on its way into the store.
+    var arriving: Set<DID> = []
     var proofOfWork: ProofOfWork?
   }
 
@@ -85,14 +87,23 @@ final class TenantGate: Sendable {
       }
     }
     try outcome.get()
-    try await checkRoom(for: did)
+    try await checkRoom(for: did, taking: true)
+    defer { state.withLock { _ = $0.arriving.remove(did) } }
     try await store.register(TenantRegistration(tenant: did, termsHash: termsHash, registeredAt: time))
     state.withLock { $0.registered?[did] = .some(termsHash) }
   }
 
-  private func checkRoom(for did: DID) async throws {
+  /// `taking` the place, until it is no longer among those who arrive.
+  private func checkRoom(for did: DID, taking: Bool = false) async throws {
     let registered = try await registrations()
-    guard let mostTenants, registered[did] == nil, registered.count >= mostTenants else { return }
+    let hasRoom = state.withLock { state in
+      let known = state.registered ?? registered
+      let others = state.arriving.filter { $0 != did && known[$0] == nil }
+      guard known[did] != nil || mostTenants.map({ known.count + others.count < $0 }) ?? true else { return false }
+      if taking { state.arriving.insert(did) }
+      return true
+    }
+    guard let mostTenants, !hasRoom else { return }
     throw RegistrationRefusal(
       "RegistrationManagerTenantLimitReached", "this node has as many tenants as it may: \(mostTenants)")
   }

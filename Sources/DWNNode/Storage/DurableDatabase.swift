@@ -41,6 +41,8 @@ public enum DurableDatabase {
   static func open(
     path: String, schema: [SchemaStep], inspect: (DatabaseQueue) throws -> Void
   ) throws(NodeError) -> DatabasePool {
+    let log = path + "-wal"
+    guard FileCopy.size(path) ?? 0 > 0 || FileCopy.size(log) ?? 0 == 0 else { throw .logWithoutDatabase(path: log) }
     let isNew = try prepareFile(path)
     do {
       if !isNew { try look(at: path, schema: schema, inspect) }

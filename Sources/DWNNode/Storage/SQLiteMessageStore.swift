@@ -61,9 +61,15 @@ final class SQLiteMessageStore: MessageStore {
     let observer = observation.withLock { $0 }.observer
     let folder = dataFolder
     return try await queue.perform { database in
-      let id = try Self.tenantID(database, tenant) ?? Self.addTenant(database, tenant)
+      let known = try Self.tenantID(database, tenant)
+      let id = try known ?? Self.addTenant(database, tenant)
       let transaction = SQLiteTransaction(SQLiteMessages(database: database, tenant: id, folder: folder))
-      return Written(result: try body(transaction), entries: transaction.entries, files: transaction.files)
+      let result = try body(transaction)
+      // Whoever was told that something is not here, or is not taken, leaves no trace.
+      if known == nil, transaction.entries.isEmpty {
+        try database.execute(sql: "DELETE FROM tenant WHERE id = ?", arguments: [id])
+      }
+      return Written(result: result, entries: transaction.entries, files: transaction.files)
     } committed: { written in
       for file in written.files { file.keep() }
       if !written.entries.isEmpty { observer?(tenant, written.entries) }

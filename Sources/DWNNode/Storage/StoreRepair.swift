@@ -5,12 +5,12 @@ import Wire
 /// Opens a node's database in a state that can be relied on.
 ///
 /// SQLite brings back what was committed; a process that ended in the middle leaves nothing half done in it. What is looked after
-/// here is the rest: files that no message names, and messages whose file is gone; an index that somebody took away; and, when the
-/// last process did not close the database in order, an index that a failing disk left different from its table. A table that is
-/// damaged is never touched: it is refused by name, and stays as it is.
+/// here is the rest: files that no message names, and messages whose file is gone; an index that somebody took away; an index that
+/// cannot be read; and, when the last process did not close the database in order, an index that a failing disk left different from
+/// its table. A table that is damaged is never touched: it is refused by name, and stays as it is.
 ///
 /// A folder of large data that cannot be looked at, or that has none of the files that messages name, is no reason to give them up:
-/// its disk may not be there yet. It is refused, too, and nothing is changed.
+/// its disk may not be there yet. It is refused, too, and nothing is changed; and so is a log that lost commits in its middle.
 ///
 /// How much of a database is looked through follows from how the last process left it: a moment's worth when it was closed in order;
 /// all of it, for a minute at most, when it was not. `NodeCheck` looks at everything.
@@ -21,19 +21,35 @@ enum StoreRepair {
   private static let sumsLimit: Duration = .seconds(60)
 
   /// `repaired` is told in words what was not as it should be, for the log. With `check`, that is what is looked through. With
-  /// `givingUpData`, messages go on without their files though none of these is there.
+  /// `givingUpData`, messages go on without their files though none of these is there, and the node without what its log lost.
   static func open(
     path: String, folder: DataFolder, check: IntegrityCheck? = nil, givingUpData: Bool = false,
     repaired: (String) -> Void = { _ in }
   ) throws(NodeError) -> DatabasePool {
     let thereBefore = try folder.names()
     guard thereBefore.isEmpty || FileCopy.size(path) ?? 0 > 0 else { throw .dataOfAnother(path: folder.path) }
+    FileCopy.removeParts(of: path)
+    let lostCommits = try WriteAheadLog.lostCommits(of: path)
+    guard lostCommits == 0 || givingUpData else { throw .damagedLog(path: path, commits: lostCommits) }
     var inspection = Inspection()
-    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps) { connection in
-      inspection = try inspect(connection, path: path, check, repaired)
+    func open() throws(NodeError) -> DatabasePool {
+      try DurableDatabase.open(path: path, schema: NodeSchema.steps) { connection in
+        inspection = try inspect(connection, path: path, check, repaired)
+      }
+    }
+    let pool: DatabasePool
+    do { pool = try open() } catch {
+      guard case .corruptDatabase(_, let reason) = error else { throw error }
+      let kept = try TableRescue.run(on: path)
+      repaired("indexes could not be read (\(reason)): made anew from the tables; the damaged file is now \(kept)")
+      pool = try open()
     }
     do {
       try pool.writeWithoutTransaction { database in
+        if lostCommits > 0 {
+          try database.execute(sql: "UPDATE node SET epoch = lower(hex(randomblob(16)))")
+          repaired("its log lost \(lostCommits) commits, and goes on without them in a new epoch of the feed")
+        }
         let gone = try vanishedFiles(database, folder, comparingSizes: !inspection.wasClosed, givingUpData)
         try makeMissingIndexes(database, path: path, repaired)
         if let finding = inspection.aboutIndexes.first {

@@ -67,7 +67,7 @@ public struct ContextKeyRecord: MeshPayload {
       DerivationPath.network(network.recordID, epoch: epoch).segments == path
     else { throw reader.malformed("derivationPath is not that of epoch \(epoch)") }
     self.network = network
-    key = try reader.required("derivedPrivateKey", "an X25519 private key with its public half", Self.key)
+    key = try reader.required("derivedPrivateKey", "an X25519 private key with its public half", { X25519PrivateKey(privateJWK: $0) })
     seq = try reader.required("seq", "a number from 1") { $0.integer.flatMap { $0 >= 1 ? $0 : nil } }
     let list = try reader.optional("earlier", "a list") { $0.array } ?? []
     guard list.count <= Self.maximumEarlier else {
@@ -75,7 +75,7 @@ public struct ContextKeyRecord: MeshPayload {
     }
     var earlier: [Earlier] = []
     for item in list {
-      guard let epoch = KeyEpoch(item["epoch"]), let key = item["derivedPrivateKey"].flatMap(Self.key) else {
+      guard let epoch = KeyEpoch(item["epoch"]), let key = item["derivedPrivateKey"].flatMap({ X25519PrivateKey(privateJWK: $0) }) else {
         throw reader.malformed("an earlier epoch has no number, or no X25519 private key with its public half")
       }
       guard epoch < earlier.last?.epoch ?? self.epoch else { throw reader.malformed("earlier epochs are not in order") }
@@ -89,8 +89,8 @@ public struct ContextKeyRecord: MeshPayload {
       "rootKeyId": .string(rootKeyID), "derivationScheme": "protocolContext",
       "derivationPath": .array(
         DerivationPath.network(network.recordID, epoch: epoch).segments.map { .string($0) }),
-      "derivedPrivateKey": Self.json(key), "epoch": .integer(epoch.number), "seq": .integer(seq),
-      "earlier": .array(earlier.map { ["epoch": .integer($0.epoch.number), "derivedPrivateKey": Self.json($0.key)] }),
+      "derivedPrivateKey": key.privateJWK, "epoch": .integer(epoch.number), "seq": .integer(seq),
+      "earlier": .array(earlier.map { ["epoch": .integer($0.epoch.number), "derivedPrivateKey": $0.key.privateJWK] }),
     ]
   }
 
@@ -101,22 +101,6 @@ public struct ContextKeyRecord: MeshPayload {
       KeyDeliveryProtocol.Tag.contextID: .string(network.text),
       KeyDeliveryProtocol.Tag.epoch: .integer(epoch.number),
     ]
-  }
-
-  private static func key(_ json: JSONValue) -> X25519PrivateKey? {
-    guard case .x25519(let publicKey)? = PublicJWK(json), var bytes = json["d"]?.string.flatMap({ Base64.decode($0) })
-    else {
-      return nil
-    }
-    defer { wipe(&bytes) }
-    guard let key = X25519PrivateKey(SecretBytes(bytes)), key.publicKey == publicKey else { return nil }
-    return key
-  }
-
-  private static func json(_ key: X25519PrivateKey) -> JSONValue {
-    var object = PublicJWK.x25519(key.publicKey).json.object ?? JSONObject()
-    object["d"] = .string(Base64.encode(key.bytes.copy()))
-    return .object(object)
   }
 }
 

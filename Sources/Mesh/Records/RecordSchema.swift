@@ -1,8 +1,8 @@
 import DWN
 public import Wire
 
-/// The schemas of `schemas/`, one for each kind of record that is written here. They are checked on what is written and in
-/// `acl set`, never on reading.
+/// The schemas of `schemas/`, one for each kind of record that is written here. They are checked on what is written, never on
+/// reading.
 public enum RecordSchema: String, CaseIterable, Hashable, Sendable {
   case network
   case head

@@ -8,7 +8,7 @@ public enum DeliveryVerdict: Hashable, Sendable {
   case done
   /// Try the same bytes again later, as transport failures are: the node is busy, or does not serve the tenant now.
   case again(detail: String)
-  /// The node has something else in this place: read what it shows there and ask `onConflict`.
+  /// The node has something else in this place: read what it shows there and ask `ConflictVerdict`.
   case compare(detail: String)
   /// The node lacks what the message builds upon, as a node does that lost its data: publish everything again, in order.
   case lacksBasis(detail: String)

@@ -60,6 +60,16 @@ public struct Outbox: Sendable {
     return change
   }
 
+  /// Messages that are not kept any more are not published any more. Refusals of them can still be told.
+  public mutating func forget(_ gone: Set<String>) {
+    for endpoint in states.keys {
+      for element in gone {
+        if case .refused? = states[endpoint]?[element] { continue }
+        states[endpoint]?[element] = nil
+      }
+    }
+  }
+
   /// Publishes these again at one endpoint: it lost them, or shows what they should have ended.
   public mutating func reopen(_ messages: [AuthoredMessage], at endpoint: String) -> StoreChange {
     var change = StoreChange()

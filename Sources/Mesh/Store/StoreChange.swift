@@ -3,12 +3,12 @@ public import Wire
 
 /// One transaction on a `MeshStore`: all of it is kept, or nothing.
 ///
-/// Every decision of `Ledger`, `OwnRecords`, `Outbox` and `MeshReader` comes with the change that makes it durable. It is
+/// Every decision of `Ledger`, `Outbox` and `MeshReader` comes with the change that makes it durable. It is
 /// committed before anything that follows from the decision leaves the process.
 public struct StoreChange: Hashable, Sendable {
-  /// Inserted, or replaced by `element`.
+  /// Inserted, or replaced by `element`. How far one without its message has come is dropped.
   public var authored: [StoredAuthored] = []
-  /// Inserted, or replaced by (`element`, `endpoint`); `pending` may be left out.
+  /// Inserted, or replaced by (`element`, `endpoint`), but for those of authored entries without a message; `pending` may be left out.
   public var publications: [StoredPublication] = []
   /// Evidence of another writer with this device's key; inserted.
   public var foreign: [StoredMessage] = []
@@ -72,7 +72,9 @@ extension StoredMesh {
     if !written.isEmpty {
       authored = (authored.filter { written[$0.element] == nil } + written.values).sorted { $0.order < $1.order }
     }
-    for publication in change.publications {
+    let gone = Set(authored.filter { $0.message == nil }.map(\.element))
+    publications.removeAll { gone.contains($0.element) }
+    for publication in change.publications where !gone.contains(publication.element) {
       publications.removeAll { $0.element == publication.element && $0.endpoint == publication.endpoint }
       publications.append(publication)
     }

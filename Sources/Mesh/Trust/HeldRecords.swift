@@ -58,7 +58,7 @@ struct HeldRecords: Sendable {
     } else {
       versions = [held]
     }
-    let replaced = Set((slots[key] ?? []).map(\.write.recordID))
+    let replaced = Set((slots[key] ?? []).map(\.write.recordID) + [write.recordID])
     slots[key] = versions
     if initials[write.recordID] == nil { initials[write.recordID] = initial }
     forgetInitials(of: replaced, in: key)

@@ -8,7 +8,7 @@ public enum RefusalReason: Hashable, Sendable, CustomStringConvertible {
   case malformed(DWNError)
   /// A kind of message, a protocol or a path that is no part of a mesh.
   case notOfTheMesh
-  /// More than 64 KiB of message, or deeper than 16 levels.
+  /// More than 64 KiB of message, or deeper than `Message.maximumDepth`.
   case beyondBounds
   case dataTooLarge(bytes: Int, limit: Int)
   case dataMismatch
@@ -60,7 +60,7 @@ public enum RefusalReason: Hashable, Sendable, CustomStringConvertible {
     switch self {
     case .malformed(let error): error.description
     case .notOfTheMesh: "it is not a record of this mesh"
-    case .beyondBounds: "the message is larger than 64 KiB or nested deeper than 16 levels"
+    case .beyondBounds: "the message is larger than 64 KiB or nested deeper than \(Message.maximumDepth) levels"
     case .dataTooLarge(let bytes, let limit):
       "its data has \(bytes) bytes, more than the \(limit) that its path may have"
     case .dataMismatch: "its data is not what the signed dataCid and dataSize promise"

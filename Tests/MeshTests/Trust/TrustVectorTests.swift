@@ -173,7 +173,7 @@ struct TrustVectorTests {
 
   @Test("the relays are those of the recorded map")
   func relays() throws {
-    for map in vectors.json["relayMap"]?.array ?? [] {
+    for map in try #require(vectors.json["relayMap"]?.array) {
       let head = try #require(map["afterHead"]?.string)
       let view = try #require(vectors.reader(after: head).view)
       let regions = map["regions"]?.array ?? []

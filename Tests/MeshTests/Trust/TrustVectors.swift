@@ -71,10 +71,10 @@ struct TrustVectors {
 
   static func cases(_ name: String) -> [Case] {
     guard let json = try? Fixtures.json(file) else { return [] }
-    return (json[name]?.array ?? []).compactMap { item in
+    return (json[name]?.array ?? []).map { item in
       guard let name = item["name"]?.string, let reason = item["reason"]?.string, let head = item["afterHead"]?.string,
         let entry = try? entry(item)
-      else { return nil }
+      else { fatalError("a case of \(name) cannot be read: \(item.text)") }
       return Case(name: name, reason: reason, afterHead: head, entry: entry)
     }
   }

@@ -1,0 +1,116 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// A write-ahead log as it was left, before SQLite reads it (the SQLite file format, section 4).
+///
+/// SQLite takes what stands before the first frame that is not whole. After a crash that frame was being written: at most one commit
+/// was under way, as each is flushed before the next one begins. Where more than that stands behind it, the disk lost what was
+/// committed.
+struct WriteAheadLog {
+  static func path(of database: String) -> String { database + "-wal" }
+
+  private static let headerSize = 32
+  private static let frameHeaderSize = 24
+  private static let magic: UInt32 = 0x377f_0682
+
+  private let descriptor: Int32
+  private let size: Int
+  private let pageSize: Int
+  /// Both numbers by which a frame says that it belongs to this log and no earlier one.
+  private let salts: UInt64
+  private let isBigEndian: Bool
+  private let start: Checksum
+
+  /// Commits that SQLite will not see, for the sake of a frame before them. 0 where there is no log.
+  static func lostCommits(of database: String) throws(NodeError) -> Int {
+    let path = path(of: database)
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    guard descriptor >= 0 else {
+      if errno == ENOENT { return 0 }
+      throw FileCopy.failure(path)
+    }
+    defer { close(descriptor) }
+    guard let log = WriteAheadLog(descriptor, size: FileCopy.size(path) ?? 0) else { return 0 }
+    return log.lostCommits()
+  }
+
+  /// `nil` for what is no log: it is empty, or its first line was being written.
+  private init?(_ descriptor: Int32, size: Int) {
+    guard let header = Self.read(descriptor, at: 0, count: Self.headerSize) else { return nil }
+    let magic = Self.word(header, 0)
+    guard magic & ~1 == Self.magic else { return nil }
+    isBigEndian = magic & 1 == 1
+    var checksum = Checksum()
+    checksum.add(header[..<24], isBigEndian: isBigEndian)
+    let pageSize = Int(Self.word(header, 8))
+    guard checksum == Checksum(header[24...]), (512...65_536).contains(pageSize) else { return nil }
+    (self.descriptor, self.size, self.pageSize, start) = (descriptor, size, pageSize, checksum)
+    salts = Self.salts(header[16...])
+  }
+
+  private func lostCommits() -> Int {
+    var checksum = start
+    var isWhole = true
+    var isBehindCommit = false
+    var lost = 0
+    var commits = 0
+    let frameSize = Self.frameHeaderSize + pageSize
+    for offset in stride(from: Self.headerSize, through: size - frameSize, by: frameSize) {
+      guard let frame = Self.read(descriptor, at: offset, count: frameSize) else { break }
+      if isWhole {
+        checksum.add(frame[..<8], isBigEndian: isBigEndian)
+        checksum.add(frame[Self.frameHeaderSize...], isBigEndian: isBigEndian)
+        isWhole = Self.salts(frame[8...]) == salts && checksum == Checksum(frame[16...])
+        if isWhole { continue }
+      }
+      guard Self.salts(frame[8...]) == salts else { continue }
+      // Whatever stands behind a commit came after its flush.
+      if isBehindCommit { lost = commits }
+      if Self.word(frame, 4) != 0 {
+        commits += 1
+        isBehindCommit = true
+      }
+    }
+    return lost
+  }
+
+  private static func read(_ descriptor: Int32, at offset: Int, count: Int) -> [UInt8]? {
+    var bytes = [UInt8](repeating: 0, count: count)
+    return pread(descriptor, &bytes, count, off_t(offset)) == count ? bytes : nil
+  }
+
+  private static func word(_ bytes: [UInt8], _ offset: Int) -> UInt32 {
+    bytes[offset..<offset + 4].reduce(0) { $0 << 8 | UInt32($1) }
+  }
+
+  private static func salts(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.prefix(8).reduce(0) { $0 << 8 | UInt64($1) } }
+
+  /// Of everything from the log's beginning on.
+  private struct Checksum: Equatable {
+    private var first: UInt32 = 0
+    private var second: UInt32 = 0
+
+    init() {}
+
+    /// As it stands in a header.
+    init(_ bytes: ArraySlice<UInt8>) {
+      first = bytes.prefix(4).reduce(0) { $0 << 8 | UInt32($1) }
+      second = bytes.dropFirst(4).prefix(4).reduce(0) { $0 << 8 | UInt32($1) }
+    }
+
+    /// Takes pairs of words.
+    mutating func add(_ bytes: ArraySlice<UInt8>, isBigEndian: Bool) {
+      bytes.withUnsafeBytes { raw in
+        for offset in stride(from: 0, to: raw.count - 7, by: 8) {
+          let pair = (
+            raw.loadUnaligned(fromByteOffset: offset, as: UInt32.self),
+            raw.loadUnaligned(fromByteOffset: offset + 4, as: UInt32.self)
+          )
+          first &+= (isBigEndian ? UInt32(bigEndian: pair.0) : UInt32(littleEndian: pair.0)) &+ second
+          second &+= (isBigEndian ? UInt32(bigEndian: pair.1) : UInt32(littleEndian: pair.1)) &+ first
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,188 @@
+import Foundation
+import GRDB
+import TestSupport
+import Testing
+import Wire
+
+@testable import DWNNode
+
+/// Pages of a database and of its log that a disk lost: what can be made of the rest is, and what cannot is refused.
+@Suite(.timeLimit(.minutes(10)))
+struct DamagedPagesTests {
+  private let folder = FileManager.default.temporaryDirectory.appendingPathComponent("pages-\(UUID().uuidString)")
+  private var path: String { folder.appendingPathComponent("node.sqlite").path }
+  private static let messages = 300
+
+  /// A store of several pages for every index, and what it had.
+  private func fill(closing: Bool = true) async throws -> (store: SQLiteMessageStore, feed: [String]) {
+    let store = try SQLiteMessageStore(path: path)
+    for number in 0..<Self.messages / 10 {
+      try await store.write(SampleMessages.alice) { transaction in
+        for index in 0..<10 {
+          var message = SampleMessages.write("a\(number * 10 + index)")
+          message.json += String(repeating: " ", count: 100)
+          try transaction.insert(message, data: Array(repeating: 7, count: 200))
+        }
+      }
+    }
+    let feed = try await feed(of: store)
+    if closing { await store.close() }
+    return (store, feed)
+  }
+
+  private func feed(of store: SQLiteMessageStore) async throws -> [String] {
+    try await store.read(SampleMessages.alice) { reader in
+      try reader.feed(FeedSpan(after: 0, through: reader.head(), limit: .max)).map(\.cid)
+    }
+  }
+
+  /// The pages at which trees begin, by their names; what lies below them is found when they are read.
+  private func roots(_ type: String) throws -> [(name: String, page: Int)] {
+    let queue = try DatabaseQueue(path: path)
+    defer { try? queue.close() }
+    return try queue.read {
+      try Row.fetchAll(
+        $0, sql: "SELECT name, rootpage FROM sqlite_schema WHERE type = ? AND rootpage > 1 ORDER BY name",
+        arguments: [type]
+      ).map { ($0[0], $0[1]) }
+    }
+  }
+
+  private func clear(page: Int) throws {
+    let handle = try #require(FileHandle(forUpdatingAtPath: path))
+    try handle.seek(toOffset: UInt64((page - 1) * 4096))
+    try handle.write(contentsOf: Data(count: 4096))
+    try handle.close()
+  }
+
+  @Test(
+    "whatever page of an index cannot be read, the database is made anew from its tables, and the damaged one is kept")
+  func indexes() async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let (_, feed) = try await fill()
+    let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+    let indexes = try roots("index")
+    #expect(indexes.count > 20)
+    for (number, index) in indexes.enumerated() {
+      try whole.write(to: URL(fileURLWithPath: path))
+      try clear(page: index.page)
+      let damaged = try Data(contentsOf: URL(fileURLWithPath: path))
+      var said: [String] = []
+      let store = try SQLiteMessageStore(path: path) { said.append($0) }
+      #expect(said.count == 1 && said[0].contains("made anew from the tables"), "\(index.name): \(said)")
+      #expect(try await self.feed(of: store) == feed, "\(index.name)")
+      let summary = try #require(try await store.summaries().first)
+      #expect(summary.usage.messages == Self.messages && summary.head == Int64(Self.messages))
+      await store.close()
+      let kept = try #require(said[0].split(separator: " ").last.map(String.init))
+      #expect(try Data(contentsOf: URL(fileURLWithPath: kept)) == damaged)
+      #expect((kept == path + ".damaged") == (number == 0))
+      if number > 0 { try FileManager.default.removeItem(atPath: kept) }
+    }
+    var said: [String] = []
+    await (try SQLiteMessageStore(path: path) { said.append($0) }).close()
+    #expect(said.isEmpty)
+  }
+
+  @Test("a table with a page that cannot be read is refused by its name, and stays as it is")
+  func tables() async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    _ = try await fill()
+    let table = try #require(try roots("table").first { $0.name == "message" })
+    try clear(page: table.page)
+    let damaged = try Data(contentsOf: URL(fileURLWithPath: path))
+    for _ in 0..<2 {
+      let error = #expect(throws: NodeError.self) { _ = try SQLiteMessageStore(path: path) }
+      #expect("\(String(describing: error))".contains("the table message"))
+    }
+    #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == damaged)
+    #expect(FileCopy.names(in: folder.path)?.contains { $0.contains(".part") || $0.contains(".damaged") } == false)
+  }
+
+  @Test(
+    "a log that was damaged before its last commit is refused and kept; who goes on without it does so in a new epoch")
+  func log() async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let (store, feed) = try await fill(closing: false)
+    let log = try Data(contentsOf: URL(fileURLWithPath: path + "-wal"))
+    let file = try Data(contentsOf: URL(fileURLWithPath: path))
+    let epoch = try NodeArchive(databasePath: path).statistics().epoch
+    await store.close()
+    func lay(_ log: Data) throws {
+      try file.write(to: URL(fileURLWithPath: path))
+      try log.write(to: URL(fileURLWithPath: path + "-wal"))
+    }
+    try lay(log)
+    #expect(try WriteAheadLog.lostCommits(of: path) == 0)
+    var damaged = log
+    damaged[log.count / 2] ^= 1
+    try lay(damaged)
+    var lost = 0
+    for _ in 0..<2 {
+      let error = #expect(throws: NodeError.self) { _ = try SQLiteMessageStore(path: path) }
+      if case .damagedLog(path, let commits)? = error { lost = commits }
+    }
+    #expect(lost > 5 && lost < Self.messages / 10)
+    #expect(try Data(contentsOf: URL(fileURLWithPath: path + "-wal")) == damaged)
+    var said: [String] = []
+    let shorter = try SQLiteMessageStore(path: path, givingUpData: true) { said.append($0) }
+    #expect(said == ["its log lost \(lost) commits, and goes on without them in a new epoch of the feed"])
+    let left = try await self.feed(of: shorter)
+    #expect(left.count < feed.count && left == Array(feed.prefix(left.count)))
+    await shorter.close()
+    #expect(try NodeArchive(databasePath: path).statistics().epoch != epoch)
+    // What a crash leaves is the beginning of one commit, of whose pages any may be missing.
+    let frame = 24 + 4096
+    var torn = log
+    torn[log.count - frame / 2] ^= 1
+    try lay(torn)
+    #expect(try WriteAheadLog.lostCommits(of: path) == 0)
+    #expect(try WriteAheadLog.lostCommits(of: path + ".none") == 0)
+  }
+
+  @Test("a log without its database is kept, and nothing is begun or restored beside it")
+  func logAlone() async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let (store, _) = try await fill(closing: false)
+    let backup = folder.appendingPathComponent("backup").path
+    _ = try NodeBackup.make(of: path, to: backup + "/")
+    let log = try Data(contentsOf: URL(fileURLWithPath: path + "-wal"))
+    await store.close()
+    try log.write(to: URL(fileURLWithPath: path + "-wal"))
+    for isEmpty in [true, false] {
+      try? FileManager.default.removeItem(atPath: path)
+      if isEmpty { #expect(FileManager.default.createFile(atPath: path, contents: Data())) }
+      #expect(throws: NodeError.logWithoutDatabase(path: path + "-wal")) { _ = try SQLiteMessageStore(path: path) }
+    }
+    #expect(throws: NodeError.logWithoutDatabase(path: path + "-wal")) { try NodeRestore.run(from: backup, to: path) }
+    #expect(try Data(contentsOf: URL(fileURLWithPath: path + "-wal")) == log)
+    try FileManager.default.removeItem(atPath: path + "-wal")
+    #expect(try NodeRestore.run(from: backup + "/", to: path).messages == Self.messages)
+  }
+
+  @Test("what a process that was killed had half made is removed by the next one, and what another one makes is not")
+  func parts() async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    _ = try await fill()
+    let backup = folder.appendingPathComponent("backup").path
+    let files = FileManager.default
+    for name in [
+      backup + ".01234567.part", path + ".89abcdef.part-data", backup + ".76543210.part", backup + ".mine.part",
+    ] {
+      try files.createDirectory(atPath: name, withIntermediateDirectories: false)
+      #expect(files.createFile(atPath: name + "/file", contents: Data(count: 10)))
+    }
+    #expect(files.createFile(atPath: path + ".89abcdef.part", contents: Data(count: 10)))
+    let held = try FileCopy.hold(backup + ".76543210.part")
+    _ = try NodeBackup.make(of: path, to: backup)
+    try FileHandle(fileDescriptor: held, closeOnDealloc: false).close()
+    await (try SQLiteMessageStore(path: path)).close()
+    let left = try #require(FileCopy.names(in: folder.path)).filter { $0.contains(".part") }.sorted()
+    #expect(left == ["backup.76543210.part", "backup.mine.part"])
+    let again = folder.appendingPathComponent("again.sqlite").path
+    #expect(throws: NodeError.interrupted) {
+      try NodeBackup.make(of: path, to: again) { _, _ throws(NodeError) in throw .interrupted }
+    }
+    #expect(FileCopy.names(in: folder.path)?.contains { $0.hasPrefix("again") } == false)
+  }
+}
