@@ -67,6 +67,12 @@ extension PlannedQuestion {
       _ = try $0.roleRecord(place, recipient: SampleMessages.bob)
     },
     PlannedQuestion("the newest squash", "message_squash") { _ = try $0.newestSquash(at: place) },
+    PlannedQuestion("younger siblings", "message_siblings") {
+      _ = try $0.firstWrites(at: place, after: RecordCreation(time: SampleMessages.time(0), record: record), atMost: 1)
+    },
+    PlannedQuestion("what the tenant wrote below", "message_context") {
+      _ = try $0.hasTenants(at: ContextID(root: record), withoutGrant: record)
+    },
     PlannedQuestion("records of others", "message_siblings", "message_record") {
       _ = try $0.count(at: place, byOthersThan: SampleMessages.alice)
     },
@@ -76,7 +82,7 @@ extension PlannedQuestion {
     PlannedQuestion("records of a path in clear", "message_path") {
       _ = try $0.hasWrite(at: place.path, of: place.protocolURI, isEncrypted: false)
     },
-    PlannedQuestion("strangers' oldest record", "message_arrived", "message_record") {
+    PlannedQuestion("strangers' oldest record", "message_arrived", "message_record", "message_context") {
       _ = try $0.oldestByAnyone(
         at: place, arrivedBefore: SampleMessages.time(0), notEndedBy: SampleMessages.alice)
     },

@@ -170,7 +170,7 @@ struct VisibilityModelTests {
     var seesAll = reader.did == tenancy.alice.did
     switch claim {
     case .nothing: break
-    case .role where seesAll || filter.path == nil: break
+    case .role where filter.path == nil: break
     case .role:
       let holds = world.members.contains {
         $0.isLive && $0.holder == reader.did && $0.group.contextID == filter.contextID?.prefix(1)
@@ -178,7 +178,6 @@ struct VisibilityModelTests {
       guard holds, filter.path == "group/note" else { return nil }
       seesAll = true
     case .grant(_, let scope, let isLive):
-      if seesAll { break }
       guard isLive, covers(scope, filter) else { return nil }
       seesAll = true
     case .delegated(_, _, let scope, let isLive):

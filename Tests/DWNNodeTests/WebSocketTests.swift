@@ -214,6 +214,33 @@ struct WebSocketTests {
     #expect(try JSONValue(parsing: whole)["result"]?["reply"]?["entries"]?.array?.count == 100)
   }
 
+  @Test("an entry of a snapshot that is too long is told without its data, and never ends the snapshot")
+  func largeEntry() throws {
+    func entry(_ number: Int, data: Int = 0, text: Int = 0) -> JSONValue {
+      [
+        "descriptor": ["dateCreated": .string("d\(number)"), "x": .string(String(repeating: "x", count: text))],
+        "encodedData": .string(String(repeating: "d", count: data)),
+      ]
+    }
+    let entries = [entry(0, data: 40_000), entry(1, text: 40_000), entry(2), entry(3, data: 30_000)]
+    let cursor: JSONValue = ["messageCid": "m", "value": "after"]
+    let reply = Reply(.init(200, "OK"), members: ["entries": .array(entries), "cursor": cursor])
+    let call = try RPCCall(call("1", subscribe, subscription: "s"))
+    func told(_ reply: Reply) throws -> JSONValue? {
+      let text = FrameText.subscribed(reply, call: call, subscription: "s", sort: .createdAscending, limit: 32_768)
+      #expect(text.count <= 32_768)
+      return try JSONValue(parsing: text)["result"]?["reply"]
+    }
+    let whole = try told(reply)
+    let kept = try #require(whole?["entries"]?.array)
+    #expect(kept.map { $0["descriptor"]?["dateCreated"] } == ["d0", "d2", "d3"])
+    #expect(kept[0]["encodedData"] == nil && kept[2]["encodedData"] != nil)
+    #expect(whole?["cursor"] == cursor)
+    var twice = reply
+    twice.members["entries"] = .array(entries + [entry(4, data: 30_000)])
+    #expect(try told(twice)?["cursor"]?["value"] == "d3")
+  }
+
   @Test("subscriptions beyond the bound of a connection are refused with the time to wait")
   func tooMany() async throws {
     let running = try await RunningServer.start(ScriptedEndpoint()) { $0.webSocket.subscriptionsPerConnection = 3 }

@@ -1,5 +1,5 @@
 public import Identity
-import Wire
+public import Wire
 
 /// A grant that a message carries with it: the complete record by which somebody lets the signer act in their name.
 ///
@@ -9,6 +9,8 @@ public struct DelegatedGrant: Hashable, Sendable {
   public let grant: PermissionGrant
   /// What a signature payload calls `delegatedGrantId`.
   public let messageCID: CID
+  /// Of the form that is carried: a grant may be changed.
+  public let timestamp: WallTime
   let jws: GeneralJWS
 
   /// Who gave it, and in whose name the signer acts.
@@ -20,6 +22,7 @@ public struct DelegatedGrant: Hashable, Sendable {
       throw .schema("a grant that a message carries has its data as encodedData")
     }
     let message = try Message(json)
+    timestamp = message.timestamp
     guard message.kind == .recordsWrite else { throw .schema("a grant that a message carries is a RecordsWrite") }
     let claimed = try ClaimedMessage(message)
     messageCID = message.cid

@@ -98,7 +98,8 @@ extension RecordsFilter {
       case "tags":
         guard let members = value.object, (1...10).contains(members.count) else { throw .filter(name) }
         for (tag, condition) in members.members {
-          guard let filter = TagFilter(condition) else { throw .filter("tags.\(tag)") }
+          // Two names that look alike would be one here.
+          guard let filter = TagFilter(condition), tags[tag] == nil else { throw .filter("tags.\(tag)") }
           tags[tag] = filter
         }
         isValid = true

@@ -39,7 +39,8 @@ public struct JSONSchema: Hashable, Sendable {
     case nothing
     case type([JSONType])
     case oneOf([JSONValue])
-    case members([String: JSONSchema], additional: JSONSchema)
+    /// By the bytes of their names.
+    case members([[UInt8]: JSONSchema], additional: JSONSchema)
     case required([String])
     case items(JSONSchema)
     case itemCount(CountBounds)

@@ -31,7 +31,7 @@ extension JSONSchema.Rule {
       for name in names { try demand(object.contains(name), "have the member \"\(name)\"") }
     case (.members(let known, let additional), .object(let object)):
       for (name, member) in object.members {
-        try (known[name] ?? additional).check(member, at: place.member(name))
+        try (known[Array(name.utf8)] ?? additional).check(member, at: place.member(name))
       }
     case (.items(let schema), .array(let items)):
       for (index, item) in items.enumerated() { try schema.check(item, at: place.item(index)) }

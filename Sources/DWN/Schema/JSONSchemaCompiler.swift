@@ -40,7 +40,7 @@ struct JSONSchemaCompiler {
 
   /// `$tags`: the named tags are its members that do not begin with `$`.
   func compile(tags: JSONObject) throws(JSONSchemaError) -> JSONSchema {
-    var known: [String: JSONSchema] = [:]
+    var known: [[UInt8]: JSONSchema] = [:]
     var required: [String] = []
     var allowsOthers = false
     let top = JSONPointer()
@@ -52,7 +52,7 @@ struct JSONSchemaCompiler {
         guard !name.hasPrefix("$") else {
           throw .invalidSchema(place: top.member(name).text, reason: "this directive is not supported")
         }
-        known[name] = try compile(value, at: top.member(name))
+        known[Array(name.utf8)] = try compile(value, at: top.member(name))
       }
     }
     let others = JSONSchema(rules: allowsOthers ? [] : [.nothing])
@@ -78,13 +78,15 @@ struct JSONSchemaCompiler {
     var rules: [JSONSchema.Rule] = []
     if keywords.object.contains("required") { rules.append(.required(try keywords.names("required"))) }
     let additional = keywords.object["additionalProperties"]
-    var known: [String: JSONSchema] = [:]
+    var known: [[UInt8]: JSONSchema] = [:]
     if let properties = keywords.object["properties"] {
       let place = keywords.place.member("properties")
       guard let object = properties.object else {
         throw .invalidSchema(place: place.text, reason: "it must be an object")
       }
-      for (name, schema) in object.members { known[name] = try nested.compile(schema, at: place.member(name)) }
+      for (name, schema) in object.members {
+        known[Array(name.utf8)] = try nested.compile(schema, at: place.member(name))
+      }
     }
     if additional != nil || !known.isEmpty {
       let others = try nested.compile(additional ?? true, at: keywords.place.member("additionalProperties"))

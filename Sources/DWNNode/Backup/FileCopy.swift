@@ -127,7 +127,9 @@ enum FileCopy {
     for name in names(in: folder) ?? [] where name.hasPrefix(prefix) {
       let rest = name.dropFirst(prefix.count)
       let part = folder + "/" + name
-      guard rest.dropFirst(8).hasPrefix(".part"), rest.prefix(8).allSatisfy(\.isHexDigit), isFree(part) else { continue }
+      guard rest.dropFirst(8).hasPrefix(".part"), rest.prefix(8).allSatisfy(\.isHexDigit), isFree(part) else {
+        continue
+      }
       if unlink(part) != 0 { removeFolder(part) }
     }
   }

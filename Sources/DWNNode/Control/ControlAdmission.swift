@@ -62,7 +62,7 @@ struct ControlAdmission {
     let grants = GrantRules(tenant: tenant, reader: reader)
     let carried = try grants.carried(by: signed)
     try carried?.checkWrite(write)
-    if signed.author == tenant { return Admission(share: .tenant, grantID: carried?.id) }
+    if signed.isTenants(tenant, in: reader) { return Admission(share: .tenant, grantID: carried?.id) }
     if let id = write.permissionGrantID {
       try grants.check(id, for: signed, of: write.protocolURI) { try $0.checkWrite(write) }
       return Admission(share: .member, grantID: id)

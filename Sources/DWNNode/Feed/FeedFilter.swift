@@ -1,4 +1,5 @@
 import DWN
+import Wire
 
 /// Which messages of a feed somebody wants.
 enum FeedFilter: Hashable, Sendable {
@@ -6,4 +7,11 @@ enum FeedFilter: Hashable, Sendable {
   case records(RecordsFilter)
   /// Every message for which one of these holds; every message at all if there is none.
   case messages([MessagesFilter])
+
+  var bytes: [UInt8] {
+    switch self {
+    case .records(let filter): filter.json.encoded
+    case .messages(let filters): JSONValue.array(filters.map(\.json)).encoded
+    }
+  }
 }

@@ -18,7 +18,7 @@ extension RecordsFilter {
     if let datePublished {
       guard let date = message.datePublished, message.isPublished, datePublished.contains(date) else { return false }
     }
-    if let dataFormat, dataFormat != message.content?.dataFormat { return false }
+    if let dataFormat, message.content?.dataFormat.utf8.elementsEqual(dataFormat.utf8) != true { return false }
     if let dataCID, dataCID != message.content?.dataCID.text { return false }
     if let dataSize {
       guard let size = message.content?.dataSize, dataSize.contains(Int64(size)) else { return false }
@@ -88,8 +88,9 @@ extension MessagesFilter {
   }
 
   private static func contains(_ prefix: String, _ text: String?) -> Bool {
-    guard let text else { return false }
-    return text == prefix || text.hasPrefix(prefix + "/")
+    guard let text, text.utf8.starts(with: prefix.utf8) else { return false }
+    let rest = text.utf8.dropFirst(prefix.utf8.count)
+    return rest.isEmpty || rest.first == UInt8(ascii: "/")
   }
 }
 

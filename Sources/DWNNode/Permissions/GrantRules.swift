@@ -27,7 +27,7 @@ struct GrantRules {
   ) throws -> PermissionGrant {
     guard let grant = try stored(id) else { throw missing(id) }
     try grant.check(
-      for: signed.message, by: signed.author, from: tenant, revoked: try revocation(of: id), at: moment)
+      for: signed.message, by: signed.author, from: tenant, revoked: try revocation(of: id, at: moment), at: moment)
     return grant
   }
 
@@ -72,15 +72,30 @@ struct GrantRules {
   private func check(
     _ carried: DelegatedGrant, by signer: DID, for message: Message, at moment: WallTime?
   ) throws -> PermissionGrant {
-    let grant = carried.grant
-    guard try reader.ended != nil || !isDeleted(grant.id) else { throw missing(grant.id) }
+    let id = carried.grant.id
+    guard try reader.ended != nil || !isDeleted(id) else { throw missing(id) }
+    let grant = try newerForm(of: carried) ?? carried.grant
     try grant.check(
-      for: message, by: signer, from: carried.grantor, revoked: try revocation(of: grant.id), at: moment)
+      for: message, by: signer, from: carried.grantor, revoked: try revocation(of: id, at: moment), at: moment)
     return grant
+  }
+
+  /// What a grant became that is carried along as it was. What comes again from another node came by the form of its time.
+  private func newerForm(of carried: DelegatedGrant) throws -> PermissionGrant? {
+    guard reader.ended == nil,
+      let live = try reader.messages(of: carried.grant.id).first(where: { $0.isLatest && $0.kind == .write }),
+      live.timestamp > carried.timestamp, live.author == carried.grantor
+    else { return nil }
+    return try stored(carried.grant.id)
   }
 
   private func isDeleted(_ id: RecordID) throws -> Bool {
     try reader.messages(of: id).contains { $0.kind == .delete && $0.protocolURI == PermissionsProtocol.uri }
+  }
+
+  /// The earliest one. Whoever is shown something now loses the right with it, also by a clock that is ahead.
+  private func revocation(of id: RecordID, at moment: WallTime?) throws -> WallTime? {
+    try revocation(of: id).map { revoked in moment.map { min($0, revoked) } ?? revoked }
   }
 
   /// The time of the earliest one.

@@ -44,7 +44,7 @@ struct MessagesAccess: Sendable {
 
   /// Those that the message invokes; all of them must hold. `nil` for the tenant, who needs none.
   private func grants(at moment: WallTime?, in reader: any MessageReader) throws -> [PermissionGrant]? {
-    if signed.author == tenant { return nil }
+    if signed.isTenants(tenant, in: reader) { return nil }
     let ids = signed.message.body.permissionGrantIDs
     guard !ids.isEmpty else {
       throw DWNError(

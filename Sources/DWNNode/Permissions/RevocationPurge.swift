@@ -12,6 +12,8 @@ struct RevocationPurge {
   func run(_ grant: RecordID, revoked time: WallTime) throws {
     for message in try transaction.messages(authorizedBy: grant, after: time) {
       if message.content?.isInitial == true, let place = message.place {
+        // What the tenant made of it stays, and cannot stand alone.
+        guard try !transaction.hasTenants(at: place.contextID, withoutGrant: grant) else { continue }
         try transaction.erase(below: place.contextID, includingRecord: true)
       } else {
         try transaction.remove(message)

@@ -21,7 +21,7 @@ struct ProtocolsConfiguring {
       kind: .configure, cid: signed.message.cid.text, element: signed.element, author: signed.author,
       timestamp: signed.message.timestamp, json: json, protocolURI: definition.uri,
       isPublishedDefinition: definition.isPublished, isLatest: true)
-    message.queryRules = QueryRules(definition)
+    message.queryRules = QueryRules(inForce: definition)
     message.note(admission)
     if let earlier = try transaction.configure(of: definition.uri) {
       message.isLatest = message.isNewer(than: earlier)
@@ -59,7 +59,7 @@ struct ProtocolsConfiguring {
     let grants = GrantRules(tenant: tenant, reader: transaction)
     let carried = try grants.carried(by: signed)
     try carried?.checkConfigure(of: definition.uri)
-    if signed.author == tenant { return Admission(share: .tenant, grantID: carried?.id) }
+    if signed.isTenants(tenant, in: transaction) { return Admission(share: .tenant, grantID: carried?.id) }
     guard let id = signed.message.body.permissionGrantID else {
       throw DWNError(
         401, "ProtocolsConfigureAuthorizationFailed", "only the tenant installs protocols, and who has a grant for it")

@@ -38,7 +38,7 @@ struct ProtocolsQuerying {
     guard let signed else { return false }
     let grants = GrantRules(tenant: tenant, reader: transaction)
     try grants.carried(by: signed)?.checkProtocolsQuery(of: request.protocolURI)
-    if signed.author == tenant { return true }
+    if signed.isTenants(tenant, in: transaction) { return true }
     guard let id = request.permissionGrantID else { return false }
     try grants.invoked(id, for: signed).checkProtocolsQuery(of: request.protocolURI)
     return true

@@ -20,6 +20,9 @@ struct RecordStanding {
   /// `nil` for a record with an audience's key.
   let rules: RuleSet?
 
+  /// Whether the record is there for others: it has a write with its data, or a delete.
+  var isShown: Bool { stored.contains(where: \.isLatest) }
+
   /// Throws status 400.
   static func of(
     _ arrival: ArrivingWrite, _ tenant: DID, _ reader: any MessageReader, _ definitions: DefinitionCache,
@@ -32,6 +35,8 @@ struct RecordStanding {
     if let twin, !completes(arrival, twin, among: stored) { return .known }
 
     let initial = stored.first { $0.content?.isInitial == true }
+    // The same first write, signed once more in another spelling: a record has one. Earlier versions of the program took several.
+    if write.isInitial, twin == nil, initial != nil, reader.ended == nil { return .known }
     guard write.isInitial || initial != nil else {
       throw DWNError(
         400, "RecordsWriteGetInitialWriteNotFound",

@@ -63,7 +63,7 @@ struct RecordsDeleting {
     }
     let carried = try grants.carried(by: signed)
     if let carried { try check(carried) }
-    if signed.author == tenant { return Admission(share: .tenant, grantID: carried?.id) }
+    if signed.isTenants(tenant, in: transaction) { return Admission(share: .tenant, grantID: carried?.id) }
     if let id = request.permissionGrantID {
       try grants.check(id, for: signed, of: initial.protocolURI, check)
       return Admission(share: .member, grantID: id)

@@ -87,7 +87,8 @@ struct RecordsReading {
       let carried = try grants.carried(by: signed)
       try carried.map { try check($0, write, place) }
       let requester = signed.author
-      if requester == tenant || requester == write.author || requester == place.recipient { return }
+      if signed.isTenants(tenant, in: transaction) { return }
+      if requester != tenant, requester == write.author || requester == place.recipient { return }
       // What a grant that is not delegated covers does not include keys for others (dwn-server 10.4).
       if let id = request.grantID, place.path != EncryptionControl.delivery {
         return try check(grants.invoked(id, for: signed), write, place)

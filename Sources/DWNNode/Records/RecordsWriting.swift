@@ -27,15 +27,10 @@ struct RecordsWriting {
         .admission(of: write, initial: initial)
     }
     let place = SiblingPlace(protocolURI: write.protocolURI, path: write.path, parent: write.contextID.parent)
-    if standing.rules?.isRole == true { try checkHolder(of: write, at: place) }
+    if standing.rules?.isRole == true, !standing.isShown { try checkHolder(of: write, at: place) }
     if !write.isInitial, let initial { try checkImmutable(write, initial) }
 
-    if standing.rules?.allowsSquash == true, standing.twin == nil,
-      let squashed = try transaction.newestSquash(at: place), write.timestamp <= squashed
-    {
-      return .refused(
-        409, "ProtocolAuthorizationSquashBackstop: a squash at \(squashed.timestamp) replaced what is older")
-    }
+    if standing.twin == nil, let refusal = try backstop(write, standing, place) { return refusal }
     var message = arrival.stored(isLatest: true)
     if standing.twin == nil, stored.contains(where: { !message.isNewer(than: $0) }) {
       return .refused(409, "Conflict")
@@ -59,9 +54,27 @@ struct RecordsWriting {
     return try commit(message, arrival, standing, place)
   }
 
+  /// What gave way does not come back, whenever it arrives and whatever the definition of its time says. What comes again from
+  /// another node did not.
+  private func backstop(_ write: RecordsWrite, _ standing: RecordStanding, _ place: SiblingPlace) throws -> Reply? {
+    let isNews = transaction.ended == nil
+    if isNews || standing.rules?.allowsSquash == true, let squashed = try transaction.newestSquash(at: place),
+      write.timestamp <= squashed
+    {
+      return .refused(
+        409, "ProtocolAuthorizationSquashBackstop: a squash at \(squashed.timestamp) replaced what is older")
+    }
+    guard isNews, standing.initial == nil, let limit = standing.rules?.recordLimit, limit.strategy == .purgeOldest,
+      case let creation = RecordCreation(time: write.dateCreated, record: write.recordID),
+      try transaction.firstWrites(at: place, after: creation, atMost: limit.maximum) == limit.maximum
+    else { return nil }
+    return .refused(
+      409, "ProtocolAuthorizationRecordLimitBackstop: \(limit.maximum) younger records took the room at \(place.path)")
+  }
+
   /// A role is held once. Who holds it is told to nobody who may not give it, so the author's right is asked before.
   private func checkHolder(of write: RecordsWrite, at place: SiblingPlace) throws {
-    guard write.isInitial, let recipient = write.recipient else { return }
+    guard let recipient = write.recipient else { return }
     if let other = try transaction.roleRecord(place, recipient: recipient), other.place?.recordID != write.recordID {
       throw DWNError(
         400, "ProtocolAuthorizationDuplicateRoleRecipient",
@@ -131,10 +144,11 @@ struct RecordsWriting {
       }
     }
     try transaction.insert(message, content: content)
-    if write.squash, write.isInitial {
-      for sibling in try transaction.siblings(at: place, olderThan: write.timestamp) { try erase(sibling) }
+    // A first write without data is nothing yet: what it does to others it does with the data, which may come with a later one.
+    if write.squash, !standing.isShown {
+      for sibling in try transaction.siblings(at: place, olderThan: write.dateCreated) { try erase(sibling) }
     }
-    if write.isInitial, let limit = standing.rules?.recordLimit, limit.strategy == .purgeOldest {
+    if !standing.isShown, let limit = standing.rules?.recordLimit, limit.strategy == .purgeOldest {
       for sibling in try transaction.oldest(at: place, beyond: limit.maximum) { try erase(sibling) }
     }
     if write.protocolURI == PermissionsProtocol.uri, write.path == PermissionsProtocol.revocation,

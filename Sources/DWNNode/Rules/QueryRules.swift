@@ -41,12 +41,17 @@ struct QueryRules: Hashable, Sendable {
     }
   }
 
+  /// What is installed for a protocol that every node has means nothing.
+  init(inForce definition: ProtocolDefinition) {
+    if DefinitionCache.isBuiltIn(definition.uri) { self.init() } else { self.init(definition) }
+  }
+
   /// Of a definition as the message that installs it has it; `nil` if that cannot be read.
   init?(configure json: String) {
     guard let message = try? JSONValue(parsing: json, depth: Message.maximumDepth),
       let definition = try? message["descriptor"]?["definition"].map({ try ProtocolDefinition($0) })
     else { return nil }
-    self.init(definition)
+    self.init(inForce: definition)
   }
 
   /// Places that one query can tell apart.

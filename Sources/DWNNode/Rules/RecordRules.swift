@@ -86,11 +86,23 @@ struct RecordRules {
       }
     }
     let place = SiblingPlace(protocolURI: uri, path: role.path, parent: parent)
-    guard let holder, try reader.hasRole(place, holder, at: time) else {
+    let isBounded = declaring.ruleSet(at: role.path)?.recordLimit?.strategy == .reject
+    guard let holder, try reader.hasRole(place, holder, at: time), try !isBounded || isShown(holder, place) else {
       throw DWNError(
         401, "ProtocolAuthorizationMatchingRoleRecordNotFound", "the author does not hold the role \(role)")
     }
     return role
+  }
+
+  /// Whether the role's record is one of those for which there is room: nobody is shown another one, and it gives nothing.
+  private func isShown(_ holder: DID, _ place: SiblingPlace) throws -> Bool {
+    guard reader.ended == nil, let record = try reader.roleRecord(place, recipient: holder)?.place?.recordID else {
+      return true
+    }
+    let filter = RecordsFilter(protocolURI: place.protocolURI, path: place.path, recordID: record)
+    return try !reader.find(
+      Selection(filter: filter, visibility: .all, occupancy: reader.occupancy(for: filter), limit: 1)
+    ).isEmpty
   }
 
   private func definition(of uri: String) throws -> ProtocolDefinition {

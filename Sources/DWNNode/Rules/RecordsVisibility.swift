@@ -23,7 +23,7 @@ struct RecordsVisibility {
     guard let signed = request.signed else { return .published }
     let grants = GrantRules(tenant: tenant, reader: reader)
     try grants.carried(by: signed, at: moment)?.checkFilter(request.filter)
-    if signed.author == tenant { return .all }
+    if signed.isTenants(tenant, in: reader) { return .all }
     if let id = request.grantID {
       try grants.invoked(id, for: signed, at: moment).checkFilter(request.filter)
       return .all
@@ -37,7 +37,7 @@ struct RecordsVisibility {
         .authorizeQuery(signed.author, role: role, at: path, context: request.filter.contextID)
       return .all
     }
-    return .publishedAndOwn(signed.author)
+    return signed.author == tenant ? .published : .publishedAndOwn(signed.author)
   }
 
   /// Whether an answer leaves a message out that the visibility above would show: a key for somebody else, or one that another

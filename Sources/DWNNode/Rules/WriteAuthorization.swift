@@ -20,7 +20,7 @@ struct WriteAuthorization {
       try lent?.checkWrite(write)
       return Admission(share: .tenant, grantID: lent?.id ?? carried?.id)
     }
-    if signed.author == tenant { return Admission(share: .tenant, grantID: carried?.id) }
+    if signed.isTenants(tenant, in: reader) { return Admission(share: .tenant, grantID: carried?.id) }
     if let id = write.permissionGrantID {
       try grants.check(id, for: signed, of: write.protocolURI) { try $0.checkWrite(write) }
       return Admission(share: .member, grantID: id)

@@ -89,6 +89,12 @@ protocol MessageReader {
   /// Whether a live record at a path of a protocol is encrypted, or is in clear.
   func hasWrite(at path: ProtocolPath, of protocolURI: String, isEncrypted: Bool) throws -> Bool
 
+  /// Whether anything of a record, or below it, is the tenant's and did not come by a grant.
+  func hasTenants(at context: ContextID, withoutGrant grant: RecordID) throws -> Bool
+
+  /// How many siblings were created later, also those that were deleted: no more than are asked for.
+  func firstWrites(at place: SiblingPlace, after creation: RecordCreation, atMost count: Int) throws -> Int
+
   /// The time of the newest squash among siblings.
   func newestSquash(at place: SiblingPlace) throws -> WallTime?
 
@@ -195,6 +201,12 @@ struct SiblingPlace: Hashable, Sendable {
   var path: ProtocolPath
   /// `nil` for roots.
   var parent: ContextID?
+}
+
+/// By which siblings are told older from younger: by their first writes' times, and then by their ids.
+struct RecordCreation: Hashable, Sendable {
+  var time: WallTime
+  var record: RecordID
 }
 
 /// A part of a tenant's definitions.

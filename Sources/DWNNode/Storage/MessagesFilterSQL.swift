@@ -22,9 +22,11 @@ struct MessagesFilterSQL {
     if let uri = filter.protocolURI {
       // A permission record is about another protocol, too.
       conditions.append(
-        "(protocol = ? OR (protocol = ? AND EXISTS (SELECT 1 FROM tag INDEXED BY tag_message "
-          + "WHERE tag.message = message.id AND tag.name = 'protocol' AND tag.text_value = ?)))")
-      values += [uri, PermissionsProtocol.uri, uri]
+        "(protocol = ? OR (protocol = ? AND (EXISTS (SELECT 1 FROM tag INDEXED BY tag_message "
+          + "WHERE tag.message = message.id AND tag.name = 'protocol' AND tag.text_value = ?) "
+          // Tags are kept of what stands for its record.
+          + "OR (kind = 'write' AND NOT is_latest AND json_extract(json, '$.descriptor.tags.protocol') = ?))))")
+      values += [uri, PermissionsProtocol.uri, uri, uri]
     }
     for (column, prefix) in [("path", filter.pathPrefix), ("context_id", filter.contextPrefix)] {
       guard let prefix else { continue }

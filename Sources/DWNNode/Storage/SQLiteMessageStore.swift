@@ -67,7 +67,7 @@ final class SQLiteMessageStore: MessageStore {
       let result = try body(transaction)
       // Whoever was told that something is not here, or is not taken, leaves no trace.
       if known == nil, transaction.entries.isEmpty {
-        try database.execute(sql: "DELETE FROM tenant WHERE id = ?", arguments: [id])
+        try database.execute(sql: "DELETE FROM tenant WHERE id = ? AND head = 0", arguments: [id])
       }
       return Written(result: result, entries: transaction.entries, files: transaction.files)
     } committed: { written in

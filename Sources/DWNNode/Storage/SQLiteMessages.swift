@@ -106,6 +106,25 @@ struct SQLiteMessages: MessageReader {
     ).first?.timestamp
   }
 
+  func hasTenants(at context: ContextID, withoutGrant grant: RecordID) throws -> Bool {
+    try number(
+      """
+      SELECT EXISTS (SELECT 1 FROM message INDEXED BY message_context WHERE tenant = ?
+        AND (context_id = ? OR (context_id > ? AND context_id < ?)) AND share = 0 AND grant_id IS NOT ?)
+      """, [tenant, context.text, context.text + "/", context.text + "0", grant.text]) == 1
+  }
+
+  func firstWrites(at place: SiblingPlace, after creation: RecordCreation, atMost count: Int) throws -> Int {
+    try number(
+      """
+      SELECT count(*) FROM (SELECT 1 FROM message INDEXED BY message_siblings
+        WHERE tenant = ? AND \(Self.atPlace) AND timestamp >= ? AND is_initial
+          AND (date_created, record_id) > (?, ?) LIMIT ?)
+      """,
+      [tenant] + Self.values(place)
+        + [creation.time.timestamp, creation.time.timestamp, creation.record.text, count])
+  }
+
   func count(at place: SiblingPlace, byOthersThan owner: DID) throws -> Int {
     try number(
       "SELECT count(*) FROM message WHERE tenant = ? AND \(Self.atPlace) AND is_initial AND author <> ? AND \(Self.notEnded)",
@@ -124,7 +143,10 @@ struct SQLiteMessages: MessageReader {
     at place: SiblingPlace, arrivedBefore time: WallTime, notEndedBy owner: DID
   ) throws -> StoredMessage? {
     try fetch(
-      "\(Self.atPlace) AND \(Self.byAnyone) AND arrived < ? AND \(Self.notEnded) ORDER BY arrived LIMIT 1",
+      """
+      \(Self.atPlace) AND \(Self.byAnyone) AND arrived < ? AND \(Self.notEnded) AND \(Self.aloneWithStrangers)
+      ORDER BY arrived LIMIT 1
+      """,
       Self.values(place) + [time.timestamp, owner.text], index: "message_arrived"
     ).first
   }
@@ -245,6 +267,14 @@ struct SQLiteMessages: MessageReader {
     """
   private static let definitions = "kind = 'configure' AND protocol = ? "
   private static let byAnyone = "is_initial AND share = 2"
+  /// Nobody else than its author wrote the record on, and neither the tenant nor a member anything below it.
+  private static let aloneWithStrangers = """
+    NOT EXISTS (SELECT 1 FROM message AS other INDEXED BY message_record WHERE other.tenant = message.tenant
+      AND other.record_id = message.record_id AND other.author <> message.author)
+    AND NOT EXISTS (SELECT 1 FROM message AS other INDEXED BY message_context WHERE other.tenant = message.tenant
+      AND other.context_id > message.context_id || '/' AND other.context_id < message.context_id || '0'
+      AND other.share <> 2 AND other.author <> message.author)
+    """
   /// No delete of one author stands for the record.
   private static let notEnded = """
     NOT EXISTS (SELECT 1 FROM message AS other WHERE other.tenant = message.tenant

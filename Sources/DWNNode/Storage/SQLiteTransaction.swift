@@ -76,10 +76,16 @@ final class SQLiteTransaction: MessageTransaction {
   }
 
   func siblings(at place: SiblingPlace, olderThan time: WallTime) throws -> [StoredMessage] {
-    // The newest message of a record is the one that stands for it, or a first write that still waits for its data.
-    try reader.fetch(
-      SQLiteMessages.atPlace + " AND timestamp < ? AND (is_latest OR (\(SQLiteMessages.waitsForData)))",
-      SQLiteMessages.values(place) + [time.timestamp], index: "message_siblings")
+    // What stands for a record is its newest message, but for a delete by a clock that is behind, and for a first write that still
+    // waits for its data.
+    let younger = """
+      SELECT 1 FROM message AS other INDEXED BY message_record WHERE other.tenant = message.tenant
+        AND other.record_id = message.record_id AND other.timestamp >= ?
+      """
+    return try reader.fetch(
+      SQLiteMessages.atPlace
+        + " AND timestamp < ? AND (is_latest OR (\(SQLiteMessages.waitsForData))) AND NOT EXISTS (\(younger))",
+      SQLiteMessages.values(place) + [time.timestamp, time.timestamp], index: "message_siblings")
   }
 
   func oldest(at place: SiblingPlace, beyond count: Int) throws -> [StoredMessage] {
@@ -187,6 +193,12 @@ extension SQLiteTransaction {
   func message(element: String) throws -> StoredMessage? { try reader.message(element: element) }
   func message(cid: String) throws -> StoredMessage? { try reader.message(cid: cid) }
   func children(of record: RecordID) throws -> [StoredMessage] { try reader.children(of: record) }
+  func hasTenants(at context: ContextID, withoutGrant grant: RecordID) throws -> Bool {
+    try reader.hasTenants(at: context, withoutGrant: grant)
+  }
+  func firstWrites(at place: SiblingPlace, after creation: RecordCreation, atMost count: Int) throws -> Int {
+    try reader.firstWrites(at: place, after: creation, atMost: count)
+  }
   func messages(authorizedBy grant: RecordID, after time: WallTime) throws -> [StoredMessage] {
     try reader.messages(authorizedBy: grant, after: time)
   }

@@ -50,7 +50,8 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
   }
 
   private var groups: [GroupID: Group] = [:]
-  private var groupOfFilter: [FeedFilter: GroupID] = [:]
+  /// By the filters' bytes: texts that only look alike are two.
+  private var groupOfFilter: [[UInt8]: GroupID] = [:]
   private var groupOfMember: [ID: GroupID] = [:]
   private var places: [Key: Set<GroupID>] = [:]
   /// The names of the tags under whose values filters are kept, and how many are.
@@ -63,7 +64,7 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
 
   mutating func insert(_ id: ID, _ filter: FeedFilter) {
     remove(id)
-    let group = groupOfFilter[filter] ?? newGroup(filter)
+    let group = groupOfFilter[filter.bytes] ?? newGroup(filter)
     groups[group]?.members.insert(id)
     groupOfMember[id] = group
   }
@@ -73,7 +74,7 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
     groups[group]?.members.remove(id)
     guard let left = groups[group], left.members.isEmpty else { return }
     groups[group] = nil
-    groupOfFilter[left.filter] = nil
+    groupOfFilter[left.filter.bytes] = nil
     for key in Self.keys(of: left.filter) {
       places[key]?.remove(group)
       if places[key]?.isEmpty == true { places[key] = nil }
@@ -102,7 +103,7 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
   private mutating func newGroup(_ filter: FeedFilter) -> GroupID {
     lastGroup += 1
     groups[lastGroup] = Group(filter: filter, members: [])
-    groupOfFilter[filter] = lastGroup
+    groupOfFilter[filter.bytes] = lastGroup
     for key in Self.keys(of: filter) {
       places[key, default: []].insert(lastGroup)
       countTag(of: key, by: 1)

@@ -25,7 +25,7 @@ enum FrameText {
   }
 
   /// The reply to a subscription without a cursor brings what matches now. If that is too long, it ends earlier, with a cursor as if a
-  /// limit had been asked for.
+  /// limit had been asked for. Entries are made shorter as events are, and are left out like these.
   static func subscribed(
     _ reply: Reply, call: RPCCall, subscription: String, sort: DateSort, limit: Int
   ) -> [UInt8] {
@@ -34,16 +34,27 @@ enum FrameText {
     let whole = call.success(["reply": reply.json]).encoded
     guard whole.count > limit, let entries = reply.members["entries"]?.array else { return whole }
     let room = limit - (whole.count - JSONValue.array(entries).encoded.count) - largestCursor
-    var size = 0
-    let kept = Array(
-      entries.prefix { entry in
-        size += entry.encoded.count + 1
-        return size <= room
-      })
+    var (size, seen) = (0, 0)
+    var kept: [JSONValue] = []
+    for entry in entries {
+      if let fitting = fitting(entry, into: room) {
+        let length = fitting.encoded.count + 1
+        guard size + length <= room else { break }
+        size += length
+        kept.append(fitting)
+      }
+      seen += 1
+    }
     reply.members["entries"] = .array(kept)
-    // Nothing fits: the client starts at the beginning, by a query.
-    reply.members["cursor"] = kept.last.flatMap { cursor(after: $0, sort: sort)?.json } ?? reply.members["cursor"]
+    if seen < entries.count { reply.members["cursor"] = cursor(after: entries[seen - 1], sort: sort)?.json }
     return call.success(["reply": reply.json]).encoded
+  }
+
+  /// An entry that may stand alone; `nil` if it cannot.
+  private static func fitting(_ entry: JSONValue, into room: Int) -> JSONValue? {
+    guard entry.encoded.count + 1 > room, var shorter = entry.object else { return entry }
+    shorter["encodedData"] = nil
+    return JSONValue.object(shorter).encoded.count + 1 <= room ? .object(shorter) : nil
   }
 
   /// Bytes that a pagination cursor takes with its name, at most.

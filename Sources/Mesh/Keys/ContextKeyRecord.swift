@@ -67,7 +67,9 @@ public struct ContextKeyRecord: MeshPayload {
       DerivationPath.network(network.recordID, epoch: epoch).segments == path
     else { throw reader.malformed("derivationPath is not that of epoch \(epoch)") }
     self.network = network
-    key = try reader.required("derivedPrivateKey", "an X25519 private key with its public half", { X25519PrivateKey(privateJWK: $0) })
+    key = try reader.required("derivedPrivateKey", "an X25519 private key with its public half") {
+      X25519PrivateKey(privateJWK: $0)
+    }
     seq = try reader.required("seq", "a number from 1") { $0.integer.flatMap { $0 >= 1 ? $0 : nil } }
     let list = try reader.optional("earlier", "a list") { $0.array } ?? []
     guard list.count <= Self.maximumEarlier else {
@@ -75,7 +77,9 @@ public struct ContextKeyRecord: MeshPayload {
     }
     var earlier: [Earlier] = []
     for item in list {
-      guard let epoch = KeyEpoch(item["epoch"]), let key = item["derivedPrivateKey"].flatMap({ X25519PrivateKey(privateJWK: $0) }) else {
+      guard let epoch = KeyEpoch(item["epoch"]),
+        let key = item["derivedPrivateKey"].flatMap({ X25519PrivateKey(privateJWK: $0) })
+      else {
         throw reader.malformed("an earlier epoch has no number, or no X25519 private key with its public half")
       }
       guard epoch < earlier.last?.epoch ?? self.epoch else { throw reader.malformed("earlier epochs are not in order") }

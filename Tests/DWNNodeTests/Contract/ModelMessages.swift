@@ -102,8 +102,33 @@ struct ModelMessages: MessageReader, Sendable {
   func oldestByAnyone(
     at place: SiblingPlace, arrivedBefore time: WallTime, notEndedBy owner: DID
   ) -> StoredMessage? {
-    firstWrites(at: place, notEndedBy: owner).filter { $0.share == .anyone && $0.arrived.map { $0 < time } ?? false }
-      .min { $0.arrived! < $1.arrived! }
+    firstWrites(at: place, notEndedBy: owner).filter { first in
+      first.share == .anyone && first.arrived.map { $0 < time } ?? false
+        && !messages.contains { message in
+          guard message.author != first.author, let place = message.place, let origin = first.place else {
+            return false
+          }
+          return place.recordID == origin.recordID
+            || (message.share != .anyone && place.contextID != origin.contextID
+              && origin.contextID.contains(place.contextID))
+        }
+    }
+    .min { $0.arrived! < $1.arrived! }
+  }
+
+  func hasTenants(at context: ContextID, withoutGrant grant: RecordID) -> Bool {
+    messages.contains { message in
+      message.place.map { context.contains($0.contextID) } ?? false && message.share == .tenant
+        && message.grantID != grant
+    }
+  }
+
+  func firstWrites(at place: SiblingPlace, after creation: RecordCreation, atMost count: Int) -> Int {
+    let younger = all(at: place).filter { message in
+      message.content?.isInitial == true && message.timestamp >= creation.time
+        && Self.creation(message) > (creation.time.timestamp, creation.record.text)
+    }
+    return min(count, younger.count)
   }
 
   private func firstWrites(at place: SiblingPlace, notEndedBy owner: DID) -> [StoredMessage] {
@@ -220,7 +245,11 @@ final class ModelTransaction: MessageTransaction {
 
   func siblings(at place: SiblingPlace, olderThan time: WallTime) -> [StoredMessage] {
     messages.all(at: place).filter { message in
-      guard message.timestamp < time else { return false }
+      guard
+        !messages.rows.map(\.message).contains(where: {
+          $0.place?.recordID == message.place?.recordID && $0.timestamp >= time
+        })
+      else { return false }
       if message.isLatest { return true }
       return message.content?.isInitial == true && !message.hasData
         && !messages.rows.contains { $0.message.isLatest && $0.message.place?.recordID == message.place?.recordID }
@@ -242,6 +271,12 @@ extension ModelTransaction {
   func children(of record: RecordID) -> [StoredMessage] { messages.children(of: record) }
   func messages(authorizedBy grant: RecordID, after time: WallTime) -> [StoredMessage] {
     messages.messages(authorizedBy: grant, after: time)
+  }
+  func hasTenants(at context: ContextID, withoutGrant grant: RecordID) -> Bool {
+    messages.hasTenants(at: context, withoutGrant: grant)
+  }
+  func firstWrites(at place: SiblingPlace, after creation: RecordCreation, atMost count: Int) -> Int {
+    messages.firstWrites(at: place, after: creation, atMost: count)
   }
   func configure(of protocolURI: String) -> StoredMessage? { messages.configure(of: protocolURI) }
   func configureCID(of protocolURI: String, at time: WallTime) -> String? {

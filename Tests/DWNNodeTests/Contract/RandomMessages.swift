@@ -199,10 +199,13 @@ struct RandomMessages {
   private func atPlace() -> Question {
     let (place, person, other, time) = (siblingPlace(), person(), person(), time())
     let isEncrypted = chance(2)
+    let (creation, context, grant) = (RecordCreation(time: time, record: record()), context(depth: 2), record())
     return Question(name: "at \(place)") { reader in
       [
         "\(try reader.newestSquash(at: place).map(\.timestamp) ?? "never")",
         "\(try reader.count(at: place, byOthersThan: person))",
+        "\(try reader.firstWrites(at: place, after: creation, atMost: 2))",
+        "\(try reader.hasTenants(at: context, withoutGrant: grant))",
         // If several hold it, which of them is shown is left open.
         "\(try reader.roleRecord(place, recipient: person) != nil)",
         "\(try reader.countByAnyone(at: place, author: person, notEndedBy: other))",

@@ -117,7 +117,10 @@ struct GrantTests {
     update.permissionGrantID = grant.id
     let later = bob.signer.recordsWrite(update, at: tenancy.tick())
     #expect(try await tenancy.status(later.signed, data: update.data) == "202")
-    let below = try await tenancy.write(alice, "a/b", below: after)
+    var inner = draft("a/b", below: after, by: grant)
+    inner.data = Array("1".utf8)
+    let below = bob.signer.recordsWrite(inner, at: tenancy.tick())
+    #expect(try await tenancy.status(below.signed, data: inner.data) == "202")
     let unharmed = try await tenancy.write(alice, "c")
     #expect(try await tenancy.query(alice, RecordsFilter(protocolURI: TestTenancy.protocolURI)).count == 4)
 
