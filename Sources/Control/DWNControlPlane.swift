@@ -96,8 +96,8 @@ public actor DWNControlPlane: ControlPlane {
   var sources: [Job: any SubscriptionSource] = [:]
   /// Rises with everything that is taken: what was asked for before that may have been overtaken.
   var taken: UInt64 = 0
-  /// By which right records are read: that of a node, or of a member.
-  var role: ProtocolPath = MeshProtocol.node
+  /// By which right records are read, by the names of endpoints: that of a node, or of a member.
+  var roles: [String: ProtocolPath] = [:]
   private(set) var view: MeshView?
   /// The newest of `netmaps`.
   private(set) var lastNetmap: Netmap?

@@ -150,7 +150,10 @@ extension DWNCommand {
     static let configuration = CommandConfiguration(
       abstract: "Copy everything that a node has, while it runs.",
       discussion:
-        "The copy is of one instant, and was checked when the command ends. 'meshd dwn restore' makes a node of it.")
+        """
+        The copy is of one instant, and was checked when the command ends. 'meshd dwn restore' makes a node of it. Large data that \
+        the disk changed is left out and named; the command ends with 1 then.
+        """)
 
     @OptionGroup var node: NodeFolderOption
     @Argument(help: ArgumentHelp("A folder that is not there yet.", valueName: "folder"), completion: .directory)
@@ -162,13 +165,19 @@ extension DWNCommand {
       let report = JobReport("Copying", endsInOrder: true)
       let summary = try NodeBackup.make(of: node.folder.databasePath, to: destination, progress: report.update)
       if json.isOn {
-        return Terminal.print(
+        Terminal.print(
           json: [
             "backup": .string(destination), "bytes": .integer(Int64(summary.bytes)),
             "messages": .integer(Int64(summary.messages)), "dataFiles": .integer(Int64(summary.dataFiles)),
+            "withoutData": .array(summary.withoutData.map { .string($0) }),
           ])
+      } else {
+        print("Backed up \(summary.messages) messages (\(ByteCount.text(summary.bytes))) to \(destination)")
+        for cid in summary.withoutData.prefix(100) {
+          Terminal.warning("without its data, which is lost or not what it was: the message \(cid)")
+        }
       }
-      print("Backed up \(summary.messages) messages (\(ByteCount.text(summary.bytes))) to \(destination)")
+      if !summary.withoutData.isEmpty { throw ExitCode(1) }
     }
   }
 
@@ -263,11 +272,13 @@ extension DWNCommand {
         Terminal.print(
           json: [
             "tenant": .string(summary.tenant.text), "messages": .integer(Int64(summary.messages)),
-            "refused": .integer(Int64(refused)), "withoutData": .integer(Int64(summary.withoutData)),
+            "refused": .integer(Int64(refused)), "repairs": .array(summary.repairs.map { .string($0) }),
+            "withoutData": .integer(Int64(summary.withoutData)),
             "refusals": .array(
               summary.refused.map { ["messageCid": .string($0.messageCID), "reason": .string($0.reason)] }),
           ])
       } else {
+        for repair in summary.repairs { Terminal.warning("before the import: \(repair)") }
         print("Imported \(summary.messages) messages of \(summary.tenant)")
         for refusal in summary.refused { Terminal.warning("left out \(refusal.messageCID): \(refusal.reason)") }
         if summary.furtherRefusals > 0 { Terminal.warning("left out \(summary.furtherRefusals) more") }

@@ -102,6 +102,9 @@ extension StateDirectory {
   }
 
   public func save(_ settings: DaemonSettings) throws(AgentError) {
-    try write(DaemonSettings.file, Array((settings.json.prettyText + "\n").utf8))
+    let text = Array((settings.json.prettyText + "\n").utf8)
+    // A full disk keeps nobody from going on with what is there.
+    if let there = try? read(DaemonSettings.file), there == text { return }
+    try write(DaemonSettings.file, text)
   }
 }

@@ -109,6 +109,12 @@ struct NodeQueries: Sendable {
     return definition
   }
 
+  /// Whether somebody is a tenant of this node and has not installed the mesh protocol there.
+  func lacksDefinition(of did: DID) async throws(Failure) -> Bool {
+    let reply = try await send(signer.protocolsQuery(protocolURI: MeshProtocol.uri, at: time), to: did)
+    return reply.status.isSuccess && reply.entries.isEmpty
+  }
+
   /// One record, or the delete that ended it. `nil` if the node knows of neither.
   func read(_ record: RecordID, role: ProtocolPath?) async throws(Failure) -> ReplyEntry? {
     var filter = RecordsFilter(recordID: record)

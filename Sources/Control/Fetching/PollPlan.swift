@@ -154,7 +154,7 @@ struct PollPlan: Hashable, Sendable {
       nextAt = completeAt
     case .nothing:
       retry = nil
-      nextAt = now + (isStandby ? Self.standbyInterval : usual)
+      nextAt = now + (isStandby ? Self.standbyLook : usual)
       completeAt = nextAt
     case .failed(let least):
       hasFailed = true

@@ -11,6 +11,7 @@ extension DWNControlPlane {
   func fetch(_ index: Int) async {
     let extent = plans[index].extent(at: clock.now())
     plans[index].began()
+    let seqBefore = reader.acceptedHead?.seq ?? 0
     snapshot.lastAttemptAt = clock.wallTime()
     let result: PollPlan.Outcome
     do throws(NodeQueries.Failure) {
@@ -23,7 +24,14 @@ extension DWNControlPlane {
     plans[index].finished(extent, result, at: now, jitter: jitter)
     // Where this machine may read it may be told by now, too.
     if extent == .complete, result == .settled { restartFollowing(index) }
-    if !isAnchor { choose(after: result, of: index, at: now) }
+    if !isAnchor {
+      choose(after: result, of: index, at: now)
+      // Who is read by itself does not know yet that it is behind.
+      if index != choice.preferred, reader.acceptedHead?.seq ?? 0 > seqBefore {
+        plans[choice.preferred].hinted(.recent, at: now)
+        wake(.fetch(choice.preferred))
+      }
+    }
     if case .mismatch = result, reader.mismatch?.attempts == 1 {
       for other in plans.indices where other != index {
         plans[other].hinted(.complete, at: now)
@@ -35,8 +43,11 @@ extension DWNControlPlane {
   func queries(to index: Int) -> NodeQueries {
     NodeQueries(
       endpoint: endpoints[index], network: network, signer: MessageSigner(configuration.identity),
-      role: isAnchor ? nil : role, time: clock.wallTime())
+      role: isAnchor ? nil : role(at: index), time: clock.wallTime())
   }
+
+  /// By which right records are read at an endpoint. They need not have the same: one may not know yet, or not any more, who is in.
+  func role(at index: Int) -> ProtocolPath { roles[endpoints[index].name] ?? MeshProtocol.node }
 
   // MARK: - A member
 
@@ -47,6 +58,7 @@ extension DWNControlPlane {
     var before = taken
     do {
       if extent == .definition { return try await askForDefinition(index) }
+      if extent == .complete { try await republishDefinition(at: index) }
       if extent == .recent {
         let since = WallTime.recentlyUpdated(newestSeen: view?.newestStamp, now: clock.wallTime())
         let recent = try await queries(to: index).recent(since: since, withMembers: hasMembers)
@@ -81,6 +93,19 @@ extension DWNControlPlane {
     return (newestHead ?? 0) >= accepted.seq ? .settled : .outdated
   }
 
+  /// What this machine installed on its own tenant, so that keys can be delivered to it: a node that lost it is given it again.
+  private func republishDefinition(at index: Int) async throws(NodeQueries.Failure) {
+    guard network.envelope == .v1 else { return }
+    let name = endpoints[index].name
+    var installed: [AuthoredMessage] = []
+    for message in await keeper.ledger.outgoing where message.signed.message.kind == .protocolsConfigure {
+      if await keeper.state(of: message, at: name) == .done { installed.append(message) }
+    }
+    guard !installed.isEmpty, try await queries(to: index).lacksDefinition(of: configuration.identity.did) else { return }
+    await keeper.reopen(installed, at: name)
+    resume(publishingTo: index)
+  }
+
   /// A head was told that covers something else than what is held. Of a changed definition nobody is told; if it is not that,
   /// everything is asked for.
   private func askForDefinition(_ index: Int) async throws(NodeQueries.Failure) -> PollPlan.Outcome {
@@ -94,7 +119,7 @@ extension DWNControlPlane {
   /// The mesh does not let this machine read, as a node or as a member: it may have been removed, which its own node record
   /// tells, or not have been admitted yet, or own its machines as a member.
   private func askWithoutRole(_ index: Int) async throws(NodeQueries.Failure) {
-    role = role == MeshProtocol.node ? MeshProtocol.member : MeshProtocol.node
+    roles[endpoints[index].name] = role(at: index) == MeshProtocol.node ? MeshProtocol.member : MeshProtocol.node
     let queries = queries(to: index)
     await take(try await queries.deliveries(), .partial)
     try await readByID(Set(reader.ownNodeRecords), from: index, role: nil)
@@ -106,7 +131,7 @@ extension DWNControlPlane {
 
   /// Records that were held and not shown, or shown without their data. What comes may ask for more, once.
   func readByID(_ records: Set<RecordID>, from index: Int) async throws(NodeQueries.Failure) {
-    try await readByID(records, from: index, role: isAnchor ? nil : role)
+    try await readByID(records, from: index, role: isAnchor ? nil : role(at: index))
   }
 
   private func readByID(
@@ -137,6 +162,10 @@ extension DWNControlPlane {
       choice.failed(index)
       pause = PollPlan.calmInterval
       logger.info("an endpoint is behind", metadata: ["endpoint": "\(endpoints[index].name)"])
+    case .nothing where reader.hasAccepted:
+      // It lost what it had, or does not know this machine: another one may have all of it.
+      choice.failed(index)
+      pause = PollPlan.calmInterval
     case .settled, .mismatch, .nothing: choice.succeeded(index)
     }
     for other in plans.indices where other != choice.preferred { plans[other].demote(at: now) }

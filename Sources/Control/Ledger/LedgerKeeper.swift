@@ -131,6 +131,11 @@ public actor LedgerKeeper {
     outbox.due(in: ledger, to: endpoint, of: network) + outbox.obstacles(in: ledger, at: endpoint, of: network.id)
   }
 
+  /// What an endpoint refused of this machine's own, on which no head waits.
+  func refusedOwn(at endpoint: String, of network: NetworkID) -> [AuthoredMessage] {
+    outbox.refused(in: ledger, by: RefusalQuorum([endpoint]), of: network).filter { !$0.isCovered }
+  }
+
   /// What of the live set everybody refused for good who has a say.
   func refusedEverywhere(of network: NetworkID, by quorum: RefusalQuorum) -> [AuthoredMessage] {
     outbox.refused(in: ledger, by: quorum, of: network).filter(\.canBeWithdrawn)

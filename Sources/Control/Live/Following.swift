@@ -30,7 +30,7 @@ extension DWNControlPlane {
       topic.filter(of: network, reader: signer.did), pagination: cursor == nil ? Pagination(limit: 1) : nil,
       cursor: cursor)
     let message = signer.message(
-      .recordsSubscribe(body), at: clock.wallTime(), role: isAnchor || !topic.needsRole ? nil : role)
+      .recordsSubscribe(body), at: clock.wallTime(), role: isAnchor || !topic.needsRole ? nil : role(at: index))
     let reply: Reply
     let source: (any SubscriptionSource)?
     do {

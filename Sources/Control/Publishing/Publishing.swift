@@ -39,6 +39,7 @@ extension DWNControlPlane {
 
   /// What an endpoint has not taken yet.
   func lacking(at endpoint: String) async -> Int {
-    await keeper.lacking(at: endpoint, of: network).filter { mayWriteRecords || $0.network == nil }.count
+    let lacking = await keeper.lacking(at: endpoint, of: network).filter { mayWriteRecords || $0.network == nil }
+    return await lacking.count + (isAnchor ? 0 : keeper.refusedOwn(at: endpoint, of: network.id).count)
   }
 }

@@ -175,14 +175,15 @@ extension DWNControlPlane {
     }
   }
 
-  /// Own records that an endpoint took: a fetch that begins now has to show them.
+  /// Own records that an endpoint took: a fetch that begins now has to show them. One that it refused is offered again with each such
+  /// fetch: it may have been its fault.
   func ownRecords(doneAt index: Int) async -> [AuthoredMessage] {
     guard let own = view?.own else { return [] }
     let name = endpoints[index].name
     var result: [AuthoredMessage] = []
     for path in [MeshProtocol.nodeInfo(under: own.path), MeshProtocol.endpoint(under: own.path)].compactMap({ $0 }) {
       guard let message = await keeper.ledger.newest(at: path, below: own.contextID),
-        await keeper.state(of: message, at: name) == .done
+        await keeper.state(of: message, at: name) != .pending
       else { continue }
       result.append(message)
     }

@@ -16,29 +16,39 @@ enum FileCopy {
     return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG ? Int(status.st_size) : nil
   }
 
-  /// The names in a folder; `nil` if it is none.
+  /// The names in a folder; `nil` if it is none, or cannot be read to its end.
   static func names(in folder: String) -> [String]? {
     guard let directory = opendir(folder) else { return nil }
     defer { closedir(directory) }
     var names: [String] = []
-    while let entry = readdir(directory) {
+    while true {
+      errno = 0
+      guard let entry = readdir(directory) else { return errno == 0 ? names : nil }
       let name = withUnsafePointer(to: &entry.pointee.d_name) {
         $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
       }
       if name != ".", name != ".." { names.append(name) }
     }
-    return names
   }
 
   /// A new folder for its owner alone.
   static func makeFolder(_ path: String) throws(NodeError) {
     guard mkdir(path, 0o700) == 0 else { throw failure(path) }
+    try giveAway(path)
+  }
+
+  /// What an administrator makes in the folder of a service is the service's: it could not read it otherwise.
+  static func giveAway(_ path: String) throws(NodeError) {
+    var status = stat()
+    guard geteuid() == 0, stat(parent(of: path), &status) == 0, status.st_uid != 0 else { return }
+    guard lchown(path, status.st_uid, status.st_gid) == 0 else { throw failure(path) }
   }
 
   /// A new file for its owner alone, open for writing.
   static func create(_ path: String) throws(NodeError) -> Int32 {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard descriptor >= 0 else { throw errno == EEXIST ? .wouldOverwrite(path: path) : failure(path) }
+    try giveAway(path)
     return descriptor
   }
 
@@ -92,10 +102,13 @@ enum FileCopy {
 
   /// Gives a file a name that is free.
   static func move(file source: String, to target: String) throws(NodeError) {
-    guard link(source, target) == 0 else {
-      throw errno == EEXIST ? .wouldOverwrite(path: target) : failure(target)
+    if link(source, target) == 0 {
+      unlink(source)
+    } else {
+      // Not every file system knows links.
+      guard errno != EEXIST, !exists(target) else { throw .wouldOverwrite(path: target) }
+      guard rename(source, target) == 0 else { throw failure(target) }
     }
-    unlink(source)
     try flush(parent(of: target))
   }
 

@@ -1,3 +1,6 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
 import DWN
 import GRDB
 public import Identity
@@ -13,7 +16,7 @@ public final class NodeArchive: Sendable {
   public init(databasePath path: String) throws(NodeError) {
     self.path = path
     folder = DataFolder(path: DataFolder.path(of: path), largestStaging: 0, random: SystemRandom())
-    guard FileCopy.exists(path) else { throw .noDatabase(path: path) }
+    guard FileCopy.exists(path) else { throw errno == ENOENT ? .noDatabase(path: path) : FileCopy.failure(path) }
     do {
       var configuration = Configuration()
       configuration.readonly = true

@@ -18,10 +18,14 @@ public enum NodeBackup {
     public var bytes: Int
     public var dataFiles: Int
     public var messages: Int
+    /// CIDs of messages whose data was not what they say: they are in the backup without it.
+    public var withoutData: [String] = []
   }
 
   /// How often a node may remove large data from under a copy before it is given up.
   private static let attempts = 10
+  /// A file that is named and not there in so many states of the database was not removed since: it is lost.
+  private static let lost = 3
   private static let pagesAtATime: CInt = 1024
 
   public static func make(
@@ -55,6 +59,9 @@ public enum NodeBackup {
     let dataTarget = DataFolder.path(of: target)
     try FileCopy.makeFolder(dataTarget)
     var copied: Set<String> = []
+    // Files that were not there, and how often; and those that are not what their messages say.
+    var missing: [String: Int] = [:]
+    var changed: Set<String> = []
     for _ in 0..<attempts {
       let summary = try archive.read { database -> Summary? in
         // The files first, as long as they are there; they never change. Then the database of the same instant.
@@ -63,7 +70,9 @@ public enum NodeBackup {
         let pageSize = try Int.fetchOne(database, sql: "PRAGMA page_size") ?? 0
         let total = files.values.reduce(pages * pageSize) { $0 + $1.size }
         var done = files.reduce(0) { $0 + (copied.contains($1.key) ? $1.value.size : 0) }
-        for (name, file) in files.sorted(by: { $0.key < $1.key }) where !copied.contains(name) {
+        for (name, file) in files.sorted(by: { $0.key < $1.key })
+        where !copied.contains(name) && !changed.contains(name) {
+          if missing[name, default: 0] >= lost { continue }
           var seen = DataCID()
           let isThere = try FileCopy.copy(archive.folder.path(of: name), to: dataTarget + "/" + name) {
             bytes throws(NodeError) in
@@ -71,20 +80,27 @@ public enum NodeBackup {
             done += bytes.count
             try progress(done, total)
           }
-          guard isThere else { return nil }
-          guard FileCopy.size(dataTarget + "/" + name) == file.size, seen.finalize().text == file.cid else {
-            throw NodeError.corruptDatabase(
-              path: archive.path, detail: "the data file \(name) is not what its message says: \(file.cid)")
+          guard isThere else {
+            missing[name, default: 0] += 1
+            return nil
           }
-          copied.insert(name)
+          if FileCopy.size(dataTarget + "/" + name) == file.size, seen.finalize().text == file.cid {
+            copied.insert(name)
+          } else {
+            changed.insert(name)
+            unlink(dataTarget + "/" + name)
+          }
         }
-        try copy(database, of: archive.path, to: target) { try progress(done + $0 * pageSize, total) }
+        let absent = Set(files.keys).subtracting(copied)
+        let withoutData = try copy(database, of: archive.path, to: target, without: absent) {
+          try progress(done + $0 * pageSize, total)
+        }
         // What is thrown at a copy's last step is not heard.
         try progress(total, total)
         for name in copied where files[name] == nil { unlink(dataTarget + "/" + name) }
         return Summary(
-          bytes: total, dataFiles: files.count,
-          messages: try Int.fetchOne(database, sql: "SELECT count(*) FROM message") ?? 0)
+          bytes: total, dataFiles: files.count - absent.count,
+          messages: try Int.fetchOne(database, sql: "SELECT count(*) FROM message") ?? 0, withoutData: withoutData)
       }
       guard let summary else { continue }
       try FileCopy.flush(dataTarget)
@@ -103,9 +119,12 @@ public enum NodeBackup {
     return files
   }
 
+  /// Messages of files that are absent are in the copy as they are in a node that lost their data. Returns their CIDs.
   private static func copy(
-    _ source: Database, of path: String, to target: String, copied: @escaping (Int) throws -> Void
-  ) throws {
+    _ source: Database, of path: String, to target: String, without absent: Set<String>,
+    copied: @escaping (Int) throws -> Void
+  ) throws -> [String] {
+    var cids: [String] = []
     Glibc.close(try FileCopy.create(target))
     let queue = try DatabaseQueue(path: target)
     defer { try? queue.close() }
@@ -115,8 +134,18 @@ public enum NodeBackup {
       guard findings == ["ok"] else {
         throw NodeError.corruptDatabase(path: path, detail: String((findings.first ?? "no answer").prefix(200)))
       }
+      for name in absent.sorted() {
+        cids += try String.fetchAll(
+          copy,
+          sql: """
+            UPDATE message SET has_data = 0, size = length(CAST(json AS BLOB))
+            WHERE id IN (SELECT message FROM data_file WHERE name = ?) RETURNING cid
+            """, arguments: [name])
+        try copy.execute(sql: "DELETE FROM data_file WHERE name = ?", arguments: [name])
+      }
     }
     try queue.close()
     try FileCopy.flush(target)
+    return cids
   }
 }

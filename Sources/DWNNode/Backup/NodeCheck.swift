@@ -33,6 +33,7 @@ public enum NodeCheck {
     }
     // Where pages cannot be read, what they hold cannot be either.
     guard report.findings.allSatisfy(StoreRepair.isAboutIndex) else { return report }
+    var vanished: [String] = []
     try archive.read { database in
       for row in try Row.fetchAll(database, sql: "PRAGMA foreign_key_check") {
         report.add("a row of \(row[0] as String) is about a message that is not there")
@@ -41,8 +42,17 @@ public enum NodeCheck {
       let rows = try Row.fetchCursor(database, sql: messages)
       while let row = try rows.next() {
         report.messages += 1
-        try look(at: row, archive.folder, &report)
+        if try !look(at: row, archive.folder, &report) { vanished.append(row[0]) }
         try progress(report.messages, total)
+      }
+    }
+    // A node that runs removes the data of what was replaced since.
+    try archive.read { database in
+      for cid in vanished {
+        guard let row = try Row.fetchOne(database, sql: "\(messages) WHERE cid = ?", arguments: [cid]),
+          try !look(at: row, archive.folder, &report)
+        else { continue }
+        report.add("the data of the message \(cid) is not there, or not whole")
       }
     }
     return report
@@ -54,14 +64,15 @@ public enum NodeCheck {
       (SELECT name FROM data_file WHERE message = id) FROM message NOT INDEXED
     """
 
-  private static func look(at row: Row, _ folder: DataFolder, _ report: inout Report) throws {
+  /// Returns whether the data is there that a message has.
+  private static func look(at row: Row, _ folder: DataFolder, _ report: inout Report) throws -> Bool {
     let cid: String = row[0]
     guard let json = try? JSONValue(parsing: row[1] as String, depth: Message.maximumDepth), CID(of: json).text == cid
     else {
       report.add("the message \(cid) is not what its CID says")
-      return
+      return true
     }
-    guard row[2] else { return }
+    guard row[2] else { return true }
     var hasher = DataCID()
     do throws(NodeError) {
       if let bytes = row[5] as Data? {
@@ -71,15 +82,18 @@ public enum NodeCheck {
           hasher.update(try file.read(start..<min(start + chunk, file.size)))
         }
       } else {
-        report.add("the data of the message \(cid) is not there, or not whole")
-        return
+        return false
       }
     } catch {
       report.add("the data of the message \(cid) cannot be read: \(error)")
-      return
+      return true
     }
     report.bytes += Int(hasher.size)
-    if hasher.finalize().text != row[3] as String? { report.add("the data of the message \(cid) is not what it says") }
+    if hasher.finalize().text != row[3] as String? {
+      let file = (row[6] as String?).map { ", in \(folder.path(of: $0))" } ?? ""
+      report.add("the data of the message \(cid) is not what it says\(file)")
+    }
+    return true
   }
 }
 

@@ -22,6 +22,8 @@ public enum TenantImport {
     public var furtherRefusals = 0
     /// Records that were taken in and whose data is not there: nobody can read them until it is sent again.
     public var withoutData = 0
+    /// What was not as it should be in the database before, and was put right.
+    public var repairs: [String] = []
   }
 
   public struct Refusal: Hashable, Sendable {
@@ -54,7 +56,8 @@ public enum TenantImport {
         guard lseek(descriptor, 0, SEEK_SET) == 0 else { throw FileCopy.failure(path) }
         return try ZstdLines(descriptor, path: path, longestLine: ExportLine.longest)
       }
-      let pool = try StoreRepair.open(path: databasePath, folder: folder)
+      var repairs: [String] = []
+      let pool = try StoreRepair.open(path: databasePath, folder: folder) { repairs.append($0) }
       defer {
         try? pool.writeWithoutTransaction { try $0.execute(sql: "UPDATE node SET closed_in_order = 1") }
         try? DurableDatabase.close(pool)
@@ -69,7 +72,8 @@ public enum TenantImport {
           }
           return .commit
         }
-        guard let summary else { throw NodeError.badExport(line: 1, reason: "it is empty") }
+        guard var summary else { throw NodeError.badExport(line: 1, reason: "it is empty") }
+        summary.repairs = repairs
         return summary
       }
     } catch {

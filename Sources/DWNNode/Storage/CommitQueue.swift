@@ -17,6 +17,8 @@ final class CommitQueue: Sendable {
   private struct State {
     var waiting: [Job] = []
     var isRunning = false
+    /// What is done after commits was not done to its end.
+    var hasRest = false
     var closed: NodeError?
     var closers: [CheckedContinuation<Void, Never>] = []
   }
@@ -28,10 +30,11 @@ final class CommitQueue: Sendable {
   private let path: String
   private let state = Mutex(State())
 
-  /// Runs on the writer after every commit, outside of any transaction. What it fails to do, the next one may.
-  private let afterCommit: @Sendable (Database) throws -> Void
+  /// Runs on the writer after every commit, outside of any transaction. `true`: there is more to do, and it runs again after the next
+  /// commit, or when nobody waits. What it fails to do, the next one may.
+  private let afterCommit: @Sendable (Database) throws -> Bool
 
-  init(pool: DatabasePool, path: String, afterCommit: @escaping @Sendable (Database) throws -> Void = { _ in }) {
+  init(pool: DatabasePool, path: String, afterCommit: @escaping @Sendable (Database) throws -> Bool = { _ in false }) {
     self.pool = pool
     self.path = path
     self.afterCommit = afterCommit
@@ -108,25 +111,29 @@ final class CommitQueue: Sendable {
     }
   }
 
+  /// Empty where only the rest is to be done; `nil` where nothing is.
   private func nextBatch() -> [Job]? {
-    let (batch, closers) = state.withLock { state -> ([Job], [CheckedContinuation<Void, Never>]) in
+    let (batch, closers) = state.withLock { state -> ([Job], [CheckedContinuation<Void, Never>]?) in
       let batch = Array(state.waiting.prefix(Self.largestBatch))
       state.waiting.removeFirst(batch.count)
-      guard batch.isEmpty else { return (batch, []) }
+      guard batch.isEmpty, !state.hasRest else { return (batch, nil) }
       state.isRunning = false
       defer { state.closers = [] }
       return ([], state.closers)
     }
+    guard let closers else { return batch }
     for closer in closers { closer.resume() }
-    return batch.isEmpty ? nil : batch
+    return nil
   }
 
   private func commit(_ batch: [Job], _ database: Database) {
     do {
       var deliveries: [@Sendable () -> Void] = []
-      try database.inTransaction(.immediate) {
-        for job in batch { deliveries.append(try job.run(database)) }
-        return .commit
+      if !batch.isEmpty {
+        try database.inTransaction(.immediate) {
+          for job in batch { deliveries.append(try job.run(database)) }
+          return .commit
+        }
       }
       for deliver in deliveries { deliver() }
     } catch {
@@ -134,6 +141,7 @@ final class CommitQueue: Sendable {
       for job in batch { job.fail(failure) }
       return
     }
-    try? afterCommit(database)
+    let hasRest = (try? afterCommit(database)) ?? false
+    state.withLock { $0.hasRest = hasRest }
   }
 }

@@ -171,10 +171,13 @@ final class SQLiteMessageStore: MessageStore {
     var files: [DataFile]
   }
 
-  /// Files whose last message went with this commit. Who reads one of them still does.
-  private static func removeDroppedFiles(_ database: Database, _ folder: DataFolder) throws {
-    let dropped = try String.fetchAll(database.cachedStatement(sql: "SELECT name FROM dropped_file LIMIT 100"))
-    guard !dropped.isEmpty else { return }
+  private static let removedAtATime = 100
+
+  /// Files whose last message went with this commit. Who reads one of them still does. Returns whether there are more.
+  private static func removeDroppedFiles(_ database: Database, _ folder: DataFolder) throws -> Bool {
+    let dropped = try String.fetchAll(
+      database.cachedStatement(sql: "SELECT name FROM dropped_file LIMIT \(removedAtATime)"))
+    guard !dropped.isEmpty else { return false }
     let inUse = try database.cachedStatement(sql: "SELECT EXISTS (SELECT 1 FROM data_file WHERE name = ?)")
     for name in dropped where try Bool.fetchOne(inUse, arguments: [name]) == false { folder.remove(name) }
     try database.inTransaction {
@@ -183,6 +186,7 @@ final class SQLiteMessageStore: MessageStore {
       }
       return .commit
     }
+    return dropped.count == removedAtATime
   }
 
   /// A write touches some twenty pages, most of them the same as the write before it: they stay in memory for a whole commit, and

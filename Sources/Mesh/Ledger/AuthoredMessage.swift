@@ -37,7 +37,7 @@ public struct AuthoredMessage: Hashable, Sendable {
   public var entry: ReplyEntry { ReplyEntry(message: signed.message.value, data: data) }
 
   /// Whether a head covers it: heads may then be published only after it.
-  var isCovered: Bool {
+  public var isCovered: Bool {
     switch signed.message.kind {
     case .recordsDelete: true
     case .protocolsConfigure: true
