@@ -108,6 +108,37 @@ struct SeveralEndpointsTests: TwoNodeSuite {
     #expect(await member.netmap?.peers.map(\.key).contains(third.key) == false)
   }
 
+  @Test(
+    "a node that lost everything, and answers, is left for one that has it: what was added and removed is seen there")
+  func emptied() async throws {
+    let anchorDID = anchor.did
+    first.forgetEverything()
+    first.refuse { $0.isSigned(by: anchorDID) ? Reply(.init(503, "later")) : nil }
+    try await run(.seconds(90))
+    let third = try await addMachine("third")
+    try await run(.seconds(15))
+    #expect(await member.netmap?.peers.map(\.key).contains(third.key) == true)
+    try await anchor.remove(third.did, from: network)
+    try await run(.seconds(15))
+    #expect(await member.netmap?.peers.map(\.key).contains(third.key) == false)
+  }
+
+  @Test("a machine's own record that was once refused for good is counted as lacking, and offered again")
+  func refusedOnce() async throws {
+    for node in [first, second] {
+      node.refuse { $0.descriptor["protocolPath"] == "network/node/endpoint" ? Reply(.init(400, "No: no")) : nil }
+    }
+    let moved = SocketAddress("192.168.7.7:41641")!
+    await member.plane?.setReach(Reach(hostAddresses: [moved]))
+    try await run(.seconds(30))
+    #expect(await member.status.endpoints.allSatisfy { $0.lacking == 1 })
+    #expect(await anchor.netmap?.peers.first?.endpoints.contains(moved) == false)
+    for node in [first, second] { node.refuse(nil) }
+    try await run(.seconds(330))
+    #expect(await member.status.endpoints.allSatisfy { $0.lacking == 0 })
+    #expect(await anchor.netmap?.peers.first?.endpoints.contains(moved) == true)
+  }
+
   @Test("what one node refuses for good stands as long as another has it, and is taken back when all refuse it")
   func veto() async throws {
     let no = Reply(.init(400, "SchemaValidatorFailure: no"))

@@ -54,6 +54,19 @@ struct V1LifeTests {
     #expect(await world.anchor.netmap?.peers.first?.endpoints.count == 1)
   }
 
+  @Test("a node that lost everything is given what members installed, too: who is added again gets a key")
+  func emptiedNode() async throws {
+    let world = try await World.settled(envelope: .v1)
+    world.node.forgetEverything()
+    try await world.run(.seconds(400))
+    try await world.anchor.remove(world.member.did, from: world.network)
+    try await world.run(.seconds(60))
+    #expect(await world.member.netmap?.peers.isEmpty == true)
+    try await world.anchor.add(world.member.did, to: world.network)
+    try await world.run(.seconds(90))
+    #expect(await world.member.netmap?.peers.map(\.key) == [world.anchor.key])
+  }
+
   @Test("what is told is in force at once: another policy, an address, a machine that goes")
   func told() async throws {
     let world = try await World.settled(members: 2, envelope: .v1, isLive: true)

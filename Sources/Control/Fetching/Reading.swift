@@ -101,7 +101,8 @@ extension DWNControlPlane {
     for message in await keeper.ledger.outgoing where message.signed.message.kind == .protocolsConfigure {
       if await keeper.state(of: message, at: name) == .done { installed.append(message) }
     }
-    guard !installed.isEmpty, try await queries(to: index).lacksDefinition(of: configuration.identity.did) else { return }
+    let did = configuration.identity.did
+    guard !installed.isEmpty, try await queries(to: index).lacksDefinition(of: did) else { return }
     await keeper.reopen(installed, at: name)
     resume(publishingTo: index)
   }
