@@ -227,13 +227,19 @@ extension DWNCommand {
       let summary = try TenantExport.run(
         of: tenant, in: node.folder.databasePath, to: file, at: .now(), progress: report.update)
       if json.isOn {
-        return Terminal.print(
+        Terminal.print(
           json: [
             "tenant": .string(tenant.text), "file": .string(file), "messages": .integer(Int64(summary.messages)),
             "bytes": .integer(Int64(summary.bytes)), "compressedBytes": .integer(Int64(summary.compressedBytes)),
+            "withoutData": .integer(Int64(summary.withoutData)),
           ])
+      } else {
+        print("Exported \(summary.messages) messages to \(file) (\(ByteCount.text(summary.compressedBytes)))")
+        if summary.withoutData > 0 {
+          Terminal.warning("\(summary.withoutData) of them without their data, which is lost: 'meshd dwn check' names them")
+        }
       }
-      print("Exported \(summary.messages) messages to \(file) (\(ByteCount.text(summary.compressedBytes)))")
+      if summary.withoutData > 0 { throw ExitCode(1) }
     }
   }
 

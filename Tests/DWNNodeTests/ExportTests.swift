@@ -42,6 +42,41 @@ struct ExportTests {
     }
   }
 
+  @Test("large data that the node removes meanwhile is exported, and what is lost is left out and counted")
+  func vanishing() async throws {
+    let data = tenancy.databasePath + "-data"
+    func names() throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: data) }
+    let name = try #require(try names().first)
+    let exported = try TenantExport.run(
+      of: tenancy.alice.did, in: tenancy.databasePath, to: export, at: tenancy.tick()
+    ) { _, _ in unlink(data + "/" + name) }
+    #expect(try names() == [] && exported.withoutData == 0)
+    let imported = try await TenantImport.run(export, into: other)
+    #expect(imported.refused == [] && imported.withoutData == 0 && imported.messages == exported.messages)
+    try FileManager.default.removeItem(atPath: export)
+    #expect(try exportAll().withoutData == 1)
+    let lacking = tenancy.folder.appendingPathComponent("lacking/node.sqlite").path
+    #expect(try await TenantImport.run(export, into: lacking).withoutData == 1)
+  }
+
+  @Test(
+    "what an administrator imports into the folder of a service is the service's",
+    .enabled(if: geteuid() == 0, "only root may give files away"))
+  func administrator() async throws {
+    _ = try exportAll()
+    let folder = tenancy.folder.appendingPathComponent("other").path
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    try #require(chown(folder, 12_345, 12_346) == 0)
+    _ = try await TenantImport.run(export, into: other)
+    var paths = [other, other + "-data"]
+    paths += try FileManager.default.contentsOfDirectory(atPath: other + "-data").map { other + "-data/" + $0 }
+    #expect(paths.count == 3)
+    for path in paths {
+      var status = stat()
+      #expect(stat(path, &status) == 0 && status.st_uid == 12_345 && status.st_gid == 12_346, "\(path)")
+    }
+  }
+
   @Test("a message that was changed, or whose author had no right to it, is left out and named")
   func forged() async throws {
     _ = try exportAll()

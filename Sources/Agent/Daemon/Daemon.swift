@@ -176,6 +176,12 @@ public actor Daemon {
         named: name, cidr: request.cidr, envelope: request.envelope, endpoints: nodeURLs ?? request.endpoints,
         embedsNode: nodeURLs != nil, relay: relay)
     }
+    if var network = existing, request.movesOwn(network, of: session.identity.did) {
+      try await Preflight.prepare(
+        try endpoints(request.endpoints), for: network.envelope, session, acceptsTerms: request.acceptsTerms)
+      try await session.advertise(request.endpoints, in: &network)
+      return network
+    }
     if let anchor = request.anchor, let id = request.networkID, !request.names(existing) {
       return try await session.joinNetwork(
         NetworkID(id), of: anchor, urls: request.endpoints,

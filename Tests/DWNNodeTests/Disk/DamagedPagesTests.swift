@@ -160,6 +160,27 @@ struct DamagedPagesTests {
     #expect(try NodeRestore.run(from: backup + "/", to: path).messages == Self.messages)
   }
 
+  @Test("however much large data goes at once, all its files go, without anybody writing more")
+  func manyFiles() async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let store = try SQLiteMessageStore(path: path)
+    let size = NodeLimits.dataInDatabase + 1
+    for number in 0..<230 {
+      let incoming = IncomingData(in: store.dataFolder, limit: size)
+      try incoming.append([UInt8](repeating: 1, count: size))
+      let content = try incoming.finish().content
+      try await store.write(SampleMessages.alice) {
+        try $0.insert(SampleMessages.write("f\(number)", size: size), content: content)
+      }
+    }
+    #expect(try store.dataFolder.names().count == 230)
+    try await store.write(SampleMessages.alice) { transaction in
+      for number in 0..<230 { try transaction.remove(SampleMessages.write("f\(number)", size: size)) }
+    }
+    await store.close()
+    #expect(try store.dataFolder.names() == [])
+  }
+
   @Test("what a process that was killed had half made is removed by the next one, and what another one makes is not")
   func parts() async throws {
     defer { try? FileManager.default.removeItem(at: folder) }
