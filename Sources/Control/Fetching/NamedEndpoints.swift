@@ -26,6 +26,8 @@ extension DWNControlPlane {
       add(dial(url), at: place)
     }
     if !isAnchor, view.own != nil { takeUpMeshEndpoint(of: view, besides: named, dial) }
+    // Nobody in the mesh answers a machine that is not in it.
+    if let reserve = choice.reserve { retire(reserve, view.own == nil) }
     // The one that works comes first, whatever the order of the record; but no start begins with one that needs the mesh.
     let preferred = choice.preferred == choice.reserve ? nil : endpoints[choice.preferred].name
     let inUse = [preferred].compactMap { $0 } + named.map(\.text).filter { $0 != preferred }

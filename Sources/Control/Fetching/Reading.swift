@@ -163,8 +163,8 @@ extension DWNControlPlane {
       choice.failed(index)
       pause = PollPlan.calmInterval
       logger.info("an endpoint is behind", metadata: ["endpoint": "\(endpoints[index].name)"])
-    case .nothing where reader.hasAccepted:
-      // It lost what it had, or does not know this machine: another one may have all of it.
+    case .nothing where view?.own != nil:
+      // It lost what it had, or does not know this machine, which nobody has removed: another one may have all of it.
       choice.failed(index)
       pause = PollPlan.calmInterval
     case .settled, .mismatch, .nothing: choice.succeeded(index)
