@@ -44,15 +44,15 @@ public final class DWNNode: DWNEndpoint {
   }
 
   /// A node over the SQLite database at a path, which is made if it does not exist. `directory` knows the keys of those who sign;
-  /// `repaired` is told, in words for a log, what was not as it should be in the database and was put right. With `givingUpData`,
-  /// messages go on without their large data though all of it is gone.
+  /// `repaired` is told, in words for a log, what was not as it should be in the database and was put right. It goes
+  /// on without what is accepted to be lost.
   public convenience init(
     databasePath: String, tenants: Tenancy, limits: NodeLimits = NodeLimits(),
-    directory: any DIDDirectory = OfflineResolver(), givingUpData: Bool = false,
+    directory: any DIDDirectory = OfflineResolver(), accepting losses: AcceptedLosses = [],
     repaired: (String) -> Void = { _ in }
   ) throws(NodeError) {
     let store = try SQLiteMessageStore(
-      path: databasePath, limits: limits, givingUpData: givingUpData, repaired: repaired)
+      path: databasePath, limits: limits, accepting: losses, repaired: repaired)
     try store.note(limits.bounds)
     self.init(store: store, tenants: tenants, limits: limits, directory: directory)
   }

@@ -93,7 +93,9 @@ struct DWNCommand: AsyncParsableCommand {
     var trustedProxies: [IPPrefix] = []
     @Flag(
       name: .customLong("without-lost-data"),
-      help: "Start though all large data is gone, and keep its records without it for good.")
+      help: ArgumentHelp(
+        "Start though all large data is gone, or the log is damaged in its middle, and go on without what is lost for good."
+      ))
     var withoutLostData = false
     @Flag(name: .customLong("access-log"), help: "Log a line for each message, without what it says.")
     var accessLog = false

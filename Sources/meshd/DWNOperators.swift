@@ -236,7 +236,9 @@ extension DWNCommand {
       } else {
         print("Exported \(summary.messages) messages to \(file) (\(ByteCount.text(summary.compressedBytes)))")
         if summary.withoutData > 0 {
-          Terminal.warning("\(summary.withoutData) of them without their data, which is lost: 'meshd dwn check' names them")
+          Terminal.warning(
+            "\(summary.withoutData) of them without their data, which is not there: 'meshd dwn check' names what is lost"
+          )
         }
       }
       if summary.withoutData > 0 { throw ExitCode(1) }

@@ -16,7 +16,9 @@ final class JobReport {
   init(_ what: String, endsInOrder: Bool = false) {
     self.what = what
     guard endsInOrder else { return }
-    signals = [SIGINT, SIGTERM, SIGHUP].map { [isOver] number in
+    signals = [SIGINT, SIGTERM, SIGHUP].compactMap { [isOver] number in
+      // What whoever began this does not want to be heard ('nohup') is not.
+      if isIgnored(number) { return nil }
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       source.setEventHandler {
@@ -36,6 +38,12 @@ final class JobReport {
     let percent = total > 0 ? min(100, done * 100 / total) : 100
     Terminal.note("\(what): \(percent) %")
   }
+}
+
+private func isIgnored(_ number: Int32) -> Bool {
+  var action = sigaction()
+  guard sigaction(number, nil, &action) == 0 else { return false }
+  return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
 }
 
 private final class SharedFlag: Sendable {

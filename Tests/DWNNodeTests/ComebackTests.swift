@@ -226,6 +226,11 @@ struct ComebackTests {
     let feed = MessagesQuery([], permissionGrantIDs: [grant.id])
     #expect(try await tenancy.status(tenancy.request(alice, .messagesQuery(feed))).hasPrefix("401"))
     #expect(try await shown() == ["{}"])
+    // Who holds the role here made it for this node as well.
+    _ = try await tenancy.write(alice, "admin", to: alice)
+    #expect(try await tenancy.attempt(alice, tenancy.draft("member", to: carol, role: "admin")) == "202")
+    #expect(try await tenancy.status(alice.signer.recordsQuery(byPath, at: tenancy.tick(), role: "admin")) == "200")
+    #expect(try await tenancy.status(alice.signer.recordsRead(filter, at: tenancy.tick(), role: "admin")) == "200")
   }
 
   // MARK: Texts that look alike

@@ -67,7 +67,7 @@ extension PlannedQuestion {
       _ = try $0.roleRecord(place, recipient: SampleMessages.bob)
     },
     PlannedQuestion("the newest squash", "message_squash") { _ = try $0.newestSquash(at: place) },
-    PlannedQuestion("younger siblings", "message_siblings") {
+    PlannedQuestion("younger siblings", "message_siblings", "message_record") {
       _ = try $0.firstWrites(at: place, after: RecordCreation(time: SampleMessages.time(0), record: record), atMost: 1)
     },
     PlannedQuestion("what the tenant wrote below", "message_context") {

@@ -141,8 +141,7 @@ public struct UpRequest: Sendable, Hashable {
     return existing.embedsNode || allEndpoints.isEmpty || allEndpoints == existing.endpoints
   }
 
-  /// Whether this names other endpoints for a network whose anchor is this machine, and whose records lie on nodes of others: it is
-  /// published there from now on, and its record names them.
+  /// Whether this names other endpoints for a network whose anchor is this machine, and whose records lie on nodes of others.
   func movesOwn(_ existing: NetworkState, of did: DID) -> Bool {
     existing.anchor == did && anchor == did && existing.networkID == networkID && !endpoints.isEmpty && !names(existing)
   }

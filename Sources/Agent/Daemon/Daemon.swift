@@ -105,7 +105,8 @@ public actor Daemon {
       embedsNode
       ? try await EmbeddedNode.start(
         in: directory, tenants: .kept(tenants), listen: settings.listen, dids: settings.dids,
-        limits: Self.nodeLimits, logger: logger
+        // What its log lost the ledger publishes again, and members their own records.
+        limits: Self.nodeLimits, accepting: .log, logger: logger
       ) {
         // The other half is the relay's.
         $0.fit(inFiles: files / 2, webSockets: Self.webSockets)
@@ -176,11 +177,10 @@ public actor Daemon {
         named: name, cidr: request.cidr, envelope: request.envelope, endpoints: nodeURLs ?? request.endpoints,
         embedsNode: nodeURLs != nil, relay: relay)
     }
-    if var network = existing, request.movesOwn(network, of: session.identity.did) {
-      try await Preflight.prepare(
-        try endpoints(request.endpoints), for: network.envelope, session, acceptsTerms: request.acceptsTerms)
-      try await session.advertise(request.endpoints, in: &network)
-      return network
+    if let existing, request.movesOwn(existing, of: session.identity.did) {
+      throw AgentError.failed(
+        "this machine is the network's anchor, and its records lie at \(existing.endpoints.joined(separator: ", ")): no other nodes can "
+          + "be named for a network that there is; 'meshd up' without --endpoint starts it")
     }
     if let anchor = request.anchor, let id = request.networkID, !request.names(existing) {
       return try await session.joinNetwork(

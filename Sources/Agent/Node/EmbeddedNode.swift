@@ -15,11 +15,11 @@ public struct EmbeddedNode: Sendable {
 
   /// Opens the records in `directory` and listens, on all addresses or on none.
   ///
-  /// With `givingUpData`, messages go on without their large data though all of it is gone. With the default addresses, a host whose
+  /// It goes on without what is accepted to be lost. With the default addresses, a host whose
   /// kernel has no IPv6 gets the IPv4 one alone.
   public static func start(
     in directory: StateDirectory, tenants: Tenancy, listen: [SocketAddress], dids: DIDSettings = DIDSettings(),
-    limits: NodeLimits = NodeLimits(), givingUpData: Bool = false, logger: Logger,
+    limits: NodeLimits = NodeLimits(), accepting losses: AcceptedLosses = [], logger: Logger,
     configure: (inout ServerConfiguration) -> Void = { _ in }
   ) async throws -> EmbeddedNode {
     var configuration = ServerConfiguration(
@@ -27,7 +27,7 @@ public struct EmbeddedNode: Sendable {
     configure(&configuration)
     let node = try DWNNode(
       databasePath: directory.file(file), tenants: tenants, limits: limits,
-      directory: try dids.directory(), givingUpData: givingUpData,
+      directory: try dids.directory(), accepting: losses,
       repaired: { logger.warning("the records were looked after", metadata: ["what": "\($0)"]) })
     do {
       let (server, listeners) = try await serve(node, configuration, logger)

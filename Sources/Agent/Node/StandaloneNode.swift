@@ -44,7 +44,7 @@ public enum StandaloneNode {
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
     let node = try await EmbeddedNode.start(
       in: directory, tenants: options.tenants, listen: options.listen, dids: options.dids, limits: options.limits,
-      givingUpData: options.givesUpData, logger: logger
+      accepting: options.givesUpData ? [.data, .log] : [], logger: logger
     ) {
       $0.fit(inFiles: files, webSockets: options.webSockets ?? WebSocketConfiguration().connections)
       $0.tls = tls

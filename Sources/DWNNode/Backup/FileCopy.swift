@@ -18,7 +18,16 @@ enum FileCopy {
 
   /// The names in a folder; `nil` if it is none, or cannot be read to its end.
   static func names(in folder: String) -> [String]? {
-    guard let directory = opendir(folder) else { return nil }
+    names(of: open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC))
+  }
+
+  /// Takes the descriptor over.
+  private static func names(of descriptor: Int32) -> [String]? {
+    guard descriptor >= 0 else { return nil }
+    guard let directory = fdopendir(descriptor) else {
+      close(descriptor)
+      return nil
+    }
     defer { closedir(directory) }
     var names: [String] = []
     while true {
@@ -34,21 +43,34 @@ enum FileCopy {
   /// A new folder for its owner alone.
   static func makeFolder(_ path: String) throws(NodeError) {
     guard mkdir(path, 0o700) == 0 else { throw failure(path) }
-    try giveAway(path)
+    try giveAway(folder: path)
   }
 
-  /// What an administrator makes in the folder of a service is the service's: it could not read it otherwise.
-  static func giveAway(_ path: String) throws(NodeError) {
+  /// What an administrator makes in the folder of a service is the service's: it could not read it otherwise. By its descriptor, as
+  /// the service may give its name to something else meanwhile.
+  static func giveAway(_ descriptor: Int32, in folder: String) throws(NodeError) {
     var status = stat()
-    guard geteuid() == 0, stat(parent(of: path), &status) == 0, status.st_uid != 0 else { return }
-    guard lchown(path, status.st_uid, status.st_gid) == 0 else { throw failure(path) }
+    guard geteuid() == 0, stat(folder, &status) == 0, status.st_uid != 0 else { return }
+    let (user, group) = (status.st_uid, status.st_gid)
+    // A file with another name may be somebody else's.
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFDIR || status.st_nlink == 1 else { return }
+    // Where that is not allowed, or not known, it stays as it is.
+    guard fchown(descriptor, user, group) == 0 || errno == EPERM || errno == EOPNOTSUPP else { throw failure(folder) }
+  }
+
+  static func giveAway(folder path: String) throws(NodeError) {
+    guard geteuid() == 0 else { return }
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+    guard descriptor >= 0 else { throw failure(path) }
+    defer { close(descriptor) }
+    try giveAway(descriptor, in: parent(of: path))
   }
 
   /// A new file for its owner alone, open for writing.
   static func create(_ path: String) throws(NodeError) -> Int32 {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard descriptor >= 0 else { throw errno == EEXIST ? .wouldOverwrite(path: path) : failure(path) }
-    try giveAway(path)
+    try giveAway(descriptor, in: parent(of: path))
     return descriptor
   }
 
@@ -133,25 +155,39 @@ enum FileCopy {
     return descriptor
   }
 
-  /// Removes what was to be made here by a process that was killed, and what stood beside it: what nobody holds.
+  /// Removes what was to be made here by a process that was killed, and what stood beside it: files and folders of this user, or of the
+  /// folder's owner, that nobody holds.
   static func removeParts(of path: String) {
     let folder = parent(of: path)
     let prefix = name(of: path) + "."
+    let directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard directory >= 0 else { return }
+    defer { close(directory) }
+    var owner = stat()
+    guard fstat(directory, &owner) == 0 else { return }
     for name in names(in: folder) ?? [] where name.hasPrefix(prefix) {
       let rest = name.dropFirst(prefix.count)
-      let part = folder + "/" + name
-      guard rest.dropFirst(8).hasPrefix(".part"), rest.prefix(8).allSatisfy(\.isHexDigit), isFree(part) else {
-        continue
-      }
-      if unlink(part) != 0 { removeFolder(part) }
+      guard rest.dropFirst(8).hasPrefix(".part"), rest.prefix(8).allSatisfy(\.isHexDigit) else { continue }
+      remove(name, in: directory) { $0 == geteuid() || $0 == owner.st_uid }
     }
   }
 
-  private static func isFree(_ path: String) -> Bool {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-    guard descriptor >= 0 else { return false }
+  /// By descriptors alone: nothing that a name leads to is followed.
+  private static func remove(_ name: String, in directory: Int32, ownedBy isOwner: (uid_t) -> Bool) {
+    let descriptor = openat(directory, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW)
+    guard descriptor >= 0 else { return }
     defer { close(descriptor) }
-    return flock(descriptor, LOCK_EX | LOCK_NB) == 0
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, isOwner(status.st_uid), flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      return
+    }
+    switch status.st_mode & S_IFMT {
+    case S_IFREG: unlinkat(directory, name, 0)
+    case S_IFDIR:
+      for inner in names(of: dup(descriptor)) ?? [] { remove(inner, in: descriptor, ownedBy: isOwner) }
+      unlinkat(directory, name, Int32(AT_REMOVEDIR))
+    default: break
+    }
   }
 
   static func parent(of path: String) -> String {

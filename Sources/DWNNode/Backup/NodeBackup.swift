@@ -32,6 +32,7 @@ public enum NodeBackup {
     of databasePath: String, to folder: String, progress: @escaping JobProgress = { _, _ in }
   ) throws(NodeError) -> Summary {
     let destination = FileCopy.withoutSlash(folder)
+    try WriteAheadLog.check(databasePath)
     let archive = try NodeArchive(databasePath: databasePath)
     defer { archive.close() }
     guard !FileCopy.exists(destination) || FileCopy.names(in: destination)?.isEmpty == true else {
@@ -82,7 +83,7 @@ public enum NodeBackup {
           }
           guard isThere else {
             missing[name, default: 0] += 1
-            return nil
+            continue
           }
           if FileCopy.size(dataTarget + "/" + name) == file.size, seen.finalize().text == file.cid {
             copied.insert(name)
@@ -92,6 +93,8 @@ public enum NodeBackup {
           }
         }
         let absent = Set(files.keys).subtracting(copied)
+        // Once more, of a later state, which does not name what was removed since.
+        guard absent.subtracting(changed).allSatisfy({ missing[$0, default: 0] >= lost }) else { return nil }
         let withoutData = try copy(database, of: archive.path, to: target, without: absent) {
           try progress(done + $0 * pageSize, total)
         }

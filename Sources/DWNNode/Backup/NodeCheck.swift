@@ -27,12 +27,15 @@ public enum NodeCheck {
     let archive = try NodeArchive(databasePath: databasePath)
     defer { archive.close() }
     var report = Report()
-    switch try archive.outcome(of: .whole) {
-    case .damaged(let findings): for finding in findings { report.add(finding) }
-    case .sound, .unfinished: break
+    do { try WriteAheadLog.check(databasePath) } catch {
+      guard case .damagedLog = error else { throw error }
+      report.add("\(error)")
     }
+    var pages: [String] = []
+    if case .damaged(let findings) = try archive.outcome(of: .whole) { pages = findings }
+    for finding in pages { report.add(finding) }
     // Where pages cannot be read, what they hold cannot be either.
-    guard report.findings.allSatisfy(StoreRepair.isAboutIndex) else { return report }
+    guard pages.allSatisfy(StoreRepair.isAboutIndex) else { return report }
     var vanished: [String] = []
     try archive.read { database in
       for row in try Row.fetchAll(database, sql: "PRAGMA foreign_key_check") {

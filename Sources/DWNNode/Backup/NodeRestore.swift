@@ -27,6 +27,9 @@ public enum NodeRestore {
       throw .unusableBackup(path: backup, reason: "there is no \(FileCopy.name(of: databasePath)) in it")
     }
     guard !FileCopy.exists(databasePath) else { throw .wouldOverwrite(path: databasePath) }
+    guard try WriteAheadLog.lostCommits(of: source) == 0 else {
+      throw .unusableBackup(path: backup, reason: "its log is damaged in its middle")
+    }
     let log = databasePath + "-wal"
     guard FileCopy.size(log) ?? 0 == 0 else { throw .logWithoutDatabase(path: log) }
     FileCopy.removeParts(of: databasePath)

@@ -29,6 +29,7 @@ public enum TenantExport {
     of tenant: DID, in databasePath: String, to path: String, at time: WallTime,
     progress: JobProgress = { _, _ in }
   ) throws(NodeError) -> Summary {
+    try WriteAheadLog.check(databasePath)
     let archive = try NodeArchive(databasePath: databasePath)
     defer { archive.close() }
     guard !FileCopy.exists(path) else { throw .wouldOverwrite(path: path) }

@@ -63,14 +63,17 @@ struct RecordsDeleting {
     }
     let carried = try grants.carried(by: signed)
     if let carried { try check(carried) }
-    if signed.isTenants(tenant, in: transaction) { return Admission(share: .tenant, grantID: carried?.id) }
+    let rules = { try definitions.rules(of: initial.protocolURI, at: signed.message.timestamp, in: transaction) }
+    if signed.isTenants(tenant, in: transaction, by: try rules(), at: place.contextID) {
+      return Admission(share: .tenant, grantID: carried?.id)
+    }
     if let id = request.permissionGrantID {
       try grants.check(id, for: signed, of: initial.protocolURI, check)
       return Admission(share: .member, grantID: id)
     }
     let ofOthers: RecordAction = request.prune ? .coPrune : .coDelete
     let ofOwn: RecordAction = request.prune ? .prune : .delete
-    try definitions.rules(of: initial.protocolURI, at: signed.message.timestamp, in: transaction).authorize(
+    try rules().authorize(
       signed.author, role: signed.payload.protocolRole,
       to: signed.author == initial.author ? [ofOwn, ofOthers] : [ofOthers],
       on: RecordRules.Subject(

@@ -87,7 +87,8 @@ struct RecordsReading {
       let carried = try grants.carried(by: signed)
       try carried.map { try check($0, write, place) }
       let requester = signed.author
-      if signed.isTenants(tenant, in: transaction) { return }
+      let rules = { try definitions.rules(of: write.protocolURI, at: request.time, in: transaction, refusal: 401) }
+      if signed.isTenants(tenant, in: transaction, by: try rules(), at: place.contextID) { return }
       if requester != tenant, requester == write.author || requester == place.recipient { return }
       // What a grant that is not delegated covers does not include keys for others (dwn-server 10.4).
       if let id = request.grantID, place.path != EncryptionControl.delivery {

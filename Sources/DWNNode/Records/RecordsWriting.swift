@@ -30,7 +30,7 @@ struct RecordsWriting {
     if standing.rules?.isRole == true, !standing.isShown { try checkHolder(of: write, at: place) }
     if !write.isInitial, let initial { try checkImmutable(write, initial) }
 
-    if standing.twin == nil, let refusal = try backstop(write, standing, place) { return refusal }
+    if let refusal = try backstop(write, standing, place) { return refusal }
     var message = arrival.stored(isLatest: true)
     if standing.twin == nil, stored.contains(where: { !message.isNewer(than: $0) }) {
       return .refused(409, "Conflict")
@@ -58,13 +58,14 @@ struct RecordsWriting {
   /// another node did not.
   private func backstop(_ write: RecordsWrite, _ standing: RecordStanding, _ place: SiblingPlace) throws -> Reply? {
     let isNews = transaction.ended == nil
-    if isNews || standing.rules?.allowsSquash == true, let squashed = try transaction.newestSquash(at: place),
+    if standing.twin == nil, isNews || standing.rules?.allowsSquash == true,
+      let squashed = try transaction.newestSquash(at: place),
       write.timestamp <= squashed
     {
       return .refused(
         409, "ProtocolAuthorizationSquashBackstop: a squash at \(squashed.timestamp) replaced what is older")
     }
-    guard isNews, standing.initial == nil, let limit = standing.rules?.recordLimit, limit.strategy == .purgeOldest,
+    guard isNews, !standing.isShown, let limit = standing.rules?.recordLimit, limit.strategy == .purgeOldest,
       case let creation = RecordCreation(time: write.dateCreated, record: write.recordID),
       try transaction.firstWrites(at: place, after: creation, atMost: limit.maximum) == limit.maximum
     else { return nil }

@@ -47,6 +47,11 @@ struct RecordRules {
     throw refused(actions, at: subject.path)
   }
 
+  /// Throws unless somebody holds a role in a context.
+  func check(role: String, of holder: DID, in context: ContextID?) throws {
+    _ = try verifiedRole(role, holder: holder, context: context)
+  }
+
   /// For a query, which has no chain of records: only a role or everybody can be allowed.
   func authorizeQuery(_ requester: DID, role: String, at path: ProtocolPath, context: ContextID?) throws {
     let role = try verifiedRole(role, holder: requester, context: context)

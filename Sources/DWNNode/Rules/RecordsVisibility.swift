@@ -23,7 +23,12 @@ struct RecordsVisibility {
     guard let signed = request.signed else { return .published }
     let grants = GrantRules(tenant: tenant, reader: reader)
     try grants.carried(by: signed, at: moment)?.checkFilter(request.filter)
-    if signed.isTenants(tenant, in: reader) { return .all }
+    let rules = {
+      try request.filter.protocolURI.map {
+        try definitions.rules(of: $0, at: moment ?? request.time, in: reader, refusal: 401)
+      }
+    }
+    if signed.isTenants(tenant, in: reader, by: try rules(), at: request.filter.contextID) { return .all }
     if let id = request.grantID {
       try grants.invoked(id, for: signed, at: moment).checkFilter(request.filter)
       return .all

@@ -20,7 +20,10 @@ struct WriteAuthorization {
       try lent?.checkWrite(write)
       return Admission(share: .tenant, grantID: lent?.id ?? carried?.id)
     }
-    if signed.isTenants(tenant, in: reader) { return Admission(share: .tenant, grantID: carried?.id) }
+    let rules = { try definitions.rules(of: write.protocolURI, at: write.timestamp, in: reader) }
+    if signed.isTenants(tenant, in: reader, by: try rules(), at: write.contextID) {
+      return Admission(share: .tenant, grantID: carried?.id)
+    }
     if let id = write.permissionGrantID {
       try grants.check(id, for: signed, of: write.protocolURI) { try $0.checkWrite(write) }
       return Admission(share: .member, grantID: id)

@@ -36,7 +36,7 @@ final class DataFolder: Sendable {
   /// A new empty file under a name that nobody has. Blocks for as long as the disk takes.
   func create() throws(NodeError) -> (name: String, descriptor: Int32) {
     if mkdir(path, 0o700) == 0 {
-      try FileCopy.giveAway(path)
+      try FileCopy.giveAway(folder: path)
       try flush(String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]))
     } else if errno != EEXIST {
       throw failure()
@@ -46,7 +46,7 @@ final class DataFolder: Sendable {
     let name = Hex.encode(bytes)
     let descriptor = Glibc.open(path(of: name), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard descriptor >= 0 else { throw failure() }
-    try FileCopy.giveAway(path(of: name))
+    try FileCopy.giveAway(descriptor, in: path)
     return (name, descriptor)
   }
 

@@ -130,7 +130,7 @@ public enum DurableDatabase {
     if status.st_mode & 0o077 != 0 {
       guard fchmod(descriptor, 0o600) == 0 else { throw failure(path) }
     }
-    if status.st_size == 0 { try FileCopy.giveAway(path) }
+    if status.st_size == 0 { try FileCopy.giveAway(descriptor, in: FileCopy.parent(of: path)) }
     if status.st_size == 0, !directory.isEmpty { syncDirectory(directory) }
     return status.st_size == 0
   }

@@ -92,7 +92,7 @@ protocol MessageReader {
   /// Whether anything of a record, or below it, is the tenant's and did not come by a grant.
   func hasTenants(at context: ContextID, withoutGrant grant: RecordID) throws -> Bool
 
-  /// How many siblings were created later, also those that were deleted: no more than are asked for.
+  /// How many siblings that came with their data were created later, and were not deleted before that time: no more than are asked for.
   func firstWrites(at place: SiblingPlace, after creation: RecordCreation, atMost count: Int) throws -> Int
 
   /// The time of the newest squash among siblings.

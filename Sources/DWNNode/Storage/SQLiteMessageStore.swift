@@ -17,17 +17,16 @@ final class SQLiteMessageStore: MessageStore {
   private let turns = ReaderTurns(readers: DurableDatabase.readers, share: DurableDatabase.readers / 2)
   private let observation = Mutex(Observation())
 
-  /// `repaired` is told what was not as it should be. With `givingUpData`, messages go on without their large data though all of it
-  /// is gone.
+  /// `repaired` is told what was not as it should be.
   init(
     path: String, limits: NodeLimits = NodeLimits(), random: any RandomSource = SystemRandom(),
-    givingUpData: Bool = false, repaired: (String) -> Void = { _ in }
+    accepting losses: AcceptedLosses = [], repaired: (String) -> Void = { _ in }
   ) throws(NodeError) {
     self.path = path
     dataFolder = DataFolder(
       path: DataFolder.path(of: path), largestStaging: limits.largestStaging, largestData: limits.largestData,
       random: random)
-    pool = try StoreRepair.open(path: path, folder: dataFolder, givingUpData: givingUpData, repaired: repaired)
+    pool = try StoreRepair.open(path: path, folder: dataFolder, accepting: losses, repaired: repaired)
     do {
       try pool.writeWithoutTransaction { try Self.giveRoom($0) }
       epoch = try pool.read { try String.fetchOne($0, sql: "SELECT epoch FROM node") } ?? ""

@@ -115,14 +115,18 @@ struct SQLiteMessages: MessageReader {
   }
 
   func firstWrites(at place: SiblingPlace, after creation: RecordCreation, atMost count: Int) throws -> Int {
-    try number(
+    let time = creation.time.timestamp
+    return try number(
       """
       SELECT count(*) FROM (SELECT 1 FROM message INDEXED BY message_siblings
         WHERE tenant = ? AND \(Self.atPlace) AND timestamp >= ? AND is_initial
-          AND (date_created, record_id) > (?, ?) LIMIT ?)
+          AND (date_created, record_id) > (?, ?) AND NOT (\(Self.waitsForData))
+          AND (ended = 0 OR EXISTS (SELECT 1 FROM message AS other INDEXED BY message_record
+            WHERE other.tenant = message.tenant AND other.record_id = message.record_id AND other.kind = 'delete'
+              AND other.timestamp >= ?)) LIMIT ?)
       """,
       [tenant] + Self.values(place)
-        + [creation.time.timestamp, creation.time.timestamp, creation.record.text, count])
+        + [time, time, creation.record.text, time, count])
   }
 
   func count(at place: SiblingPlace, byOthersThan owner: DID) throws -> Int {

@@ -20,17 +20,17 @@ enum StoreRepair {
   /// How long sums are counted anew after a crash.
   private static let sumsLimit: Duration = .seconds(60)
 
-  /// `repaired` is told in words what was not as it should be, for the log. With `check`, that is what is looked through. With
-  /// `givingUpData`, messages go on without their files though none of these is there, and the node without what its log lost.
+  /// `repaired` is told in words what was not as it should be, for the log. With `check`, that is what is looked through. It
+  /// goes on without what is accepted to be lost, and refuses to begin without anything else.
   static func open(
-    path: String, folder: DataFolder, check: IntegrityCheck? = nil, givingUpData: Bool = false,
+    path: String, folder: DataFolder, check: IntegrityCheck? = nil, accepting losses: AcceptedLosses = [],
     repaired: (String) -> Void = { _ in }
   ) throws(NodeError) -> DatabasePool {
     let thereBefore = try folder.names()
     guard thereBefore.isEmpty || FileCopy.size(path) ?? 0 > 0 else { throw .dataOfAnother(path: folder.path) }
     FileCopy.removeParts(of: path)
     let lostCommits = try WriteAheadLog.lostCommits(of: path)
-    guard lostCommits == 0 || givingUpData else { throw .damagedLog(path: path, commits: lostCommits) }
+    guard lostCommits == 0 || losses.contains(.log) else { throw .damagedLog(path: path, commits: lostCommits) }
     var inspection = Inspection()
     func open() throws(NodeError) -> DatabasePool {
       try DurableDatabase.open(path: path, schema: NodeSchema.steps) { connection in
@@ -40,8 +40,13 @@ enum StoreRepair {
     let pool: DatabasePool
     do { pool = try open() } catch {
       guard case .corruptDatabase(_, let reason) = error else { throw error }
-      let kept = try TableRescue.run(on: path)
-      repaired("indexes could not be read (\(reason)): made anew from the tables; the damaged file is now \(kept)")
+      let kept: String
+      do { kept = try IndexRescue.run(on: path) } catch let other {
+        // Without room for a copy it cannot be tried.
+        if case .diskFull = other { throw error }
+        throw other
+      }
+      repaired("indexes could not be read (\(reason)), and were made anew; the damaged file is now \(kept)")
       pool = try open()
     }
     do {
@@ -50,7 +55,7 @@ enum StoreRepair {
           try database.execute(sql: "UPDATE node SET epoch = lower(hex(randomblob(16)))")
           repaired("its log lost \(lostCommits) commits, and goes on without them in a new epoch of the feed")
         }
-        let gone = try vanishedFiles(database, folder, comparingSizes: !inspection.wasClosed, givingUpData)
+        let gone = try vanishedFiles(database, folder, comparingSizes: !inspection.wasClosed, losses)
         try makeMissingIndexes(database, path: path, repaired)
         if let finding = inspection.aboutIndexes.first {
           try mendIndexes(database, path: path)
@@ -159,12 +164,12 @@ enum StoreRepair {
 
   /// Rows of `data_file` whose file is not there, or is torn. Throws when none of the files is there.
   private static func vanishedFiles(
-    _ database: Database, _ folder: DataFolder, comparingSizes: Bool, _ givingUpData: Bool
+    _ database: Database, _ folder: DataFolder, comparingSizes: Bool, _ losses: AcceptedLosses
   ) throws -> [Row] {
     let there = Set(try folder.names())
     let rows = try Row.fetchAll(
       database, sql: "SELECT name, message, data_size, cid FROM data_file JOIN message ON message.id = message")
-    if !rows.isEmpty, !givingUpData, !rows.contains(where: { there.contains($0[0]) }) {
+    if !rows.isEmpty, !losses.contains(.data), !rows.contains(where: { there.contains($0[0]) }) {
       throw NodeError.dataMissing(path: folder.path, files: Set(rows.map { $0[0] as String }).count)
     }
     return try rows.filter { row in

@@ -4,9 +4,9 @@
 
 /// A write-ahead log as it was left, before SQLite reads it (the SQLite file format, section 4).
 ///
-/// SQLite takes what stands before the first frame that is not whole. After a crash that frame was being written: at most one commit
-/// was under way, as each is flushed before the next one begins. Where more than that stands behind it, the disk lost what was
-/// committed.
+/// SQLite takes what stands before the first frame that is not whole. After a crash that frame was being written, or what stands behind
+/// it is left of commits that failed: on these nothing was built. Where a commit stands behind it on which another one was, which each
+/// frame's checksum tells, the disk lost what was committed.
 struct WriteAheadLog {
   static func path(of database: String) -> String { database + "-wal" }
 
@@ -22,20 +22,36 @@ struct WriteAheadLog {
   private let isBigEndian: Bool
   private let start: Checksum
 
-  /// Commits that SQLite will not see, for the sake of a frame before them. 0 where there is no log.
+  /// Throws where commits were lost.
+  static func check(_ database: String) throws(NodeError) {
+    let lost = try lostCommits(of: database)
+    guard lost == 0 else { throw .damagedLog(path: database, commits: lost) }
+  }
+
+  /// Commits that SQLite will not see, for the sake of a frame before them. 0 where there is no log. Also while a node writes it.
   static func lostCommits(of database: String) throws(NodeError) -> Int {
+    for _ in 0..<5 {
+      let before = try lostCommitsNow(of: database)
+      let after = before.lost == 0 ? before : try lostCommitsNow(of: database)
+      // A log that was begun anew meanwhile has other salts, and what was read of it is of two logs.
+      if before.salts == after.salts { return min(before.lost, after.lost) }
+    }
+    return 0
+  }
+
+  private static func lostCommitsNow(of database: String) throws(NodeError) -> (lost: Int, salts: UInt64?) {
     let path = path(of: database)
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
     guard descriptor >= 0 else {
-      if errno == ENOENT { return 0 }
+      if errno == ENOENT { return (0, nil) }
       throw FileCopy.failure(path)
     }
     defer { close(descriptor) }
-    guard let log = WriteAheadLog(descriptor, size: FileCopy.size(path) ?? 0) else { return 0 }
-    return log.lostCommits()
+    guard let log = WriteAheadLog(descriptor, size: FileCopy.size(path) ?? 0) else { return (0, nil) }
+    return (log.lostCommits(), log.salts)
   }
 
-  /// `nil` for what is no log: it is empty, or its first line was being written.
+  /// `nil` for what is no log: it is empty, or its header was being written. A header that the disk damaged looks the same.
   private init?(_ descriptor: Int32, size: Int) {
     guard let header = Self.read(descriptor, at: 0, count: Self.headerSize) else { return nil }
     let magic = Self.word(header, 0)
@@ -52,27 +68,33 @@ struct WriteAheadLog {
   private func lostCommits() -> Int {
     var checksum = start
     var isWhole = true
-    var isBehindCommit = false
+    /// What the frame before has as its own checksum, if it ended a commit.
+    var commit: Checksum?
     var lost = 0
     var commits = 0
     let frameSize = Self.frameHeaderSize + pageSize
     for offset in stride(from: Self.headerSize, through: size - frameSize, by: frameSize) {
       guard let frame = Self.read(descriptor, at: offset, count: frameSize) else { break }
       if isWhole {
-        checksum.add(frame[..<8], isBigEndian: isBigEndian)
-        checksum.add(frame[Self.frameHeaderSize...], isBigEndian: isBigEndian)
+        add(frame, to: &checksum)
         isWhole = Self.salts(frame[8...]) == salts && checksum == Checksum(frame[16...])
         if isWhole { continue }
       }
-      guard Self.salts(frame[8...]) == salts else { continue }
-      // Whatever stands behind a commit came after its flush.
-      if isBehindCommit { lost = commits }
-      if Self.word(frame, 4) != 0 {
-        commits += 1
-        isBehindCommit = true
+      if var follower = commit {
+        add(frame, to: &follower)
+        if follower == Checksum(frame[16...]) { lost = commits }
       }
+      commit = nil
+      guard Self.salts(frame[8...]) == salts, Self.word(frame, 4) != 0 else { continue }
+      commits += 1
+      commit = Checksum(frame[16...])
     }
     return lost
+  }
+
+  private func add(_ frame: [UInt8], to checksum: inout Checksum) {
+    checksum.add(frame[..<8], isBigEndian: isBigEndian)
+    checksum.add(frame[Self.frameHeaderSize...], isBigEndian: isBigEndian)
   }
 
   private static func read(_ descriptor: Int32, at offset: Int, count: Int) -> [UInt8]? {

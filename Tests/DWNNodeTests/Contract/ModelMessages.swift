@@ -116,6 +116,16 @@ struct ModelMessages: MessageReader, Sendable {
     .min { $0.arrived! < $1.arrived! }
   }
 
+  private func wasDeleted(_ message: StoredMessage, notBefore time: WallTime) -> Bool {
+    messages.contains {
+      $0.kind == .delete && $0.place?.recordID == message.place?.recordID && $0.timestamp >= time
+    }
+  }
+
+  private func waitsForData(_ first: StoredMessage) -> Bool {
+    !first.hasData && !messages.contains { $0.isLatest && $0.place?.recordID == first.place?.recordID }
+  }
+
   func hasTenants(at context: ContextID, withoutGrant grant: RecordID) -> Bool {
     messages.contains { message in
       message.place.map { context.contains($0.contextID) } ?? false && message.share == .tenant
@@ -126,6 +136,7 @@ struct ModelMessages: MessageReader, Sendable {
   func firstWrites(at place: SiblingPlace, after creation: RecordCreation, atMost count: Int) -> Int {
     let younger = all(at: place).filter { message in
       message.content?.isInitial == true && message.timestamp >= creation.time
+        && !waitsForData(message) && (!isEnded(message) || wasDeleted(message, notBefore: creation.time))
         && Self.creation(message) > (creation.time.timestamp, creation.record.text)
     }
     return min(count, younger.count)

@@ -205,7 +205,7 @@ struct StoreRepairTests {
     let data = try await storeLargeData(messages: 2)
     try FileManager.default.removeItem(atPath: data.path)
     var said: [String] = []
-    let store = try SQLiteMessageStore(path: path, givingUpData: true) { said.append($0) }
+    let store = try SQLiteMessageStore(path: path, accepting: [.data, .log]) { said.append($0) }
     #expect(said.count == 2)
     #expect(try await store.read(SampleMessages.alice) { try $0.message(cid: "cid-a-0")?.hasData } == false)
     await store.close()
