@@ -159,6 +159,18 @@ struct BackupTests {
     #expect(try NodeCheck.run(on: restored).isSound)
   }
 
+  @Test("however many files of large data are lost, the rest is backed up")
+  func manyLost() async throws {
+    var contents = contents
+    for number in 0..<6 { try await contents.large(size: (1 << 20) + number) }
+    let folder = tenancy.databasePath + "-data"
+    let names = try FileManager.default.contentsOfDirectory(atPath: folder)
+    try #require(names.count == 7)
+    for name in names.dropLast(2) { try FileManager.default.removeItem(atPath: folder + "/" + name) }
+    let summary = try NodeBackup.make(of: tenancy.databasePath, to: backup)
+    #expect(summary.dataFiles == 2 && summary.withoutData.count == 5)
+  }
+
   @Test("a backup that lacks data, or is damaged, is refused in words, and leaves nothing")
   func damaged() throws {
     _ = try NodeBackup.make(of: tenancy.databasePath, to: backup)

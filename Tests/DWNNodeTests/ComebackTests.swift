@@ -86,6 +86,20 @@ struct ComebackTests {
     #expect(try await send(write(tenancy.draft("role", to: bob))) == "202")
   }
 
+  @Test("what nobody is shown, or was deleted by then, takes no room from what comes")
+  func roomForHonest() async throws {
+    try await install(#"{"box": {"$recordLimit": {"max": 1, "strategy": "purgeOldest"}}}"#)
+    let (now, later) = (tenancy.tick(), tenancy.tick() + .seconds(7200))
+    #expect(try await send(write(tenancy.draft("box"), at: later), nil) == "204")
+    let ahead = write(tenancy.draft("box", data: "1"), at: later)
+    #expect(try await send(ahead, "1") == "202")
+    #expect(try await send(write(tenancy.draft("box"))) == "409 ProtocolAuthorizationRecordLimitBackstop")
+    #expect(
+      try await tenancy.status(alice.signer.recordsDelete(ahead.recordID, prune: false, at: tenancy.tick())) == "202")
+    #expect(try await send(write(tenancy.draft("box"), at: now)) == "409 ProtocolAuthorizationRecordLimitBackstop")
+    #expect(try await send(write(tenancy.draft("box"))) == "202")
+  }
+
   @Test("room is made by the write that brings the data, and a role that is held already is not given by it")
   func roomInTwoSteps() async throws {
     try await install(

@@ -91,7 +91,7 @@ struct NodeContents {
     guard reply.status.code == 202 else { throw Unexpected(what: "\(reply.status)") }
   }
 
-  private mutating func large(size: Int) async throws {
+  mutating func large(size: Int) async throws {
     var draft = tenancy.draft("blob")
     draft.data = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31) }
     let write = tenancy.alice.signer.recordsWrite(draft, at: tenancy.tick())

@@ -138,6 +138,10 @@ struct DamagedPagesTests {
       if case .damagedLog(path, let commits)? = error { lost = commits }
     }
     #expect(lost > 5 && lost < Self.messages / 10)
+    #expect(throws: NodeError.damagedLog(path: path, commits: lost)) {
+      try NodeBackup.make(of: path, to: folder.path + "/backup")
+    }
+    #expect(try NodeCheck.run(on: path).findings.first?.contains("the log of the database") == true)
     #expect(try Data(contentsOf: URL(fileURLWithPath: path + "-wal")) == damaged)
     var said: [String] = []
     let shorter = try SQLiteMessageStore(path: path, accepting: [.data, .log]) { said.append($0) }
@@ -153,6 +157,17 @@ struct DamagedPagesTests {
     try lay(torn)
     #expect(try WriteAheadLog.lostCommits(of: path) == 0)
     #expect(try WriteAheadLog.lostCommits(of: path + ".none") == 0)
+    // Commits whose flush failed stay behind the last one, in layers: on none of them another one was built.
+    var commits: [Data] = [Data()]
+    for start in stride(from: 32, to: log.count, by: frame) {
+      commits[commits.count - 1] += log[start..<start + frame]
+      if log[start + 4..<start + 8] != Data(count: 4) { commits.append(Data()) }
+    }
+    let layers = { (numbers: [Int]) in numbers.reduce(log.prefix(32)) { $0 + commits[$1] } }
+    try lay(layers(Array(0..<10) + [12, 20, 25]))
+    #expect(try WriteAheadLog.lostCommits(of: path) == 0)
+    try lay(layers(Array(0..<10) + [12, 13, 25]))
+    #expect(try WriteAheadLog.lostCommits(of: path) == 1)
   }
 
   @Test("a log without its database is kept, and nothing is begun or restored beside it")
