@@ -199,7 +199,7 @@ struct DamagedPagesTests {
       let incoming = IncomingData(in: store.dataFolder, limit: size)
       try incoming.append([UInt8](repeating: 1, count: size))
       let content = try incoming.finish().content
-      try await store.write(SampleMessages.alice) {
+      _ = try await store.write(SampleMessages.alice) {
         try $0.insert(SampleMessages.write("f\(number)", size: size), content: content)
       }
     }
