@@ -209,3 +209,32 @@ struct OwnEndpointTests {
     #expect(OwnEndpoint(try EndpointRecord(parsing: encoded)).difference(from: one) == .none)
   }
 }
+
+@Suite("When one endpoint is sent something")
+struct PublicationLineTests {
+  private func at(_ seconds: Int64) -> Instant { Instant(nanoseconds: 0) + .seconds(seconds) }
+
+  @Test(
+    "after an attempt in vain there is a pause that doubles; what was new meanwhile waits for none, but for what the node asks for"
+  )
+  func pauses() {
+    var line = PublicationLine()
+    line.began()
+    line.left("away", retryAfter: .zero, at: at(0), jitter: 0)
+    #expect(line.deadline == at(1))
+    line.began()
+    line.left("away", retryAfter: .zero, at: at(1), jitter: 0)
+    #expect(line.deadline == at(3))
+    line.began()
+    line.somethingNew(at: at(3))
+    line.left("away", retryAfter: .zero, at: at(4), jitter: 0)
+    #expect(line.deadline == at(4))
+    line.began()
+    line.somethingNew(at: at(5))
+    line.left("busy", retryAfter: .seconds(30), at: at(5), jitter: 0)
+    #expect(line.deadline == at(35))
+    line.began()
+    line.finished()
+    #expect(line.deadline == nil && line.trouble == nil)
+  }
+}

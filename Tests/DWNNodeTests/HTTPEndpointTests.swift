@@ -63,6 +63,14 @@ struct HTTPEndpointTests {
     #expect(try outcome(500, good).get().status.code == 200)
   }
 
+  @Test("an answer is read as deep as the messages in it may be, and no deeper", arguments: [24, 25])
+  func depth(levels: Int) {
+    let message = String(repeating: #"{"a":"#, count: levels - 1) + "{}" + String(repeating: "}", count: levels - 1)
+    let reply = #"{"status":{"code":200,"detail":"OK"},"entries":[{"initialWrite":\#(message)}]}"#
+    let answer = outcome(200, #"{"jsonrpc":"2.0","id":"7","result":{"reply":\#(reply)}}"#)
+    #expect((try? answer.get())?.status.code == (levels <= Message.maximumDepth ? 200 : nil))
+  }
+
   @Test(
     "what no node would answer is no DWN's answer",
     arguments: [

@@ -46,6 +46,17 @@ struct StoreRepairTests {
     #expect(try await reopened.read { try String.fetchAll($0, sql: "PRAGMA integrity_check") } == ["ok"])
   }
 
+  @Test("who is told that nothing is here leaves no row")
+  func noTrace() async throws {
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let store = try SQLiteMessageStore(path: path)
+    #expect(try await store.write(SampleMessages.alice) { try $0.usage().messages } == 0)
+    #expect(try await store.summaries().isEmpty)
+    _ = try await store.write(SampleMessages.alice) { try $0.insert(SampleMessages.write("a"), data: []) }
+    #expect(try await store.summaries().count == 1)
+    await store.close()
+  }
+
   @Test("a data file that no message names is removed, and other files stay")
   func files() async throws {
     defer { try? FileManager.default.removeItem(at: folder) }
