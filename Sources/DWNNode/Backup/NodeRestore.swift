@@ -30,8 +30,7 @@ public enum NodeRestore {
     guard try WriteAheadLog.lostCommits(of: source) == 0 else {
       throw .unusableBackup(path: backup, reason: "its log is damaged in its middle")
     }
-    let log = databasePath + "-wal"
-    guard FileCopy.size(log) ?? 0 == 0 else { throw .logWithoutDatabase(path: log) }
+    try WriteAheadLog.checkIsNotAlone(databasePath)
     FileCopy.removeParts(of: databasePath)
     let dataFolder = DataFolder.path(of: databasePath)
     let earlier = try namesOfKilledRestore(in: dataFolder, source: DataFolder.path(of: source))

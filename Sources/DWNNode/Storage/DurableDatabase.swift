@@ -41,8 +41,7 @@ public enum DurableDatabase {
   static func open(
     path: String, schema: [SchemaStep], inspect: (DatabaseQueue) throws -> Void
   ) throws(NodeError) -> DatabasePool {
-    let log = path + "-wal"
-    guard FileCopy.size(path) ?? 0 > 0 || FileCopy.size(log) ?? 0 == 0 else { throw .logWithoutDatabase(path: log) }
+    try WriteAheadLog.checkIsNotAlone(path)
     let isNew = try prepareFile(path)
     do {
       if !isNew { try look(at: path, schema: schema, inspect) }
@@ -78,8 +77,8 @@ public enum DurableDatabase {
   }
 
   /// The readers, which close last, could not do this.
-  private static func emptyLog(_ pool: DatabasePool) throws {
-    try pool.writeWithoutTransaction { database in
+  static func emptyLog(_ writer: some DatabaseWriter) throws {
+    try writer.writeWithoutTransaction { database in
       // One row, that begins with whether somebody else was in the way.
       guard try Bool.fetchOne(database, sql: "PRAGMA wal_checkpoint(TRUNCATE)") == false else {
         throw DatabaseError(resultCode: .SQLITE_BUSY, message: "its log is in use")

@@ -102,11 +102,7 @@ enum IndexRescue {
   private static func emptyLog(of path: String) throws {
     let queue = try DatabaseQueue(path: path)
     defer { try? queue.close() }
-    try queue.writeWithoutTransaction { database in
-      guard try Bool.fetchOne(database, sql: "PRAGMA wal_checkpoint(TRUNCATE)") == false else {
-        throw DatabaseError(resultCode: .SQLITE_BUSY, message: "its log is in use")
-      }
-    }
+    try DurableDatabase.emptyLog(queue)
     try queue.close()
     guard FileCopy.size(WriteAheadLog.path(of: path)) ?? 0 == 0 else { throw NodeError.databaseInUse(path: path) }
     for suffix in ["-wal", "-shm"] { unlink(path + suffix) }

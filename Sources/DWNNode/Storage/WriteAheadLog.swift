@@ -22,6 +22,12 @@ struct WriteAheadLog {
   private let isBigEndian: Bool
   private let start: Checksum
 
+  /// Throws for a log whose database is not there: it would be taken for that of whatever comes in its place.
+  static func checkIsNotAlone(_ database: String) throws(NodeError) {
+    let log = path(of: database)
+    guard FileCopy.size(database) ?? 0 > 0 || FileCopy.size(log) ?? 0 == 0 else { throw .logWithoutDatabase(path: log) }
+  }
+
   /// Throws where commits were lost.
   static func check(_ database: String) throws(NodeError) {
     let lost = try lostCommits(of: database)
