@@ -73,6 +73,7 @@ let package = Package(
     .systemLibrary(name: "CSecp256k1", pkgConfig: "libsecp256k1", providers: [.apt(["libsecp256k1-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CLinux"),
+    .target(name: "CSQLite", linkerSettings: [.linkedLibrary("sqlite3")]),
 
     module("Wire", []),
     module("Cryptography", ["Wire", "CSodium", "CSecp256k1", .crypto]),
@@ -87,7 +88,7 @@ let package = Package(
     module(
       "DWNNode",
       [
-        "DWN", "Identity", "Cryptography", "Wire", "CZstd", .grdb, .nio, .nioPosix, .nioHTTP1, .nioWebSocket, .nioSSL,
+        "DWN", "Identity", "Cryptography", "Wire", "CSQLite", "CZstd", .grdb, .nio, .nioPosix, .nioHTTP1, .nioWebSocket, .nioSSL,
         .log, .metrics,
       ]),
     module(

@@ -85,6 +85,13 @@ public final class DWNNode: DWNEndpoint {
     return signed.owner?.did ?? signed.author
   }
 
+  func isTenants(_ message: JSONValue, _ tenant: DID) async -> Bool {
+    guard let claimed = try? CheckedMessage(message).claimed, claimed.author == tenant || claimed.owner != nil,
+      let signed = try? await authentication.signed(claimed)
+    else { return false }
+    return (signed.owner?.did ?? signed.author) == tenant
+  }
+
   /// Like `process(tenant:message:data:)`, for data of any size.
   func process(tenant: DID, message: JSONValue, received: ReceivedData?) async throws(EndpointError) -> NodeReply {
     do {
@@ -149,14 +156,14 @@ public final class DWNNode: DWNEndpoint {
     case .recordsRead:
       var request = try RecordsReadRequest(message, claimed)
       request.signed = try await authentication.signed(claimed)
-      return try await read(tenant) { [definitions, limits, request] transaction in
+      return try await read(tenant, by: request.signed) { [definitions, limits, request] transaction in
         try RecordsReading(tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
           .reply(to: request)
       }
     case .recordsQuery, .recordsCount:
       var request = try RecordsQueryRequest(message, claimed)
       request.signed = try await authentication.signed(claimed)
-      return try await read(tenant) { [definitions, limits, request] transaction in
+      return try await read(tenant, by: request.signed) { [definitions, limits, request] transaction in
         let querying = RecordsQuerying(
           tenant: tenant, transaction: transaction, definitions: definitions, limits: limits)
         return NodeReply(
@@ -164,20 +171,20 @@ public final class DWNNode: DWNEndpoint {
       }
     case .protocolsQuery(let request):
       let signed = try await authentication.signed(claimed)
-      return try await read(tenant) { [limits] in
+      return try await read(tenant, by: signed) { [limits] in
         NodeReply(try ProtocolsQuerying(tenant: tenant, transaction: $0, limits: limits).reply(to: request, signed))
       }
     case .messagesQuery(let query):
       let access = MessagesAccess(tenant: tenant, signed: try await authentication.signed(try checked.signable()))
       let tokens = hub.tokens(of: tenant)
-      return try await read(tenant) { [limits] reader in
+      return try await read(tenant, by: access.signed) { [limits] reader in
         let showsData = try access.authorize(query.filters, in: reader)
         return NodeReply(
           try MessagesQuerying(tokens: tokens, reader: reader, limits: limits, showsData: showsData).reply(to: query))
       }
     case .messagesRead(let request):
       let access = MessagesAccess(tenant: tenant, signed: try await authentication.signed(try checked.signable()))
-      return try await read(tenant) { try MessagesReading(access: access, reader: $0).reply(to: request) }
+      return try await read(tenant, by: access.signed) { try MessagesReading(access: access, reader: $0).reply(to: request) }
     case .recordsSubscribe, .messagesSubscribe:
       throw DWNError(
         501, "\(message.kind.rawValue)EventLogUnimplemented", "a subscription needs a way that stays open: WebSocket")
@@ -253,9 +260,10 @@ public final class DWNNode: DWNEndpoint {
 
   /// A question that takes too long is given up, so that it keeps nobody else from an answer.
   private func read<Result: Sendable>(
-    _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
+    _ tenant: DID, by signed: SignedMessage? = nil, _ body: @escaping @Sendable (any MessageReader) throws -> Result
   ) async throws -> Result {
-    try await deadlines.within { [store] in try await store.read(tenant, body) }
+    let asker: Asker = signed?.author == tenant ? .tenant : .anyone
+    return try await deadlines.within { [store] in try await store.read(tenant, for: asker, body) }
   }
 
   func refusalOfRoom(for size: Int, of author: DID, at tenant: DID) async -> DWNError? {

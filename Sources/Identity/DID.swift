@@ -26,9 +26,8 @@ public struct DID: Hashable, Sendable {
 
   /// The DID before the `#` of a DID URL such as a JWS `kid`, and the fragment after it.
   public static func split(url: String) -> (did: DID, fragment: String)? {
-    let parts = url.split(separator: "#", maxSplits: 1, omittingEmptySubsequences: false)
-    guard parts.count == 2, let did = DID(parts[0]) else { return nil }
-    return (did, String(parts[1]))
+    guard let mark = url.utf8.firstIndex(of: UInt8(ascii: "#")), let did = DID(url[..<mark]) else { return nil }
+    return (did, String(Substring(url[mark...].utf8.dropFirst())))
   }
 
   public var method: Substring { text.dropFirst(4).prefix { $0 != ":" } }

@@ -1,6 +1,8 @@
 import DWN
 import Identity
+import Logging
 import Netmap
+import Synchronization
 import Testing
 import Wire
 
@@ -26,6 +28,41 @@ struct AnchorTests {
     #expect(world.node.live(MeshProtocol.node).count == 3)
     #expect(await world.anchor.status.pending == [])
     #expect(await world.member.netmap?.peers.count == 2)
+  }
+
+  @Test("what is published while a node is looked at is not taken for lacking there")
+  func publishedMeanwhile() async throws {
+    let world = try await World.settled()
+    let keeper = world.anchor.keeper
+    let before = await keeper.done(at: world.node.name)
+    try await world.anchor.add(world.newMachine().did, to: world.network, label: "third")
+    try await world.run(.seconds(5))
+    #expect(await keeper.done(at: world.node.name).count > before.count)
+    func lacking(since: Set<String>?) async throws -> Set<String> {
+      let audit = try await keeper.audit(
+        [], of: world.network.id, complete: [MeshProtocol.node], includesDefinitions: false, at: world.node.name,
+        since: since)
+      return Set(audit.lacking.map(\.element))
+    }
+    let found = try await lacking(since: before)
+    #expect(!found.isEmpty && found.isSubset(of: before))
+    try await world.run(.seconds(5))
+    #expect(try await lacking(since: nil).count == found.count + 1)
+  }
+
+  @Test("keys for many machines go to a node side by side, and the head that covers them after all of them")
+  func sideBySide() async throws {
+    let world = try await World.settled(members: 12)
+    try await world.anchor.remove(world.members[0].did, from: world.network)
+    let endpoint = CountingEndpoint(world.node)
+    let publisher = Publisher(
+      keeper: world.anchor.keeper, endpoint: endpoint, quorum: RefusalQuorum([endpoint.name]), network: world.network,
+      clock: world.clock, logger: Logger(label: "test"))
+    #expect(await publisher.publish() == .finished)
+    let paths = endpoint.answered.withLock { $0 }
+    #expect(paths.count { $0 == KeyDeliveryProtocol.contextKey.text } == 11)
+    #expect(paths.last == MeshProtocol.head.text)
+    #expect((2...8).contains(endpoint.most.withLock { $0 }))
   }
 
   @Test("what a node has no room for holds back no removal, and goes there once that has made room")
@@ -181,5 +218,30 @@ struct AnchorTests {
     #expect(Set(nodes.map(\.record.meshIP)).count == 10)
     let stored = await world.anchor.store.load()
     #expect(try Ledger(identity: world.anchor.identity, stored: stored).nodes(of: network) == nodes)
+  }
+}
+
+/// Notes in which order messages were answered, and how many were on their way at once.
+private final class CountingEndpoint: DWNEndpoint {
+  private let node: FakeNode
+  private let underWay = Mutex(0)
+  let most = Mutex(0)
+  let answered = Mutex<[String?]>([])
+
+  init(_ node: FakeNode) { self.node = node }
+
+  var name: String { node.name }
+
+  func process(tenant: DID, message: JSONValue, data: [UInt8]?) async throws(EndpointError) -> Reply {
+    let now = underWay.withLock { count in
+      count += 1
+      return count
+    }
+    most.withLock { $0 = max($0, now) }
+    for _ in 0..<20 { await Task.yield() }
+    underWay.withLock { $0 -= 1 }
+    let reply = try await node.process(tenant: tenant, message: message, data: data)
+    answered.withLock { $0.append(message["descriptor"]?["protocolPath"]?.string) }
+    return reply
   }
 }

@@ -25,10 +25,12 @@ struct LiveUpdatesTests {
     return world.node.questions - before
   }
 
-  @Test("once everything is told, a node is asked once a minute, for safety; without that, every ten seconds")
-  func quiet() async throws {
-    let live = try await World.settled(members: 2, isLive: true)
-    let asking = try await World.settled(members: 2)
+  @Test(
+    "once everything is told, a node is asked once a minute, for safety; without that, every ten seconds",
+    arguments: [Envelope.jwe, .v1])
+  func quiet(envelope: Envelope) async throws {
+    let live = try await World.settled(members: 2, envelope: envelope, isLive: true)
+    let asking = try await World.settled(members: 2, envelope: envelope)
     for world in [live, asking] { try await world.run(.seconds(100)) }
     #expect(await live.member.status.snapshot.isFollowing)
     #expect(await !asking.member.status.snapshot.isFollowing)
@@ -36,7 +38,7 @@ struct LiveUpdatesTests {
     let asked = try await questions(asking, in: .seconds(300))
     #expect(told * 2 < asked, "\(told) and \(asked)")
     #expect(await live.member.status.refused == [])
-    #expect(live.node.subscriptions.count == 2 * LiveTopic.all(isAnchor: false).count + 4)
+    #expect(live.node.subscriptions.count == 2 * LiveTopic.all(isAnchor: false, envelope: envelope).count + 4)
   }
 
   @Test("a changed policy is in force everywhere within a second, and nobody asked for anything")

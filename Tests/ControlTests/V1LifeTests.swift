@@ -74,9 +74,11 @@ struct V1LifeTests {
     #expect(await world.member.status.snapshot.isFollowing)
     let denying = try ACLPolicy(
       parsing: Array(#"{"version":2,"rules":[{"action":"drop","src":["*"],"dst":["*"]}]}"#.utf8))
+    let before = world.node.questions
     try await world.anchor.setPolicy(denying, of: world.network)
     try await world.run(.seconds(1))
     for device in world.devices { #expect(await device.netmap?.filter == .denyAll) }
+    #expect(world.node.questions == before, "and nobody asked for anything")
 
     let goes = world.members[1]
     try await world.anchor.remove(goes.did, from: world.network)

@@ -1,5 +1,6 @@
 import DWN
 import Identity
+import Logging
 import NIOCore
 import Testing
 import Wire
@@ -128,6 +129,38 @@ struct LimitsTests {
     #expect(answers[2].hasPrefix("HTTP/1.1 429 ") && answers[2].contains("retry-after: "))
     #expect(answers[2].contains("-50429") && answers[2].contains("retryAfterSec"))
     await tenant.server.shutdown()
+  }
+
+  @Test("what others send to a tenant takes nothing from the tenant itself: its signature shows whose a message is")
+  func tenantsOwn() async throws {
+    let tenancy = try TestTenancy()
+    #expect(try await tenancy.install(#"{"box": {}}"#).status.code == 202)
+    let once = RateLimit(perSecond: 0.001, burst: 1)
+    let service = MessageService(
+      endpoint: tenancy.node, rates: RateLimits(RateConfiguration(perAddress: nil, perTenant: once, share: once)),
+      metrics: ServerMetrics(factory: PrometheusRegistry()), log: LoggedLines().log, accessLevel: .debug)
+    func ask(_ message: JSONValue, from address: String) async -> String {
+      let addressed = AddressedMessage(tenant: tenancy.alice.did, message: message)
+      do {
+        let reply = try await service.process(addressed, data: nil, from: Caller(IPAddress(address)), over: .http)
+        return "\(reply.reply.status.code)"
+      } catch {
+        return "refused"
+      }
+    }
+    let garbage: JSONValue = ["descriptor": ["interface": "Zap", "method": "x"]]
+    for _ in 0..<3 { _ = await ask(garbage, from: "192.0.2.1") }
+    let filter = RecordsFilter(protocolURI: TestTenancy.protocolURI)
+    func query(_ person: Person) -> JSONValue {
+      person.signer.recordsQuery(filter, at: tenancy.tick()).message.value
+    }
+    #expect(await ask(garbage, from: "192.0.2.1") == "refused")
+    #expect(await ask(query(tenancy.bob), from: "192.0.2.1") == "refused")
+    for _ in 0..<3 { #expect(await ask(query(tenancy.alice), from: "192.0.2.1") == "200") }
+    // Who only says that it is the tenant is a stranger.
+    var forged = query(tenancy.alice).object ?? [:]
+    forged["descriptor"] = query(tenancy.alice)["descriptor"]
+    #expect(await ask(.object(forged), from: "192.0.2.1") == "refused")
   }
 
   @Test("metrics are shown to this machine when they are kept, and else there are none")

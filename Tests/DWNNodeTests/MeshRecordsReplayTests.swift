@@ -46,7 +46,7 @@ struct MeshRecordsReplayTests {
     "twin: signature respelled": "SchemaValidatorFailure",
     "twin: extra member in the signature": "SchemaValidatorFailure",
     "twin: extra member in authorization": "SchemaValidatorAdditionalPropertyNotAllowed",
-    "twin: extra member on top": "SchemaValidatorAdditionalPropertyNotAllowed",
+    "twin: extra member on top": "SchemaValidatorUnevaluatedPropertyNotAllowed",
     "node record by a member": "ProtocolAuthorizationActionNotAllowed",
     "endpoint of node-b by node-a": "ProtocolAuthorizationActionNotAllowed",
     "policy by a member": "ProtocolAuthorizationActionNotAllowed",

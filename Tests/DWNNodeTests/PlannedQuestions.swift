@@ -37,7 +37,8 @@ extension PlannedQuestion {
 
   static let readings: [PlannedQuestion] = [
     PlannedQuestion("messages of a record", "message_record") { _ = try $0.messages(of: record) },
-    PlannedQuestion("the message with a payload", "message_element") { _ = try $0.message(element: "e") },
+    PlannedQuestion("where a record stands", "message_record") { _ = try $0.place(of: record) },
+    PlannedQuestion("the definition with a payload", "message_element") { _ = try $0.configure(element: "e") },
     PlannedQuestion("the message with a CID", "message_cid") { _ = try $0.message(cid: "c") },
     PlannedQuestion("records below a record", "message_parent") { _ = try $0.children(of: record) },
     PlannedQuestion("messages by a grant", "message_grant") {

@@ -65,6 +65,7 @@ struct ProtocolInstallationTests {
       ),
       (#"{"a": {"$unknown": 1}}"#, "400 SchemaValidatorAdditionalPropertyNotAllowed"),
       (#"{"a": {"$encryption": {"x": {}}}}"#, "400 ProtocolsConfigureReservedEncryptionControlPath"),
+      (#"{"$encryption": {}}"#, "400 ProtocolsConfigureReservedEncryptionControlPath"),
       (#"{"a": {"$squash": false}}"#, "400 SchemaValidatorFailure"),
       (#"{"a": {"$actions": []}}"#, "400 SchemaValidatorFailure"),
       (#"{"a": {"$actions": [{"who": "anyone", "can": ["fly"]}]}}"#, "400 SchemaValidatorFailure"),
@@ -162,7 +163,7 @@ struct ProtocolInstallationTests {
     #expect(try await tenancy.status(delete) == "202")
     #expect(try await install(required: true) == "202")
     var sealed = tenancy.draft("a")
-    sealed.encryption = ["protected": "x"]
+    sealed.encryption = ["recipients": ["x"]]
     #expect(try await tenancy.attempt(tenancy.alice, sealed) == "202")
     #expect(try await install(required: false) == refusal)
   }

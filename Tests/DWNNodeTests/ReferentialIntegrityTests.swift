@@ -73,14 +73,14 @@ struct ReferentialIntegrityTests {
     var draft = tenancy.draft("note")
     draft.protocolURI = uri
     #expect(try await tenancy.attempt(tenancy.alice, draft) == "400 ProtocolAuthorizationEncryptionRequired")
-    draft.encryption = ["protected": "x"]
+    draft.encryption = ["recipients": ["x"]]
     #expect(try await tenancy.attempt(tenancy.alice, draft) == "202")
   }
 
   @Test("encryption where it is not required is taken")
   func encryptionAllowed() async throws {
     var draft = tenancy.draft("root")
-    draft.encryption = ["protected": "x"]
+    draft.encryption = ["recipients": ["x"]]
     #expect(try await tenancy.attempt(tenancy.alice, draft) == "202")
   }
 

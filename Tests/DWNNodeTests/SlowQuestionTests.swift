@@ -20,10 +20,10 @@ struct SlowQuestionTests {
     private let state = Mutex((isBegun: false, mayEnd: false, gaveUp: false))
     private let task = Mutex<Task<Void, Never>?>(nil)
 
-    init(_ tenant: DID, _ turns: ReaderTurns) {
+    init(_ tenant: DID, _ turns: ReaderTurns, for asker: Asker = .anyone) {
       let task = Task {
         do {
-          try await turns.read(tenant) {
+          try await turns.read(tenant, for: asker) {
             state.withLock { $0.isBegun = true }
             while !state.withLock({ $0.mayEnd }) { try await Task.sleep(for: .milliseconds(2)) }
           }
@@ -86,7 +86,7 @@ struct SlowQuestionTests {
     let waiting = Reading(alice, turns)
     try await until { turns.waiting == 1 }
     // There are readers left, only not for another question.
-    #expect(try await turns.read(alice, isFirst: true) { !waiting.isBegun })
+    #expect(try await turns.read(alice, for: .node) { !waiting.isBegun })
     held.end()
     try await until { waiting.isBegun }
     waiting.end()
@@ -95,13 +95,27 @@ struct SlowQuestionTests {
     let only = Reading(alice, single)
     try await until { only.isBegun }
     let order = Order()
-    for (count, (mark, isFirst)) in [(alice, false), (bob, true)].enumerated() {
-      Task { try await single.read(alice, isFirst: isFirst) { order.tenants.withLock { $0.append(mark) } } }
+    let waiters: [(DID, Asker)] = [(bob, .anyone), (SampleMessages.carol, .node), (alice, .tenant)]
+    for (count, (mark, asker)) in waiters.enumerated() {
+      Task { try await single.read(alice, for: asker) { order.tenants.withLock { $0.append(mark) } } }
       try await until { single.waiting == count + 1 }
     }
     only.end()
-    try await until { order.tenants.withLock { $0.count } == 2 }
-    #expect(order.tenants.withLock { $0 } == [bob, alice])
+    try await until { order.tenants.withLock { $0.count } == 3 }
+    #expect(order.tenants.withLock { $0 } == [SampleMessages.carol, alice, bob])
+  }
+
+  @Test("what the tenant itself asks has a reader beside those of all others, and leaves one to other tenants")
+  func ofTenant() async throws {
+    let turns = ReaderTurns(readers: 4, share: 2)
+    let strangers = (0..<3).map { _ in Reading(alice, turns) }
+    try await until { strangers.count(where: \.isBegun) == 2 && turns.waiting == 1 }
+    let own = (0..<2).map { _ in Reading(alice, turns, for: .tenant) }
+    try await until { own.count(where: \.isBegun) == 1 && turns.waiting == 2 }
+    let other = Reading(bob, turns)
+    try await until { other.isBegun }
+    for reading in strangers + own + [other] { reading.end() }
+    try await until { turns.waiting == 0 }
   }
 
   @Test("who gives up while waiting leaves the line, and those behind come nearer")

@@ -67,22 +67,61 @@ struct StrictnessTests {
   }
 
   @Test(
-    "an envelope of version 1 shows its form",
+    "an envelope of version 1 shows its form, whatever the type asks for",
     arguments: [
-      ("initializationVector", "AAAA", "EncryptionInitializationVectorInvalid"),
+      ("initializationVector", "AAAA", "RecordsWriteValidateIntegrityEncryptionInitializationVectorInvalid"),
       (
-        "keyEncryption", [["ephemeralPublicKey": ["kty": "EC", "crv": "P-256"]]], "EncryptionEphemeralPublicKeyInvalid"
+        "keyEncryption", [["ephemeralPublicKey": ["kty": "EC", "crv": "P-256"]]],
+        "RecordsWriteValidateIntegrityEncryptionEphemeralPublicKeyInvalid"
       ),
+      ("keyEncryption", [], "SchemaValidatorFailure"), ("algorithm", "A256GCM", "SchemaValidatorFailure"),
+      ("unknown", 1, "SchemaValidatorFailure"),
     ] as [(String, JSONValue, String)])
   func form(member: String, value: JSONValue, code: String) async throws {
-    let tenancy = try TestTenancy()
-    #expect(try await tenancy.install(#"{"a": {}}"#).status.code == 202)
+    var encryption = try sealed().envelope.json.object ?? [:]
+    encryption[member] = value
+    #expect(try await answer(to: encryption) == "400 " + code)
+  }
+
+  @Test(
+    "an entry with a private key, or with a member that nobody knows, is refused", arguments: ["d", "x"])
+  func entry(member: String) async throws {
+    var encryption = try sealed().envelope.json.object ?? [:]
+    var entry = try #require(encryption["keyEncryption"]?.array?.first?.object)
+    if member == "d" {
+      var key = try #require(entry["ephemeralPublicKey"]?.object)
+      key["d"] = .string(Base64.encode(Array(repeating: 1, count: 32)))
+      entry["ephemeralPublicKey"] = .object(key)
+    } else {
+      entry[member] = 1
+    }
+    encryption["keyEncryption"] = [.object(entry)]
+    #expect(try await answer(to: encryption) == "400 SchemaValidatorFailure")
+  }
+
+  @Test(
+    "what nobody could open is no encryption, also where it is required",
+    arguments: [[:], ["foo": 1], ["algorithm": "A256CTR"], ["recipients": []]] as [JSONObject])
+  func nothing(encryption: JSONObject) async throws {
+    for isRequired in [false, true] {
+      #expect(try await answer(to: encryption, isRequired: isRequired) == "400 SchemaValidatorFailure")
+    }
+  }
+
+  private func sealed() throws -> (envelope: V1Envelope, ciphertext: [UInt8]) {
     let key = X25519PrivateKey(random: SystemRandom()).publicKey
-    let sealed = try V1Envelope.seal([1], to: [.init(key, .protocolPath)], random: SystemRandom())
+    return try V1Envelope.seal([1], to: [.init(key, .protocolPath)], random: SystemRandom())
+  }
+
+  /// To a well-signed write with this member.
+  private func answer(to encryption: JSONObject, isRequired: Bool = false) async throws -> String {
+    let tenancy = try TestTenancy()
+    let key =
+      #"{"rootKeyId": "a", "publicKeyJwk": {"kty": "OKP", "crv": "X25519", "x": "n4zSUj1Wf3YHBZlAkRI_LrpXq9P9MaPR32eEwdpjAU8"}}"#
+    let types = ["a": isRequired ? #"{"encryptionRequired": true}"# : "{}"]
+    #expect(try await tenancy.install(#"{"a": {"$encryption": \#(key)}}"#, types: types).status.code == 202)
     let good = tenancy.draft("a")
     var message = tenancy.alice.signer.recordsWrite(good, at: tenancy.tick()).message.json
-    var encryption = sealed.envelope.json.object ?? [:]
-    encryption[member] = value
     message["encryption"] = .object(encryption)
     let signature = try GeneralJWS(message["authorization"]?["signature"] ?? .null)
     var payload = try JSONValue(parsing: signature.payloadBytes).object ?? [:]
@@ -90,6 +129,6 @@ struct StrictnessTests {
     message["authorization"] = [
       "signature": GeneralJWS.sign(JSONValue.object(payload).encoded, with: tenancy.alice.signer.identity).json
     ]
-    #expect(try await tenancy.status(.object(message), data: good.data) == "400 RecordsWriteValidateIntegrity" + code)
+    return try await tenancy.status(.object(message), data: good.data)
   }
 }

@@ -133,7 +133,7 @@ struct ControlRecordTests {
     }
     let prefix = "EncryptionControlValidate"
     #expect(changed { $0.encryption = nil } == prefix + "UnexpectedRecord")
-    #expect(changed { $0.encryption = ["recipients": []] } == prefix + "UnexpectedRecord")
+    #expect(changed { $0.encryption = ["recipients": [1]] } == prefix + "UnexpectedRecord")
     #expect(changed { $0.recipient = nil } == prefix + "DeliveryRecipientMissing")
     #expect(changed { $0.tags?["recipientAuthority"] = nil } == prefix + "DeliveryMissingRequiredTag")
     #expect(changed { $0.tags?["recipientAuthority"] = "anyone" } == prefix + "DeliveryRecipientAuthorityInvalid")

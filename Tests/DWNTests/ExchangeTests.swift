@@ -116,7 +116,19 @@ struct RecordsFilterTests {
     full.datePublished = .init(to: time)
     #expect(try RecordsFilter(JSONValue(parsing: full.json.text)) == full)
     #expect(try RecordsFilter(["recipient": []]).recipient.isEmpty)
-    #expect(try RecordsFilter(["dataSize": ["gt": 1, "lt": 5]]).dataSize == 2...4)
+  }
+
+  @Test(
+    "a range of sizes is one of numbers, and holds the whole ones in it",
+    arguments: [
+      (#"{"gt":1,"lt":5}"#, 2...4), (#"{"gt":1.5}"#, 2...JSONValue.greatestInteger), (#"{"gte":1.5,"lte":3.5}"#, 2...3),
+      (#"{"lt":1.5}"#, 0...1), (#"{"gte":-7,"lt":1}"#, 0...0),
+      // In these lies no size.
+      (#"{"gt":5,"lt":3}"#, -1 ... -1), (#"{"gt":1,"lt":2}"#, -1 ... -1), (#"{"lt":0}"#, -1 ... -1),
+      (#"{"gt":9007199254740991}"#, -1 ... -1), (#"{"lt":-9007199254740991}"#, -1 ... -1),
+    ] as [(String, ClosedRange<Int64>)])
+  func sizes(text: String, expected: ClosedRange<Int64>) throws {
+    #expect(try RecordsFilter(["dataSize": JSONValue(parsing: text)]).dataSize == expected)
   }
 
   @Test(
@@ -124,8 +136,8 @@ struct RecordsFilterTests {
     arguments: [
       "[]", "{}", #"{"x":1}"#, #"{"protocol":"Example.com"}"#, #"{"schema":"https://e.x/"}"#, #"{"protocolPath":"a1"}"#,
       #"{"recordId":""}"#, #"{"contextId":"a//b"}"#, #"{"author":"x"}"#, #"{"recipient":[1]}"#, #"{"recipient":{}}"#,
-      #"{"published":1}"#, #"{"dataSize":{}}"#, #"{"dataSize":{"gte":1.5}}"#, #"{"dataSize":{"gte":3,"lte":2}}"#,
-      #"{"dataSize":{"x":1}}"#, #"{"dataSize":{"gt":9007199254740991}}"#, #"{"dataSize":{"lt":-9007199254740991}}"#,
+      #"{"published":1}"#, #"{"dataSize":{}}"#, #"{"dataSize":{"gt":1,"gte":2}}"#, #"{"dataSize":{"lt":3,"lte":2}}"#,
+      #"{"dataSize":{"x":1}}"#, #"{"dataSize":{"gt":"1"}}"#,
       #"{"dateCreated":{}}"#, #"{"dateCreated":{"from":"2026"}}"#,
       #"{"dateUpdated":{"x":"2026-11-21T12:00:00.000000Z"}}"#, #"{"tags":{}}"#, #"{"tags":{"a":null}}"#,
       #"{"tags":{"a":[1]}}"#,

@@ -50,27 +50,4 @@ struct IdentifierTests {
       #expect(ProtocolPath(text) == nil, "\(text)")
     }
   }
-
-  @Test(
-    "a URI has one spelling",
-    arguments: [
-      ("example.com", "http://example.com"),
-      ("https://Enbox.ID/protocols/wireguard-mesh/", "https://enbox.id/protocols/wireguard-mesh"),
-      ("HTTPS://enbox.id", "https://enbox.id"), ("https://enbox.id/Path?q#f", "https://enbox.id/Path"),
-      ("https://enbox.id/", "https://enbox.id"),
-      ("urn:a:b", "urn:a:b"),
-      ("https://identity.foundation/dwn/permissions", "https://identity.foundation/dwn/permissions"),
-    ])
-  func uri(text: String, normalized: String) {
-    #expect(URI.normalized(text) == normalized)
-    #expect(URI.isNormalized(normalized))
-    #expect(URI.isNormalized(text) == (text == normalized))
-  }
-
-  @Test(
-    "what cannot be a URI has no spelling",
-    arguments: ["", " ", "https://", "a b", "https:///x", "é.com", String(repeating: "a", count: 1025)])
-  func noURI(text: String) {
-    #expect(URI.normalized(text) == nil)
-  }
 }

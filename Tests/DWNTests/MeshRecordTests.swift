@@ -106,7 +106,7 @@ struct MeshRecordTests {
     "twin: signature respelled": "SchemaValidatorFailure",
     "twin: extra member in the signature": "SchemaValidatorFailure",
     "twin: extra member in authorization": "SchemaValidatorAdditionalPropertyNotAllowed",
-    "twin: extra member on top": "SchemaValidatorAdditionalPropertyNotAllowed",
+    "twin: extra member on top": "SchemaValidatorUnevaluatedPropertyNotAllowed",
   ]
 
   @Test("a message that is wrong in form, CID or signature is refused for that reason", arguments: refused)

@@ -182,7 +182,7 @@ struct SignedMessageTests {
     arguments: [
       ("recordId", "bafyother", "RecordsWriteValidateIntegrityRecordIdUnauthorized"),
       ("contextId", "bafyother", "RecordsWriteValidateIntegrityContextIdNotInSignerSignaturePayload"),
-      ("encryption", ["any": "thing"], "RecordsWriteValidateIntegrityEncryptionCidMismatch"),
+      ("encryption", ["recipients": ["thing"]], "RecordsWriteValidateIntegrityEncryptionCidMismatch"),
       ("encryption", nil, "RecordsWriteValidateIntegrityEncryptionCidMismatch"),
       ("encryption", "text", "SchemaValidatorFailure"),
       ("descriptor/tags/kind", "other", "AuthenticateDescriptorCidMismatch"),
@@ -313,6 +313,12 @@ struct RecordsWriteTests {
   func descriptor(name: String, value: JSONValue?, expected: String) throws {
     let json = workshop.changing(workshop.write.message.value, "descriptor/" + name, to: value)
     #expect(code(try workshop.initialWrite(json, parent: parent)) == expected)
+  }
+
+  @Test("a record whose path has more levels than one, and that names no parent, is told so")
+  func parentless() throws {
+    let json = workshop.changing(workshop.plainWrite.message.value, "descriptor/protocolPath", to: "a/b")
+    #expect(code(try workshop.initialWrite(json)) == "ProtocolAuthorizationParentlessIncorrectProtocolPath")
   }
 
   @Test(

@@ -19,7 +19,7 @@ struct MessageWorkshop {
       protocolURI: "https://example.com/notes", path: "thread/note", parent: ContextID("bafyparent"),
       schema: "https://example.com/schemas/note", recipient: stranger.did,
       tags: ["kind": "memo", "count": 2, "list": ["a"]],
-      published: true, squash: true, encryption: ["any": "object"], data: Array("hello".utf8))
+      published: true, squash: true, encryption: ["recipients": ["any"]], data: Array("hello".utf8))
     draft.dataFormat = "text/plain"
     return signer.recordsWrite(draft, at: time)
   }

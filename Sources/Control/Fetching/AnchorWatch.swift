@@ -22,11 +22,12 @@ extension DWNControlPlane {
         (hasHeads ? [MeshProtocol.head] : []) + FetchPlan.covered + MeshProtocol.ownRecords
       let keyPaths =
         hasHeads ? [KeyDeliveryProtocol.contextKey] : [EncryptionControl.delivery, EncryptionControl.audience]
+      let published = await keeper.done(at: endpoints[index].name)
       let shown = try await queries.together(
         [.network, .allDefinitions, .allDeliveries] + (hasHeads ? [] : [.audiences])
           + paths.map { .path($0, since: nil) })
       await take(others(among: shown), .partial, isOvertaken: taken != before)
-      await audit(shown, Set(paths + keyPaths + [MeshProtocol.network]), index)
+      await audit(shown, Set(paths + keyPaths + [MeshProtocol.network]), since: published, index)
     }
     if !network.envelope.hasHeads { try await deliverKeys(queries, from: index) }
     return .settled
@@ -81,11 +82,13 @@ extension DWNControlPlane {
     return entry.message["descriptor"]?["parentId"]?.string == node.recordID.text
   }
 
-  private func audit(_ shown: [ReplyEntry], _ paths: Set<ProtocolPath>, _ index: Int) async {
+  private func audit(
+    _ shown: [ReplyEntry], _ paths: Set<ProtocolPath>, since published: Set<String>, _ index: Int
+  ) async {
     let name = endpoints[index].name
     do {
       let audit = try await keeper.audit(
-        shown, of: network.id, complete: paths, includesDefinitions: true, at: name)
+        shown, of: network.id, complete: paths, includesDefinitions: true, at: name, since: published)
       if audit.foreign != nil {
         logger.critical(
           "a message of this identity was found that its ledger does not know: nothing is written any more")

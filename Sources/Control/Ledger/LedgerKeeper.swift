@@ -51,16 +51,23 @@ public actor LedgerKeeper {
   ///
   /// From the moment on that a message of this identity is found which the ledger does not hold, every decision throws
   /// `LedgerError.foreignWriter`.
+  ///
+  /// `before`: what the endpoint had when the look at it began. What came since may not have been shown, and is not taken for lacking.
   func audit(
     _ entries: [ReplyEntry], of network: NetworkID, complete paths: Set<ProtocolPath>, includesDefinitions: Bool,
-    at endpoint: String
+    at endpoint: String, since before: Set<String>? = nil
   ) async throws -> LedgerAudit {
-    let audit = try await inTurn {
+    var audit = try await inTurn {
       var next = await self.ledger
       let audit = next.audit(entries, of: network, complete: paths, includesDefinitions: includesDefinitions)
       try await self.commits.commit(audit.store)
       await self.replace(next, after: audit.store)
       return audit
+    }
+    if let before {
+      let news = outbox.done(at: endpoint).subtracting(before)
+      audit.lacking.removeAll { news.contains($0.element) }
+      audit.repeated.removeAll { news.contains($0.element) }
     }
     await reopen(audit.repeated + audit.lacking, at: endpoint)
     return audit
@@ -161,6 +168,8 @@ public actor LedgerKeeper {
         outcome: isWithdrawn ? .withdrawn : .stands)
     }
   }
+
+  func done(at endpoint: String) -> Set<String> { outbox.done(at: endpoint) }
 
   func state(of message: AuthoredMessage, at endpoint: String) -> PublicationState {
     outbox.state(of: message.element, at: endpoint)

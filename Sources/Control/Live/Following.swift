@@ -102,8 +102,8 @@ extension DWNControlPlane {
         wake(.fetch(index))
       }
     }
-    if !isAnchor, topic.isAnchors, !network.envelope.hasHeads {
-      // No head says what belongs together: what one record means shows with all of them.
+    if !isAnchor, topic == .deliveries(.v1) {
+      // No head says what belongs together: what new keys are for, and which ones ended, shows with all that is there.
       plans[index].hinted(.complete, at: clock.now())
       wake(.fetch(index))
     }
@@ -129,12 +129,11 @@ extension DWNControlPlane {
     noteFollowing(index)
   }
 
-  /// Whether an endpoint tells everything decides how often it is asked; without heads nothing would show that something was missed,
-  /// so it is asked as ever.
+  /// Whether an endpoint tells everything decides how often it is asked.
   private func noteFollowing(_ index: Int) {
     let now = clock.now()
     if live[index].isLive {
-      if !plans[index].isFollowed, network.envelope.hasHeads { plans[index].followed(at: now) }
+      if !plans[index].isFollowed { plans[index].followed(at: now) }
       if live[index].takeGap() { plans[index].hinted(.complete, at: now) }
     } else {
       plans[index].unfollowed(at: now)

@@ -23,14 +23,6 @@ enum LiveTopic: Hashable, Sendable {
     return [.deliveries(envelope)] + signed.map { .path($0) } + own
   }
 
-  /// Whether it is the anchor's to write.
-  var isAnchors: Bool {
-    switch self {
-    case .path(let path): !MeshProtocol.ownRecords.contains(path)
-    case .deliveries: true
-    }
-  }
-
   /// Under which a cursor is kept.
   var name: String {
     switch self {

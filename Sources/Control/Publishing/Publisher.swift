@@ -56,24 +56,37 @@ public struct Publisher: Sendable {
       }
       var isListStale = false
       var held = HeldBack()
-      for message in due {
-        guard held.lets(through: message) else {
-          held.messages.append(message)
+      var rest = due[...]
+      while let first = rest.first {
+        guard held.lets(through: first) else {
+          held.messages.append(first)
+          rest.removeFirst()
           continue
         }
-        switch await send(message) {
-        case .done:
-          await keeper.note(.done, of: message, at: endpoint.name)
-          held.mayHaveRoom = true
-        case .refused(let status, let detail):
-          await keeper.note(.refused(status: status, detail: detail), of: message, at: endpoint.name)
-          tell(message, status, detail)
-          isListStale = true
-        case .waits(let result):
-          guard held.result == nil, message.endedRecord == nil else { return held.result ?? result }
-          held = HeldBack(result: result, messages: [message])
-        case .stopped(let result): return result
+        let sent = await send(held.result == nil ? Self.independent(rest) : [first])
+        rest.removeFirst(sent.count)
+        // What the others came to is noted, whatever one of them ends.
+        var end: Result?
+        for (message, step) in sent {
+          switch step {
+          case .done:
+            await keeper.note(.done, of: message, at: endpoint.name)
+            if message.endedRecord != nil { held.mayHaveRoom = true }
+          case .refused(let status, let detail):
+            await keeper.note(.refused(status: status, detail: detail), of: message, at: endpoint.name)
+            tell(message, status, detail)
+            isListStale = true
+          case .waits where held.result != nil && message.isDelivery: held.messages.append(message)
+          case .waits(let result):
+            if held.result == nil, message.endedRecord == nil {
+              held = HeldBack(result: result, messages: [message])
+            } else {
+              end = end ?? held.result ?? result
+            }
+          case .stopped(let result): end = end ?? result
+          }
         }
+        if let end { return end }
         if isListStale || Task.isCancelled { break }
       }
       if let result = held.result, !isListStale, !held.mayHaveRoom { return result }
@@ -83,6 +96,18 @@ public struct Publisher: Sendable {
   }
 
   private static let rounds = 16
+  /// Messages on their way side by side.
+  private static let atOnce = 8
+
+  /// What may go side by side next: one message, or keys for several machines, of which none builds upon another.
+  private static func independent(_ rest: ArraySlice<AuthoredMessage>) -> [AuthoredMessage] {
+    var records: Set<RecordID> = []
+    let keys = rest.prefix(atOnce).prefix { message in
+      guard message.isDelivery, let record = message.write?.recordID else { return false }
+      return records.insert(record).inserted
+    }
+    return Array(keys.isEmpty ? rest.prefix(1) : keys)
+  }
 
   private enum Step {
     case done
@@ -108,6 +133,18 @@ public struct Publisher: Sendable {
         guard let write = held.write else { return false }
         return write.path.isControl || write.isInitial && write.recordID == ended
       }
+    }
+  }
+
+  /// Side by side; what came of each, in their order.
+  private func send(_ messages: [AuthoredMessage]) async -> [(AuthoredMessage, Step)] {
+    await withTaskGroup(of: (Int, Step).self) { group in
+      for (index, message) in messages.enumerated() {
+        group.addTask { (index, await send(message)) }
+      }
+      var steps: [(Int, Step)] = []
+      for await step in group { steps.append(step) }
+      return steps.sorted { $0.0 < $1.0 }.map { (messages[$0.0], $0.1) }
     }
   }
 

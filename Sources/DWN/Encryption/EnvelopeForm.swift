@@ -4,9 +4,22 @@ import Wire
 enum EnvelopeForm {
   /// Throws status 400.
   static func check(_ encryption: JSONObject) throws(DWNError) {
-    guard encryption["algorithm"]?.string == V1Envelope.algorithm, let entries = encryption["keyEncryption"]?.array,
-      !entries.contains(where: { $0["rootKeyId"] != nil })
-    else { return }
+    guard V1Envelope.claims(encryption) else {
+      guard encryption["recipients"]?.array?.isEmpty == false else {
+        throw .schema("encryption has neither keyEncryption nor recipients: nobody could open it")
+      }
+      return
+    }
+    let entries = encryption["keyEncryption"]?.array ?? []
+    // As it was before version 1: stored as it comes.
+    if entries.contains(where: { $0["rootKeyId"] != nil }) { return }
+    try checkValues(of: encryption, entries)
+    do { _ = try V1Envelope(.object(encryption)) } catch { throw .schema(error.description) }
+  }
+
+  /// What has a code of its own.
+  private static func checkValues(of encryption: JSONObject, _ entries: [JSONValue]) throws(DWNError) {
+    guard encryption["algorithm"]?.string == V1Envelope.algorithm else { return }
     guard encryption["initializationVector"]?.string.flatMap({ Base64.decode($0) })?.count == 16 else {
       throw DWNError(
         400, "RecordsWriteValidateIntegrityEncryptionInitializationVectorInvalid",

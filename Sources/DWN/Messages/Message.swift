@@ -121,15 +121,16 @@ public struct Message: Hashable, Sendable {
 
   private static func checkMembers(of json: JSONObject, _ kind: Kind) throws(DWNError) {
     let isWrite = kind == .recordsWrite
-    let optional: Set<String> = isWrite ? ["attestation", "encryption"] : kind.mayBeUnsigned ? ["authorization"] : []
-    let required: Set<String> =
+    let optional = isWrite ? ["attestation", "encryption"] : kind.mayBeUnsigned ? ["authorization"] : []
+    let required =
       isWrite
-      ? ["recordId", "contextId", "descriptor", "authorization"]
-      : kind.mayBeUnsigned ? ["descriptor"] : ["descriptor", "authorization"]
+      ? ["authorization", "contextId", "descriptor", "recordId"]
+      : kind.mayBeUnsigned ? ["descriptor"] : ["authorization", "descriptor"]
     for name in json.names where !required.contains(name) && !optional.contains(name) {
-      throw .additional("the message has an unknown member \"\(name)\"")
+      let code = isWrite ? "SchemaValidatorUnevaluatedPropertyNotAllowed" : "SchemaValidatorAdditionalPropertyNotAllowed"
+      throw DWNError(400, code, "the message has an unknown member \"\(name)\"")
     }
-    for name in required.sorted() where !json.contains(name) { throw .schema("the message has no \"\(name)\"") }
+    for name in required where !json.contains(name) { throw .schema("the message has no \"\(name)\"") }
     guard isWrite else { return }
     guard json["recordId"]?.string.flatMap({ RecordID($0) }) != nil,
       json["contextId"]?.string.flatMap({ ContextID($0) }) != nil
@@ -146,10 +147,14 @@ extension JSONValue {
   /// two for one. Nesting is bounded by whoever parsed it.
   fileprivate var hasNUL: Bool {
     switch self {
-    case .string(let text): text.utf8.contains(0)
+    case .string(let text): text.hasNUL
     case .array(let items): items.contains { $0.hasNUL }
-    case .object(let object): object.members.contains { $0.name.utf8.contains(0) || $0.value.hasNUL }
+    case .object(let object): object.members.contains { $0.name.hasNUL || $0.value.hasNUL }
     default: false
     }
   }
+}
+
+extension String {
+  fileprivate var hasNUL: Bool { utf8.withContiguousStorageIfAvailable { $0.contains(0) } ?? utf8.contains(0) }
 }

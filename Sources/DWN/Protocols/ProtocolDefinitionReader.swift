@@ -40,6 +40,7 @@ struct ProtocolDefinitionReader {
     for (name, type) in types.members { parsedTypes[name] = try recordType(name, type) }
     var roots: [String: RuleSet] = [:]
     for (name, value) in structure.members {
+      guard name != "$encryption" else { throw .reserved }
       guard !name.hasPrefix("$") else { throw .unknown("structure", name) }
       roots[name] = try ruleSet(at: [name], value, types: parsedTypes)
     }

@@ -117,14 +117,18 @@ extension RecordsFilter {
     return dids.count == list.count ? dids : nil
   }
 
+  /// Whole numbers within a range of numbers. What holds none is a size that no data has.
   private static func sizes(_ value: JSONValue) -> ClosedRange<Int64>? {
     guard let object = value.object, !object.isEmpty,
       object.names.allSatisfy({ ["gt", "gte", "lt", "lte"].contains($0) }),
-      object.members.allSatisfy({ $0.value.integer != nil })
+      object.members.allSatisfy({ $0.value.double != nil }),
+      !(object.contains("gt") && object.contains("gte")), !(object.contains("lt") && object.contains("lte"))
     else { return nil }
-    let lower = object["gte"]?.integer ?? object["gt"]?.integer.map { $0 + 1 } ?? 0
-    let upper = object["lte"]?.integer ?? object["lt"]?.integer.map { $0 - 1 } ?? JSONValue.greatestInteger
-    return lower <= upper ? lower...upper : nil
+    let lower = object["gte"]?.double?.rounded(.up) ?? object["gt"]?.double.map { $0.rounded(.down) + 1 } ?? 0
+    let greatest = Double(JSONValue.greatestInteger)
+    let upper = object["lte"]?.double?.rounded(.down) ?? object["lt"]?.double.map { $0.rounded(.up) - 1 } ?? greatest
+    guard lower <= upper, lower <= greatest, upper >= 0 else { return -1 ... -1 }
+    return Int64(max(lower, 0))...Int64(min(upper, greatest))
   }
 }
 

@@ -93,6 +93,10 @@ public struct RecordsWrite: Hashable, Sendable {
     _ contextID: ContextID, of recordID: RecordID, _ descriptor: RecordsWriteDescriptor
   ) throws(DWNError) {
     let levels = descriptor.path.isControl ? 1 : descriptor.path.depth
+    if levels > 1, descriptor.parentID == nil, contextID == ContextID(root: recordID) {
+      throw DWNError(
+        400, "ProtocolAuthorizationParentlessIncorrectProtocolPath", "a record at \(descriptor.path) has a parent")
+    }
     guard contextID.depth == levels || (levels > 1 && contextID.depth > levels), contextID.record == recordID,
       contextID.parent?.record == descriptor.parentID
     else {

@@ -11,7 +11,7 @@ struct ProtocolsConfiguring {
 
   func reply(to signed: SignedMessage, definition: ProtocolDefinition, json: String) throws -> Reply {
     let admission = try admission(of: signed, definition)
-    guard try transaction.message(element: signed.element) == nil else { return .refused(409, "Conflict") }
+    guard try transaction.configure(element: signed.element) == nil else { return .refused(409, "Conflict") }
     for (alias, uri) in definition.uses.sorted(by: { $0.key < $1.key }) where try !isInstalled(uri) {
       throw DWNError(
         400, "ProtocolsConfigureComposedProtocolNotInstalled",

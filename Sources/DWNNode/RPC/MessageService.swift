@@ -29,7 +29,7 @@ struct MessageService: Sendable {
       report(addressed, "400", caller, transport, bytes: 0, since: .now())
       throw .invalidRequest("a subscription is opened over WebSocket, with rpc.subscribe.dwn.processMessage")
     }
-    try admit(addressed, caller, transport)
+    try await admit(addressed, caller, transport)
     let begin = Instant.now()
     let reply: NodeReply
     do {
@@ -59,7 +59,7 @@ struct MessageService: Sendable {
   func subscribe(
     _ addressed: AddressedMessage, from caller: Caller
   ) async throws(RPCFailure) -> (Reply, (any SubscriptionSource)?) {
-    try admit(addressed, caller, .webSocket)
+    try await admit(addressed, caller, .webSocket)
     let begin = Instant.now()
     do {
       let (reply, source) = try await asking(for: caller) { () async throws(EndpointError) in
@@ -91,11 +91,16 @@ struct MessageService: Sendable {
     }.get()
   }
 
+  /// What others send takes nothing from the tenant itself: where its rate is used up, a look at the signature shows whose a message is.
   private func admit(
     _ addressed: AddressedMessage, _ caller: Caller, _ transport: Transport
-  ) throws(RPCFailure) {
+  ) async throws(RPCFailure) {
     let begin = Instant.now()
     guard let wait = rates.wait(for: addressed.tenant, from: caller, now: begin) else { return }
+    if let servedNode {
+      let isTenants = await asking(for: caller) { await servedNode.isTenants(addressed.message, addressed.tenant) }
+      if isTenants { return }
+    }
     metrics.refused(.tenantRate)
     report(addressed, "429", caller, transport, bytes: 0, since: begin)
     log.debug(

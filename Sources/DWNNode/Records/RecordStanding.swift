@@ -31,7 +31,7 @@ struct RecordStanding {
     let write = arrival.write
     let stored = try reader.messages(of: write.recordID)
     // Stored byte for byte, or but for what a signature leaves open.
-    let twin = try stored.first { $0.cid == write.cid.text } ?? reader.message(element: write.signed.element)
+    let twin = stored.first { $0.cid == write.cid.text } ?? stored.first { $0.element == write.signed.element }
     if let twin, !completes(arrival, twin, among: stored) { return .known }
 
     let initial = stored.first { $0.content?.isInitial == true }

@@ -49,18 +49,10 @@ struct ReferentialIntegrity {
   }
 
   private func checkParent(_ write: RecordsWrite) throws {
-    guard let parentID = write.parentID else {
-      guard write.path.depth == 1 else {
-        throw refused("ParentlessIncorrectProtocolPath", "a record at \(write.path) has a parent")
-      }
-      return
-    }
-    let messages = try reader.messages(of: parentID)
+    guard let parentID = write.parentID else { return }
     let reference = write.path.parent.flatMap { definition.ruleSet(at: $0)?.reference }
     let home = write.path.parent.flatMap { definition.target(of: PathReference($0)) }
-    guard let parent = messages.max(by: { wins($1, over: $0) }), parent.kind == .write, let place = parent.place,
-      parent.protocolURI == home?.protocolURI
-    else {
+    guard let place = try reader.place(of: parentID), place.protocolURI == home?.protocolURI else {
       throw refused(
         reference == nil ? "ParentRecordNotFound" : "CrossProtocolParentNotFound",
         "the parent \(parentID) is not here, or it was deleted")
@@ -72,12 +64,6 @@ struct ReferentialIntegrity {
     guard write.contextID == ContextID(place.contextID, write.recordID) else {
       throw refused("IncorrectContextId", "contextId must be that of the parent followed by the record's id")
     }
-  }
-
-  /// A delete stands for its record whatever was written later.
-  private func wins(_ a: StoredMessage, over b: StoredMessage) -> Bool {
-    if a.kind != b.kind { return a.kind == .delete }
-    return a.isNewer(than: b)
   }
 
   private func checkRole(_ write: RecordsWrite, _ rules: RuleSet) throws {

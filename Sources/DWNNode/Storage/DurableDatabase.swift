@@ -1,6 +1,7 @@
 #if canImport(Glibc)
   import Glibc
 #endif
+import CSQLite
 public import GRDB
 
 /// Opens SQLite files so that what was committed is on the disk: for the node's messages and for the state of the mesh alike.
@@ -28,6 +29,9 @@ public enum DurableDatabase {
   /// Connections that read side by side.
   static let readers = 4
 
+  /// What a write may have to undo is some twenty-five pages, each with its number, which need no temporary file. Once in a process.
+  private static let savepointsStayInMemory: Void = { _ = csqlite_keep_savepoints(31 * (4096 + 4)) }()
+
   /// Opens the database, making the file and its directory if need be, and brings it to the newest version in one transaction.
   public static func open(path: String, schema: [SchemaStep]) throws(NodeError) -> DatabasePool {
     try open(path: path, schema: schema) { connection in
@@ -41,6 +45,7 @@ public enum DurableDatabase {
   static func open(
     path: String, schema: [SchemaStep], inspect: (DatabaseQueue) throws -> Void
   ) throws(NodeError) -> DatabasePool {
+    savepointsStayInMemory
     try WriteAheadLog.checkIsNotAlone(path)
     let isNew = try prepareFile(path)
     do {

@@ -60,7 +60,7 @@ enum MessageColumns {
       datePublished: (row[14] as String?).flatMap { WallTime(timestamp: $0) }, isSquash: row[18], isInitial: row[19])
   }
 
-  private static var damaged: DatabaseError {
+  static var damaged: DatabaseError {
     DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a message has columns that no message can have")
   }
 }

@@ -22,9 +22,9 @@ protocol MessageStore: Sendable {
     _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
   ) async throws -> Result
 
-  /// The same before those who ask: for what the store's own node does, and others wait for.
-  func readFirst<Result: Sendable>(
-    _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
+  /// The same for somebody in particular, before others who ask.
+  func read<Result: Sendable>(
+    _ tenant: DID, for asker: Asker, _ body: @escaping @Sendable (any MessageReader) throws -> Result
   ) async throws -> Result
 
   /// Who is told of what was committed; called in the order of the commits, and must not wait. Set once, before the first write.
@@ -56,8 +56,11 @@ protocol MessageReader {
   /// Writes and deletes of a record.
   func messages(of record: RecordID) throws -> [StoredMessage]
 
-  /// The one message with this signed payload.
-  func message(element: String) throws -> StoredMessage?
+  /// Where a record stands, unless it was deleted.
+  func place(of record: RecordID) throws -> RecordPlace?
+
+  /// The one definition with this signed payload.
+  func configure(element: String) throws -> StoredMessage?
 
   func message(cid: String) throws -> StoredMessage?
 
@@ -162,8 +165,8 @@ protocol MessageTransaction: MessageReader {
 }
 
 extension MessageStore {
-  func readFirst<Result: Sendable>(
-    _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
+  func read<Result: Sendable>(
+    _ tenant: DID, for asker: Asker, _ body: @escaping @Sendable (any MessageReader) throws -> Result
   ) async throws -> Result { try await read(tenant, body) }
 }
 
@@ -201,6 +204,13 @@ struct SiblingPlace: Hashable, Sendable {
   var path: ProtocolPath
   /// `nil` for roots.
   var parent: ContextID?
+}
+
+/// Where a record stands.
+struct RecordPlace: Hashable, Sendable {
+  var protocolURI: String
+  var path: ProtocolPath
+  var contextID: ContextID
 }
 
 /// By which siblings are told older from younger: by their first writes' times, and then by their ids.

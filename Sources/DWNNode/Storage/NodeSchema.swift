@@ -23,7 +23,7 @@ import GRDB
 enum NodeSchema {
   static let steps: [DurableDatabase.SchemaStep] =
     [first, feed, guests, strangers, bounds].map { .init(sql: $0) } + [
-      queries, .init(sql: shares), .init(sql: StoredSums.step),
+      queries, .init(sql: shares), .init(sql: StoredSums.step), .init(sql: payloads),
     ]
 
   private static let first = """
@@ -284,5 +284,11 @@ enum NodeSchema {
         WHERE tenant = old.tenant AND author = old.author;
       DELETE FROM guest WHERE tenant = old.tenant AND author = old.author AND messages = 0;
     END;
+    """
+
+  /// The payload of a write or of a delete is looked for among the messages of its record.
+  private static let payloads = """
+    DROP INDEX message_element;
+    CREATE INDEX message_element ON message(tenant, element) WHERE kind = 'configure';
     """
 }

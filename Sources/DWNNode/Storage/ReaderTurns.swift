@@ -1,12 +1,22 @@
 import Identity
 import Synchronization
 
-/// Who reads next. A tenant has some of the readers at most, so that slow questions to one leave others their answers; tenants of whom
-/// somebody waits have their turns one after the other.
+/// For whom a tenant's messages are read. Of those who wait, later ones of these go first.
+enum Asker: Comparable, Sendable {
+  case anyone
+  /// The tenant, as a signature showed.
+  case tenant
+  /// What the node itself does: it is short, and others wait for it.
+  case node
+}
+
+/// Who reads next. A tenant has some of the readers at most, so that slow questions to one leave others their answers, and one more
+/// for what the tenant itself asks, so that nobody else's leave it without; tenants of whom somebody waits have their turns one after
+/// the other.
 final class ReaderTurns: Sendable {
   fileprivate struct Waiting {
     let id: Int
-    let isFirst: Bool
+    let asker: Asker
     /// How many of the tenant may read beside it at most, itself among them.
     let share: Int
     let continuation: CheckedContinuation<Bool, Never>
@@ -37,18 +47,25 @@ final class ReaderTurns: Sendable {
   var waiting: Int { state.withLock { $0.lines.values.reduce(0) { $0 + $1.count } } }
 
   /// Reads when it is the tenant's turn. Throws `CancellationError` for who gives up before.
-  ///
-  /// `isFirst`: before those of the tenant that wait, and beside as many as read: for what is short, and others wait for.
   func read<Result>(
-    _ tenant: DID, isFirst: Bool = false, _ body: () async throws -> Result
+    _ tenant: DID, for asker: Asker = .anyone, _ body: () async throws -> Result
   ) async throws -> Result {
-    try await begin(tenant, isFirst)
+    try await begin(tenant, asker)
     defer { end(tenant) }
     return try await body()
   }
 
-  private func begin(_ tenant: DID, _ isFirst: Bool) async throws {
-    let share = isFirst ? readers : share
+  /// How many may read at a tenant for one more to begin.
+  private func share(of asker: Asker) -> Int {
+    switch asker {
+    case .anyone: share
+    case .tenant: min(share + 1, readers)
+    case .node: readers
+    }
+  }
+
+  private func begin(_ tenant: DID, _ asker: Asker) async throws {
+    let share = share(of: asker)
     guard !state.withLock({ $0.take(tenant, share) }) else { return }
     let id = state.withLock { state in
       state.lastID += 1
@@ -60,7 +77,7 @@ final class ReaderTurns: Sendable {
           if Task.isCancelled { return false }
           if state.take(tenant, share) { return true }
           if state.lines[tenant] == nil { state.order.append(tenant) }
-          state.wait(Waiting(id: id, isFirst: isFirst, share: share, continuation: continuation), tenant)
+          state.wait(Waiting(id: id, asker: asker, share: share, continuation: continuation), tenant)
           return nil
         }
         if let answer { continuation.resume(returning: answer) }
@@ -96,11 +113,10 @@ extension ReaderTurns.State {
     reading[tenant] = left == 0 ? nil : left
   }
 
-  /// Who is first stands before all but those who are so, too.
+  /// Behind those who go first, and behind those who came first.
   fileprivate mutating func wait(_ waiting: ReaderTurns.Waiting, _ tenant: DID) {
     var line = lines[tenant] ?? []
-    let place = waiting.isFirst ? line.firstIndex { !$0.isFirst } : nil
-    line.insert(waiting, at: place ?? line.endIndex)
+    line.insert(waiting, at: line.firstIndex { $0.asker < waiting.asker } ?? line.endIndex)
     lines[tenant] = line
   }
 

@@ -77,20 +77,16 @@ final class SQLiteMessageStore: MessageStore {
 
   func read<Result: Sendable>(
     _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
-  ) async throws -> Result { try await read(tenant, isFirst: false, body) }
+  ) async throws -> Result { try await read(tenant, for: .anyone, body) }
 
-  func readFirst<Result: Sendable>(
-    _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
-  ) async throws -> Result { try await read(tenant, isFirst: true, body) }
-
-  private func read<Result: Sendable>(
-    _ tenant: DID, isFirst: Bool, _ body: @escaping @Sendable (any MessageReader) throws -> Result
+  func read<Result: Sendable>(
+    _ tenant: DID, for asker: Asker, _ body: @escaping @Sendable (any MessageReader) throws -> Result
   ) async throws -> Result {
     let folder = dataFolder
     var attempts = 3
     while true {
       do {
-        return try await turns.read(tenant, isFirst: isFirst) {
+        return try await turns.read(tenant, for: asker) {
           try await pool.read { database in
             // A tenant that has nothing yet has no number; no row has this one.
             try database.hearingInterrupts {

@@ -14,8 +14,23 @@ struct SQLiteMessages: MessageReader {
     try fetch("record_id = ? ORDER BY id", [record.text], index: "message_record")
   }
 
-  func message(element: String) throws -> StoredMessage? {
-    try fetch("element = ? LIMIT 1", [element]).first
+  func place(of record: RecordID) throws -> RecordPlace? {
+    // Of the two kinds a delete comes first.
+    let statement = try database.cachedStatement(
+      sql: """
+        SELECT kind, protocol, path, context_id FROM message INDEXED BY message_record
+        WHERE tenant = ? AND record_id = ? ORDER BY kind LIMIT 1
+        """)
+    guard let row = try Row.fetchOne(statement, arguments: [tenant, record.text]) else { return nil }
+    guard let path = ProtocolPath(row[2] as String), let context = ContextID(row[3] as String) else {
+      throw MessageColumns.damaged
+    }
+    guard row[0] as String == StoredMessage.Kind.write.rawValue else { return nil }
+    return RecordPlace(protocolURI: row[1], path: path, contextID: context)
+  }
+
+  func configure(element: String) throws -> StoredMessage? {
+    try fetch("element = ? AND kind = 'configure' LIMIT 1", [element], index: "message_element").first
   }
 
   func message(cid: String) throws -> StoredMessage? {
@@ -100,10 +115,15 @@ struct SQLiteMessages: MessageReader {
   }
 
   func newestSquash(at place: SiblingPlace) throws -> WallTime? {
-    try fetch(
-      Self.atPlace + " AND squash AND is_initial ORDER BY timestamp DESC LIMIT 1", Self.values(place),
-      index: "message_squash"
-    ).first?.timestamp
+    let statement = try database.cachedStatement(
+      sql: """
+        SELECT timestamp FROM message INDEXED BY message_squash
+        WHERE tenant = ? AND \(Self.atPlace) AND squash AND is_initial ORDER BY timestamp DESC LIMIT 1
+        """)
+    let arguments = StatementArguments([tenant as any DatabaseValueConvertible] + Self.values(place))
+    guard let text = try String.fetchOne(statement, arguments: arguments) else { return nil }
+    guard let time = WallTime(timestamp: text) else { throw MessageColumns.damaged }
+    return time
   }
 
   func hasTenants(at context: ContextID, withoutGrant grant: RecordID) throws -> Bool {

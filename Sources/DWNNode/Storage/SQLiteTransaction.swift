@@ -190,7 +190,8 @@ enum SQLiteQueryRules {
 
 extension SQLiteTransaction {
   func messages(of record: RecordID) throws -> [StoredMessage] { try reader.messages(of: record) }
-  func message(element: String) throws -> StoredMessage? { try reader.message(element: element) }
+  func place(of record: RecordID) throws -> RecordPlace? { try reader.place(of: record) }
+  func configure(element: String) throws -> StoredMessage? { try reader.configure(element: element) }
   func message(cid: String) throws -> StoredMessage? { try reader.message(cid: cid) }
   func children(of record: RecordID) throws -> [StoredMessage] { try reader.children(of: record) }
   func hasTenants(at context: ContextID, withoutGrant grant: RecordID) throws -> Bool {

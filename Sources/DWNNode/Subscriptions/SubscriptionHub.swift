@@ -151,7 +151,7 @@ final class SubscriptionHub: Sendable {
   private func look(
     _ span: FeedSpan, tenant: DID, for access: any EventAccess
   ) async throws -> NodeSubscription.Found {
-    try await store.readFirst(tenant) { reader in
+    try await store.read(tenant, for: .node) { reader in
       let round = self.round(tenant: tenant, reader)
       let sight = try access.sight(in: round)
       let found = try reader.feed(span)
@@ -243,7 +243,7 @@ final class SubscriptionHub: Sendable {
     }
     guard !live.isEmpty else { return }
     do {
-      let told = try await store.readFirst(tenant) { [live] reader in
+      let told = try await store.read(tenant, for: .node) { [live] reader in
         let round = self.round(tenant: tenant, reader)
         return try live.map { subscription, positions in
           do {

@@ -52,7 +52,8 @@ public struct AuthoredMessage: Hashable, Sendable {
   }
 
   var isHead: Bool { write?.path == MeshProtocol.head }
-  var isDelivery: Bool { write?.deliversMeshKeys ?? false }
+  /// Whether it gives a machine its keys.
+  public var isDelivery: Bool { write?.deliversMeshKeys ?? false }
 }
 
 /// What one decision of a `Ledger` signed, in order of publication, and what makes it durable.

@@ -13,6 +13,11 @@ public struct Outbox: Sendable {
     states[endpoint]?[element] ?? .pending
   }
 
+  /// What an endpoint has, by elements.
+  public func done(at endpoint: String) -> Set<String> {
+    Set((states[endpoint] ?? [:]).lazy.filter { $0.value == .done }.map(\.key))
+  }
+
   /// What is to be sent to an endpoint now, in this order, and not past the first that fails.
   ///
   /// A head comes after everything that it covers, and not at all where something that it covers was refused. Of heads with nothing

@@ -26,7 +26,16 @@ struct ModelMessages: MessageReader, Sendable {
   private var messages: [StoredMessage] { rows.map(\.message) }
 
   func messages(of record: RecordID) -> [StoredMessage] { messages.filter { $0.place?.recordID == record } }
-  func message(element: String) -> StoredMessage? { messages.first { $0.element == element } }
+  func place(of record: RecordID) -> RecordPlace? {
+    let messages = messages(of: record)
+    guard !messages.contains(where: { $0.kind == .delete }), let any = messages.first, let place = any.place else {
+      return nil
+    }
+    return RecordPlace(protocolURI: any.protocolURI, path: place.path, contextID: place.contextID)
+  }
+  func configure(element: String) -> StoredMessage? {
+    messages.first { $0.kind == .configure && $0.element == element }
+  }
   func message(cid: String) -> StoredMessage? { messages.first { $0.cid == cid } }
   func children(of record: RecordID) -> [StoredMessage] {
     messages.filter { $0.place?.contextID.parent?.record == record }
@@ -277,7 +286,8 @@ final class ModelTransaction: MessageTransaction {
 
 extension ModelTransaction {
   func messages(of record: RecordID) -> [StoredMessage] { messages.messages(of: record) }
-  func message(element: String) -> StoredMessage? { messages.message(element: element) }
+  func place(of record: RecordID) -> RecordPlace? { messages.place(of: record) }
+  func configure(element: String) -> StoredMessage? { messages.configure(element: element) }
   func message(cid: String) -> StoredMessage? { messages.message(cid: cid) }
   func children(of record: RecordID) -> [StoredMessage] { messages.children(of: record) }
   func messages(authorizedBy grant: RecordID, after time: WallTime) -> [StoredMessage] {

@@ -180,7 +180,7 @@ struct RandomMessages {
       return asking("by the grant \(record)", ordered: false) { try $0.messages(authorizedBy: record, after: time) }
     default:
       return asking("one message") { reader in
-        try [reader.message(cid: known?.cid ?? "none"), reader.message(element: known?.element ?? "none")]
+        try [reader.message(cid: known?.cid ?? "none"), reader.configure(element: known?.element ?? "none")]
           .compactMap { $0 }
       }
     }
