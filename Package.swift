@@ -88,8 +88,8 @@ let package = Package(
     module(
       "DWNNode",
       [
-        "DWN", "Identity", "Cryptography", "Wire", "CSQLite", "CZstd", .grdb, .nio, .nioPosix, .nioHTTP1, .nioWebSocket, .nioSSL,
-        .log, .metrics,
+        "DWN", "Identity", "Cryptography", "Wire", "CSQLite", "CZstd", .grdb, .nio, .nioPosix, .nioHTTP1,
+        .nioWebSocket, .nioSSL, .log, .metrics,
       ]),
     module(
       "Mesh", ["DWN", "Identity", "Cryptography", "Wire"],

@@ -184,7 +184,9 @@ public final class DWNNode: DWNEndpoint {
       }
     case .messagesRead(let request):
       let access = MessagesAccess(tenant: tenant, signed: try await authentication.signed(try checked.signable()))
-      return try await read(tenant, by: access.signed) { try MessagesReading(access: access, reader: $0).reply(to: request) }
+      return try await read(tenant, by: access.signed) {
+        try MessagesReading(access: access, reader: $0).reply(to: request)
+      }
     case .recordsSubscribe, .messagesSubscribe:
       throw DWNError(
         501, "\(message.kind.rawValue)EventLogUnimplemented", "a subscription needs a way that stays open: WebSocket")

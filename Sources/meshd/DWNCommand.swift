@@ -73,6 +73,12 @@ struct DWNCommand: AsyncParsableCommand {
         valueName: "number"))
     var webSockets: Int?
     @Option(
+      name: .customLong("max-frame"),
+      help: ArgumentHelp(
+        "Kilobytes of one frame to those who follow records: more than 32 only where no Go meshd of v0.21 does.",
+        valueName: "KB"))
+    var frameKilobytes = WebSocketConfiguration.usualFrame >> 10
+    @Option(
       name: .customLong("public-url"),
       help: ArgumentHelp("Where the node is reached from outside; told in /info.", valueName: "url"))
     var publicURL: String?
@@ -129,6 +135,9 @@ struct DWNCommand: AsyncParsableCommand {
       guard webSockets.map({ (1...1_000_000).contains($0) }) ?? true else {
         throw ValidationError("--max-websockets is a number from 1 to 1000000")
       }
+      guard (WebSocketConfiguration.usualFrame >> 10...1024).contains(frameKilobytes) else {
+        throw ValidationError("--max-frame takes 32 to 1024 kilobytes")
+      }
       guard (tlsCertificate == nil) == (tlsKey == nil) else {
         throw ValidationError("--tls-cert and --tls-key belong together")
       }
@@ -154,6 +163,7 @@ struct DWNCommand: AsyncParsableCommand {
       options.limits.isStrict = strict
       options.givesUpData = withoutLostData
       options.webSockets = webSockets
+      options.largestFrame = frameKilobytes << 10
       options.publicURL = publicURL
       if let tlsCertificate, let tlsKey { options.tls = (tlsCertificate, tlsKey) }
       options.requiresTLS = tlsOnly

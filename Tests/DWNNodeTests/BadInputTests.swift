@@ -62,7 +62,9 @@ struct BadInputTests {
     #expect(try await status(changed(descriptor: { $0["recipient"] = .null })) == schema)
     #expect(try await status(changed(descriptor: { $0["tags"] = deep(30) })) == schema)
     #expect(try await status(changed(descriptor: { $0["other"] = 1 })) == additional)
-    #expect(try await status(changed(message: { $0["other"] = 1 })) == additional.replacing("Additional", with: "Unevaluated"))
+    #expect(
+      try await status(changed(message: { $0["other"] = 1 }))
+        == additional.replacing("Additional", with: "Unevaluated"))
     #expect(try await status(changed(message: { $0["authorization"] = nil })) == schema)
     #expect(try await count() == 0)
   }

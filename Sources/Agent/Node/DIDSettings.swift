@@ -24,7 +24,7 @@ public struct DIDSettings: Hashable, Sendable {
     get throws(AgentError) {
       var settings = DIDFetchSettings(allowsPrivateHosts: allowsPrivateHosts)
       do { settings.gateway = try gateway.map { text throws(EndpointURL.Invalid) in try EndpointURL(text) } } catch {
-        throw .badArgument("--did-dht-gateway: \(error)")
+        throw .badArgument("--did-dht-gateway \(gateway ?? "") is no URL: a gateway looks like https://gateway.example")
       }
       if let fault = settings.gatewayFault { throw .badArgument(fault) }
       return settings

@@ -24,6 +24,8 @@ public enum StandaloneNode {
     public var givesUpData = false
     /// How many WebSockets may be open at a time; `nil`: as many as usual, and as the system lets this process have.
     public var webSockets: Int?
+    /// Bytes of one frame over a WebSocket.
+    public var largestFrame = WebSocketConfiguration.usualFrame
     /// How DIDs are resolved whose keys are elsewhere.
     public var dids = DIDSettings()
 
@@ -47,6 +49,7 @@ public enum StandaloneNode {
       accepting: options.givesUpData ? [.data, .log] : [], logger: logger
     ) {
       $0.fit(inFiles: files, webSockets: options.webSockets ?? WebSocketConfiguration().connections)
+      $0.webSocket.largestFrame = options.largestFrame
       $0.tls = tls
       $0.requiresTLS = options.requiresTLS
       $0.trustedProxies = options.trustedProxies

@@ -127,8 +127,9 @@ public struct Message: Hashable, Sendable {
       ? ["authorization", "contextId", "descriptor", "recordId"]
       : kind.mayBeUnsigned ? ["descriptor"] : ["authorization", "descriptor"]
     for name in json.names where !required.contains(name) && !optional.contains(name) {
-      let code = isWrite ? "SchemaValidatorUnevaluatedPropertyNotAllowed" : "SchemaValidatorAdditionalPropertyNotAllowed"
-      throw DWNError(400, code, "the message has an unknown member \"\(name)\"")
+      let rule = isWrite ? "Unevaluated" : "Additional"
+      throw DWNError(
+        400, "SchemaValidator\(rule)PropertyNotAllowed", "the message has an unknown member \"\(name)\"")
     }
     for name in required where !json.contains(name) { throw .schema("the message has no \"\(name)\"") }
     guard isWrite else { return }

@@ -7,7 +7,8 @@ public struct WebSocketConfiguration: Hashable, Sendable {
   public var connectionsPerSite: Int
   /// Bytes of one frame to a client, where that can be kept: events leave their data out, and the entries of a reply are cut.
   /// Clients exist that drop the connection at a larger one, and come back for it forever.
-  public var largestFrame = 32_768
+  public var largestFrame = usualFrame
+  public static let usualFrame = 32 << 10
   /// How often a client is asked whether it is there. One that did not answer by the next time is dropped, and so is one that has left
   /// something unread for too long.
   public var heartbeat = Duration.seconds(30)

@@ -8,7 +8,8 @@ import Wire
 
 @testable import DWNNode
 
-/// A node that is killed while 32 clients write to it, and opened again: what it said before is true afterwards.
+/// A node that is killed while clients write to it, 32 or two thousand of them at once, and opened again: what it said before is true
+/// afterwards.
 ///
 /// Briefly in every test run, and in `make soak` for as long as wanted. The processes die of SIGKILL, so what the operating system
 /// took from them stays; that a commit waits for the disk is for `DurabilityTests` to say.
@@ -18,6 +19,10 @@ struct CrashSoakTests {
   private static let livesOfDatabase = 25
   /// How often everything that was ever said is looked at, and not only what is new since the last look; and in a short run always.
   private static let livesBetweenFullLooks = Soak.duration == nil ? 1 : 20
+  /// One life in so many is that of a node to which thousands write at once. Most of their writes are first ones: the other lives have
+  /// more that is changed and deleted.
+  private static let livesBetweenCrowds = 4
+  private static let crowd = 2_000
   /// Bytes of journal that a life writes at most. In a soak there are many lives and each is short.
   private static let longestLife: UInt64 = Soak.duration == nil ? 120_000 : 60_000
 
@@ -46,6 +51,7 @@ struct CrashSoakTests {
         ledger = CrashLedger()
       }
       let label: Comment = "seed \(seed), life \(round)"
+      writer.clients = round % Self.livesBetweenCrowds == 1 ? Self.crowd : CrashWriter.clients
       try await live(writer, random, label)
       kills += 1
       try ledger.read(CrashJournal.lines(of: writer.journalPath), label)
@@ -67,7 +73,9 @@ struct CrashSoakTests {
     #expect(FileManager.default.createFile(atPath: writer.journalPath, contents: nil), label)
     let outputPath = writer.databasePath + ".output"
     let process = try TestProcess(
-      suite: "CrashWriterProcess", variables: [CrashWriter.variable: writer.databasePath], outputPath: outputPath)
+      suite: "CrashWriterProcess",
+      variables: [CrashWriter.variable: writer.databasePath, CrashWriter.clientsVariable: "\(writer.clients)"],
+      outputPath: outputPath)
     defer { process.kill() }
     // Some die before anything is acknowledged, others while the database is still being opened.
     let wanted = random.uniform(below: 8) == 0 ? 0 : Int(random.uniform(below: Self.longestLife))

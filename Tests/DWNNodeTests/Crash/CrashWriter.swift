@@ -12,14 +12,20 @@ import Wire
 struct CrashWriter: Sendable {
   /// Names the database, in the environment of the process.
   static let variable = "MESHD_CRASH_DATABASE"
+  /// How many clients there are.
+  static let clientsVariable = "MESHD_CRASH_CLIENTS"
   static let clients = 32
   static let protocolURI = "https://example.org/crash"
 
   let databasePath: String
+  var clients = Self.clients
   var journalPath: String { databasePath + ".journal" }
 
   static var asked: CrashWriter? {
-    ProcessInfo.processInfo.environment[variable].map { CrashWriter(databasePath: $0) }
+    let variables = ProcessInfo.processInfo.environment
+    return variables[variable].map {
+      CrashWriter(databasePath: $0, clients: variables[clientsVariable].flatMap { Int($0) } ?? clients)
+    }
   }
 
   /// Returns only if something goes wrong, or after a minute, should nobody be left who would kill it.
@@ -37,12 +43,12 @@ struct CrashWriter: Sendable {
     try await install(node, people, at: start)
     let end = ContinuousClock.now + .seconds(60)
     await withTaskGroup { group in
-      for number in 0..<Self.clients {
+      for number in 0..<clients {
         group.addTask {
           var client = CrashClient(
             number: number, node: node, person: people[number % people.count], journal: journal, time: start)
           // Some deal in large data alone, so that files come and go at any time.
-          let dealsInFiles = number % 8 < 2
+          let dealsInFiles = number < Self.clients && number % 8 < 2
           while ContinuousClock.now < end {
             await dealsInFiles ? client.exchangeFiles() : client.fillAndEmptyBox()
           }
@@ -132,8 +138,8 @@ private struct CrashClient {
   /// Small in most cases; some of it is beyond what stands in a row.
   private func data() -> [UInt8] {
     switch random.uniform(below: 100) {
-    case 0...5: [UInt8](repeating: UInt8(number), count: NodeLimits.inlineData + 1)
-    default: [UInt8](repeating: UInt8(number), count: Int(random.uniform(below: 200)))
+    case 0...5: [UInt8](repeating: UInt8(number % 256), count: NodeLimits.inlineData + 1)
+    default: [UInt8](repeating: UInt8(number % 256), count: Int(random.uniform(below: 200)))
     }
   }
 
@@ -148,7 +154,7 @@ private struct CrashClient {
   /// The same with data that comes in pieces, and is too large for the database.
   private mutating func writeFile(_ draft: RecordDraft) async -> RecordsWrite? {
     var draft = draft
-    draft.data = random.bytes(32) + [UInt8](repeating: UInt8(number), count: NodeLimits.dataInDatabase)
+    draft.data = random.bytes(32) + [UInt8](repeating: UInt8(number % 256), count: NodeLimits.dataInDatabase)
     time = time + .milliseconds(1)
     let write = person.signer.recordsWrite(draft, at: time)
     let incoming = node.receive()
