@@ -102,6 +102,19 @@ struct LargeBodyTests {
     await running.server.shutdown()
   }
 
+  @Test("a body that crawls is heard no longer than a small one, until its signature shows whose it is")
+  func crawling() async throws {
+    let tenancy = try TestTenancy(limits: NodeLimits(largestData: 100 << 20))
+    let running = try await RunningServer.start(tenancy.node) {
+      $0.bodyTimeout = .milliseconds(100)
+      $0.slowestRate = 1 << 20
+    }
+    let request = head("dwn-request: \(call(write(text)))", "content-length: \(90 << 20)") + text.prefix(2 << 10)
+    let answer = try await running.exchange(request, limit: .seconds(45))
+    #expect(answer.hasPrefix("HTTP/1.1 408 "), "\(answer.prefix(200))")
+    await running.server.shutdown()
+  }
+
   @Test("a length or a size that lies is refused, and leaves nothing")
   func lies() async throws {
     let running = try await start()

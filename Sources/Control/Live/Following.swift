@@ -129,11 +129,13 @@ extension DWNControlPlane {
     noteFollowing(index)
   }
 
-  /// Whether an endpoint tells everything decides how often it is asked.
+  /// Whether an endpoint tells everything decides how often it is asked. That a machine installed its own definition, and can be given
+  /// its keys of encryption v1, nobody tells the anchor.
   private func noteFollowing(_ index: Int) {
     let now = clock.now()
     if live[index].isLive {
-      if !plans[index].isFollowed { plans[index].followed(at: now) }
+      let isToldAll = !isAnchor || network.envelope.hasHeads
+      if !plans[index].isFollowed, isToldAll { plans[index].followed(at: now) }
       if live[index].takeGap() { plans[index].hinted(.complete, at: now) }
     } else {
       plans[index].unfollowed(at: now)

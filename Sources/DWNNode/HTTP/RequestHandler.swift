@@ -42,6 +42,8 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
   private var holdsRead = false
   private var deadline: Scheduled<Void>?
   /// Of the whole body, and of its next piece.
+  /// As far as its head says: bytes of the body at most.
+  private var bodyLength = 0
   private var bodyDeadline = NIODeadline.distantFuture
   private var pieceDeadline = NIODeadline.distantFuture
 
@@ -143,7 +145,11 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
       isFramed: isFramed, limit: limit,
       storesBeyond: routes.service.servedNode == nil ? .max : NodeLimits.dataInDatabase,
       memory: context.channel.allocator.buffer(capacity: min(length, 4 << 10)))
-    bodyDeadline = .now() + .nanoseconds(timeout(for: isChunked ? limit : length).nanoseconds)
+    bodyLength = isChunked ? limit : length
+    // Until a signature shows whose it is, nobody is waited for longer than what may come before takes.
+    let before = NodeLimits.dataInDatabase + (isFramed ? BodyFraming.headerLength + BodyFraming.largestJSON : 0)
+    let awaited = routes.service.servedNode == nil ? bodyLength : min(bodyLength, before)
+    bodyDeadline = .now() + .nanoseconds(timeout(for: awaited).nanoseconds)
     pieceDeadline = .now() + .nanoseconds(configuration.idleTimeout.nanoseconds)
     awaitBody(context)
     if length > 0 || isChunked, head.headers["expect"].contains(where: { $0.lowercased() == "100-continue" }) {
@@ -192,6 +198,7 @@ final class RequestHandler: ChannelDuplexHandler, RemovableChannelHandler {
         case .refuse(let answer): handler.refuse(answer, .data, context)
         case .receive(let incoming):
           handler.incoming = incoming
+          handler.bodyDeadline = .now() + .nanoseconds(handler.timeout(for: handler.bodyLength).nanoseconds)
           handler.store(bytes, of: head, context)
         }
       }
