@@ -106,6 +106,7 @@ struct LargeBodyTests {
   func crawling() async throws {
     let tenancy = try TestTenancy(limits: NodeLimits(largestData: 100 << 20))
     let running = try await RunningServer.start(tenancy.node) {
+      $0.largestBody = 100 << 20
       $0.bodyTimeout = .milliseconds(100)
       $0.slowestRate = 1 << 20
     }
