@@ -86,10 +86,11 @@ public final class DWNNode: DWNEndpoint {
   }
 
   func isTenants(_ message: JSONValue, _ tenant: DID) async -> Bool {
-    guard let claimed = try? CheckedMessage(message).claimed, claimed.author == tenant || claimed.owner != nil,
-      let signed = try? await authentication.signed(claimed)
+    // Who acts by a grant is not looked at here: the grant may have ended, or be for something else.
+    guard let claimed = try? CheckedMessage(message).claimed,
+      claimed.signer == tenant && claimed.owner == nil || claimed.owner?.signer == tenant
     else { return false }
-    return (signed.owner?.did ?? signed.author) == tenant
+    return (try? await authentication.signed(claimed)) != nil
   }
 
   /// Like `process(tenant:message:data:)`, for data of any size.
@@ -264,7 +265,7 @@ public final class DWNNode: DWNEndpoint {
   private func read<Result: Sendable>(
     _ tenant: DID, by signed: SignedMessage? = nil, _ body: @escaping @Sendable (any MessageReader) throws -> Result
   ) async throws -> Result {
-    let asker: Asker = signed?.author == tenant ? .tenant : .anyone
+    let asker: Asker = signed?.signer == tenant ? .tenant : .anyone
     return try await deadlines.within { [store] in try await store.read(tenant, for: asker, body) }
   }
 

@@ -50,6 +50,29 @@ struct AnchorTests {
     #expect(try await lacking(since: nil).count == found.count + 1)
   }
 
+  @Test("the keys that a removal brings are not published twice for a look that began before")
+  func keysMeanwhile() async throws {
+    let world = try await World.settled(members: 3)
+    let keeper = world.anchor.keeper
+    let paths: Set<ProtocolPath> = [KeyDeliveryProtocol.contextKey]
+    let before = await keeper.done(at: world.node.name)
+    func look() async throws -> [ReplyEntry] {
+      let queries = NodeQueries(
+        endpoint: world.node, network: world.network, signer: MessageSigner(world.anchor.identity), role: nil,
+        time: world.clock.wallTime())
+      return try await queries.together([.allDeliveries])
+    }
+    let shown = try await look()
+    try await world.anchor.remove(world.members[0].did, from: world.network)
+    try await world.run(.seconds(5))
+    let audit = try await keeper.audit(
+      shown, of: world.network.id, complete: paths, includesDefinitions: false, at: world.node.name, since: before)
+    #expect(audit.lacking.map(\.place) == [])
+    let late = try await keeper.audit(
+      shown, of: world.network.id, complete: paths, includesDefinitions: false, at: world.node.name)
+    #expect(!late.lacking.isEmpty)
+  }
+
   @Test("keys for many machines go to a node side by side, and the head that covers them after all of them")
   func sideBySide() async throws {
     let world = try await World.settled(members: 12)

@@ -157,10 +157,18 @@ struct LimitsTests {
     #expect(await ask(garbage, from: "192.0.2.1") == "refused")
     #expect(await ask(query(tenancy.bob), from: "192.0.2.1") == "refused")
     for _ in 0..<3 { #expect(await ask(query(tenancy.alice), from: "192.0.2.1") == "200") }
-    // Who only says that it is the tenant is a stranger.
-    var forged = query(tenancy.alice).object ?? [:]
-    forged["descriptor"] = query(tenancy.alice)["descriptor"]
-    #expect(await ask(.object(forged), from: "192.0.2.1") == "refused")
+    // Who only says that it is the tenant is a stranger, and so is who has, or had, a grant of it.
+    func signature(_ message: JSONValue) throws -> String {
+      try #require(message["authorization"]?["signature"]?["signatures"]?.array?[0]["signature"]?.string)
+    }
+    let genuine = query(tenancy.alice)
+    let forged = genuine.text.replacing(try signature(genuine), with: try signature(query(tenancy.alice)))
+    #expect(forged != genuine.text)
+    #expect(await ask(try JSONValue(parsing: forged), from: "192.0.2.1") == "refused")
+    let grant = tenancy.makeGrant(.records("Query"), to: tenancy.bob, delegated: true)
+    let delegated = try tenancy.delegating(
+      tenancy.alice.signer.recordsQuery(filter, at: tenancy.tick()), to: tenancy.bob, by: grant)
+    #expect(await ask(delegated, from: "192.0.2.1") == "refused")
   }
 
   @Test("metrics are shown to this machine when they are kept, and else there are none")

@@ -66,7 +66,9 @@ public actor LedgerKeeper {
     }
     if let before {
       let news = outbox.done(at: endpoint).subtracting(before)
-      audit.lacking.removeAll { news.contains($0.element) }
+      // A first write is published again for what builds upon it.
+      let records = Set(audit.lacking.lazy.filter { news.contains($0.element) }.compactMap(\.write?.recordID))
+      audit.lacking.removeAll { news.contains($0.element) || $0.write.map { records.contains($0.recordID) } ?? false }
       audit.repeated.removeAll { news.contains($0.element) }
     }
     await reopen(audit.repeated + audit.lacking, at: endpoint)

@@ -4,7 +4,7 @@ import Wire
 /// text under another (WHATWG URL 3).
 ///
 /// Domains are ASCII here: what is not so after percent-decoding is refused, where the standard would convert it.
-/// Labels with `xn--` stay as they are, as in the standard.
+/// Labels with `xn--` are not decoded, and stay as they are.
 enum URLHost {
   /// WHATWG URL 3.5 (host parsing), then serialized. `nil` for a failure.
   static func parse(_ text: ArraySlice<UInt8>, isSpecial: Bool) -> String? {

@@ -13,6 +13,7 @@ struct MessagesEventAccess: EventAccess {
   /// Nobody but the tenant follows messages without one.
   var claimsRight: Bool { true }
   var subscriber: DID? { access.signed.author }
+  var signer: DID? { access.signed.signer }
 
   func sight(in round: EventRound) throws -> any EventSight {
     Sight(showsData: try access.authorize(filters, at: max(round.now, time), in: round.reader))

@@ -13,7 +13,7 @@ protocol ServedNode: DWNEndpoint {
   /// what is no write, or not genuine.
   func author(ofWrite message: JSONValue) async throws(DWNError) -> DID
 
-  /// Whether a message is the tenant's, as its signatures show; whatever else may be wrong with it.
+  /// Whether the tenant signed a message, or signed for having it; whatever else may be wrong with it.
   func isTenants(_ message: JSONValue, _ tenant: DID) async -> Bool
 
   /// Why this node as a whole has no room for so many bytes of somebody's at a tenant's; `nil`: it has, as far as it knows.

@@ -1,8 +1,8 @@
 import Identity
 import Synchronization
 
-/// For whom a tenant's messages are read. Of those who wait, later ones of these go first.
-enum Asker: Comparable, Sendable {
+/// For whom a tenant's messages are read.
+enum Asker: Hashable, Sendable {
   case anyone
   /// The tenant, as a signature showed.
   case tenant
@@ -10,129 +10,149 @@ enum Asker: Comparable, Sendable {
   case node
 }
 
-/// Who reads next. A tenant has some of the readers at most, so that slow questions to one leave others their answers, and one more
-/// for what the tenant itself asks, so that nobody else's leave it without; tenants of whom somebody waits have their turns one after
-/// the other.
+/// Who reads next. A tenant has some of the readers at most, so that slow questions to one leave others their answers; tenants of whom
+/// somebody waits have their turns one after the other. At a tenant, who came first is first.
+///
+/// Beside those readers there is one for what the tenant itself asks, so that nobody else's questions leave it without. What the node
+/// does goes before all others.
 final class ReaderTurns: Sendable {
+  /// What who reads has: one of a tenant's share, or the reader that it has to itself.
+  fileprivate enum Place {
+    case shared
+    case own
+  }
+
   fileprivate struct Waiting {
     let id: Int
     let asker: Asker
-    /// How many of the tenant may read beside it at most, itself among them.
-    let share: Int
-    let continuation: CheckedContinuation<Bool, Never>
+    /// Gets `nil` for who gave up.
+    let continuation: CheckedContinuation<Place?, Never>
+  }
+
+  /// Who reads at a tenant now.
+  fileprivate struct Reading {
+    var shared = 0
+    var hasOwn = false
+
+    var isNone: Bool { shared == 0 && !hasOwn }
   }
 
   fileprivate struct State {
+    let share: Int
     var free: Int
-    var reading: [DID: Int] = [:]
+    var reading: [DID: Reading] = [:]
     var lines: [DID: [Waiting]] = [:]
     /// Tenants with a line; whose turn is next comes first.
     var order: [DID] = []
     var lastID = 0
   }
 
-  private let readers: Int
-  private let share: Int
   private let state: Mutex<State>
 
   /// `share`: of the readers, for one tenant.
   init(readers: Int, share: Int) {
     precondition((1...readers).contains(share), "everybody gets a turn")
-    self.readers = readers
-    self.share = share
-    state = Mutex(State(free: readers))
+    state = Mutex(State(share: share, free: readers))
   }
 
   /// How many wait.
   var waiting: Int { state.withLock { $0.lines.values.reduce(0) { $0 + $1.count } } }
 
-  /// Reads when it is the tenant's turn. Throws `CancellationError` for who gives up before.
+  /// Reads when it is somebody's turn. Throws `CancellationError` for who gives up before.
   func read<Result>(
     _ tenant: DID, for asker: Asker = .anyone, _ body: () async throws -> Result
   ) async throws -> Result {
-    try await begin(tenant, asker)
-    defer { end(tenant) }
+    let place = try await begin(tenant, asker)
+    defer { end(tenant, place) }
     return try await body()
   }
 
-  /// How many may read at a tenant for one more to begin.
-  private func share(of asker: Asker) -> Int {
-    switch asker {
-    case .anyone: share
-    case .tenant: min(share + 1, readers)
-    case .node: readers
-    }
-  }
-
-  private func begin(_ tenant: DID, _ asker: Asker) async throws {
-    let share = share(of: asker)
-    guard !state.withLock({ $0.take(tenant, share) }) else { return }
+  private func begin(_ tenant: DID, _ asker: Asker) async throws -> Place {
+    if let place = state.withLock({ $0.take(tenant, asker) }) { return place }
     let id = state.withLock { state in
       state.lastID += 1
       return state.lastID
     }
-    let isIn = await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        let answer = state.withLock { state -> Bool? in
-          if Task.isCancelled { return false }
-          if state.take(tenant, share) { return true }
-          if state.lines[tenant] == nil { state.order.append(tenant) }
-          state.wait(Waiting(id: id, asker: asker, share: share, continuation: continuation), tenant)
-          return nil
+    let place = await withTaskCancellationHandler {
+      await withCheckedContinuation { (continuation: CheckedContinuation<Place?, Never>) in
+        let (isOver, place) = state.withLock { state -> (Bool, Place?) in
+          if Task.isCancelled { return (true, nil) }
+          if let place = state.take(tenant, asker) { return (true, place) }
+          state.wait(Waiting(id: id, asker: asker, continuation: continuation), tenant)
+          return (false, nil)
         }
-        if let answer { continuation.resume(returning: answer) }
+        if isOver { continuation.resume(returning: place) }
       }
     } onCancel: {
-      state.withLock { $0.leave(tenant, id) }?.resume(returning: false)
+      state.withLock { $0.leave(tenant, id) }?.resume(returning: nil)
     }
-    guard isIn else { throw CancellationError() }
+    guard let place else { throw CancellationError() }
+    return place
   }
 
-  private func end(_ tenant: DID) {
-    let next = state.withLock { state -> [CheckedContinuation<Bool, Never>] in
-      state.giveBack(tenant)
-      var next: [CheckedContinuation<Bool, Never>] = []
-      while let continuation = state.next() { next.append(continuation) }
+  private func end(_ tenant: DID, _ place: Place) {
+    let next = state.withLock { state in
+      state.giveBack(tenant, place)
+      var next: [(Waiting, Place)] = []
+      while let turn = state.next() { next.append(turn) }
       return next
     }
-    for continuation in next { continuation.resume(returning: true) }
+    for (waiting, place) in next { waiting.continuation.resume(returning: place) }
   }
 }
 
 extension ReaderTurns.State {
-  fileprivate mutating func take(_ tenant: DID, _ share: Int) -> Bool {
-    guard free > 0, reading[tenant, default: 0] < share else { return false }
+  /// What somebody could have now, if a reader is free.
+  private func place(_ tenant: DID, _ asker: Asker) -> ReaderTurns.Place? {
+    let reading = reading[tenant] ?? ReaderTurns.Reading()
+    if asker == .node || reading.shared < share { return .shared }
+    return asker == .tenant && !reading.hasOwn ? .own : nil
+  }
+
+  fileprivate mutating func take(_ tenant: DID, _ asker: Asker) -> ReaderTurns.Place? {
+    guard free > 0, let place = place(tenant, asker) else { return nil }
     free -= 1
-    reading[tenant, default: 0] += 1
-    return true
+    switch place {
+    case .shared: reading[tenant, default: ReaderTurns.Reading()].shared += 1
+    case .own: reading[tenant, default: ReaderTurns.Reading()].hasOwn = true
+    }
+    return place
   }
 
-  fileprivate mutating func giveBack(_ tenant: DID) {
+  fileprivate mutating func giveBack(_ tenant: DID, _ place: ReaderTurns.Place) {
     free += 1
-    let left = reading[tenant, default: 1] - 1
-    reading[tenant] = left == 0 ? nil : left
+    switch place {
+    case .shared: reading[tenant]?.shared -= 1
+    case .own: reading[tenant]?.hasOwn = false
+    }
+    if reading[tenant]?.isNone == true { reading[tenant] = nil }
   }
 
-  /// Behind those who go first, and behind those who came first.
+  /// What the node does stands before all others.
   fileprivate mutating func wait(_ waiting: ReaderTurns.Waiting, _ tenant: DID) {
     var line = lines[tenant] ?? []
-    line.insert(waiting, at: line.firstIndex { $0.asker < waiting.asker } ?? line.endIndex)
+    if line.isEmpty { order.append(tenant) }
+    let place = waiting.asker == .node ? line.firstIndex { $0.asker != .node } : nil
+    line.insert(waiting, at: place ?? line.endIndex)
     lines[tenant] = line
   }
 
-  /// Who is first in the line of the next tenant that may have another reader.
-  fileprivate mutating func next() -> CheckedContinuation<Bool, Never>? {
-    let next = order.firstIndex { tenant in
-      lines[tenant]?.first.map { reading[tenant, default: 0] < $0.share } ?? false
+  /// Who may read now, of the next tenant of whom somebody may.
+  fileprivate mutating func next() -> (ReaderTurns.Waiting, ReaderTurns.Place)? {
+    guard free > 0 else { return nil }
+    for tenant in order {
+      guard let line = lines[tenant], let index = line.firstIndex(where: { place(tenant, $0.asker) != nil }),
+        let place = take(tenant, line[index].asker)
+      else { continue }
+      order.removeAll { $0 == tenant }
+      lines[tenant]?.remove(at: index)
+      if lines[tenant]?.isEmpty == true { lines[tenant] = nil } else { order.append(tenant) }
+      return (line[index], place)
     }
-    guard let index = next, free > 0 else { return nil }
-    let tenant = order.remove(at: index)
-    guard let first = lines[tenant]?.removeFirst(), take(tenant, first.share) else { return nil }
-    if lines[tenant]?.isEmpty == false { order.append(tenant) } else { lines[tenant] = nil }
-    return first.continuation
+    return nil
   }
 
-  fileprivate mutating func leave(_ tenant: DID, _ id: Int) -> CheckedContinuation<Bool, Never>? {
+  fileprivate mutating func leave(_ tenant: DID, _ id: Int) -> CheckedContinuation<ReaderTurns.Place?, Never>? {
     guard let index = lines[tenant]?.firstIndex(where: { $0.id == id }),
       let left = lines[tenant]?.remove(at: index)
     else { return nil }

@@ -8,6 +8,8 @@ protocol EventAccess: Sendable {
   var filter: FeedFilter { get }
   /// Who asked; `nil` when nobody signed.
   var subscriber: DID? { get }
+  /// Who signed for that, be it by a grant.
+  var signer: DID? { get }
   /// Whether a role or a grant is claimed. Whether rightly, is judged before anything is told.
   var claimsRight: Bool { get }
 
@@ -27,6 +29,7 @@ struct RecordsEventAccess: EventAccess {
 
   var filter: FeedFilter { .records(request.filter) }
   var subscriber: DID? { request.requester }
+  var signer: DID? { request.signed?.signer }
   var claimsRight: Bool { request.role != nil || request.grantID != nil }
 
   func sight(in round: EventRound) throws -> any EventSight {

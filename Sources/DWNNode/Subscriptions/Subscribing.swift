@@ -17,7 +17,7 @@ struct Subscribing {
   ) async throws -> (reply: Reply, frames: (any SubscriptionSource)?) {
     // First listen, then look: what is stored between the two is heard of, and told if the look has not shown it.
     let subscription = try hub.add(tenant: tenant, access: access, from: caller)
-    let asker: Asker = access.subscriber == tenant ? .tenant : .anyone
+    let asker: Asker = access.signer == tenant ? .tenant : .anyone
     do {
       let (reply, beginning) = try await deadlines.within { [store, hub] in
         try await store.read(tenant, for: asker) { [hub] reader -> (Reply, Beginning?) in
