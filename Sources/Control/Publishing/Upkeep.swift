@@ -26,7 +26,7 @@ extension DWNControlPlane {
       upkeepError = "\(error)"
     }
     upkeepAt = clock.now()
-    if !network.envelope.hasHeads, !isAnchor {
+    if !network.envelope.hasHeads, !isAnchor, !plans[choice.preferred].isFollowed {
       // Nothing else tells of what is no longer there.
       plans[choice.preferred].hinted(.complete, at: clock.now())
       wake(.fetch(choice.preferred))

@@ -1,6 +1,6 @@
 import Wire
 
-/// What an envelope of version 1 shows without being opened (dwn-messages 10.1). Other forms pass.
+/// What an envelope shows without being opened: one of version 1 its form (dwn-messages 10.1), one of another form that somebody can open it.
 enum EnvelopeForm {
   /// Throws status 400.
   static func check(_ encryption: JSONObject) throws(DWNError) {

@@ -22,7 +22,7 @@ protocol MessageStore: Sendable {
     _ tenant: DID, _ body: @escaping @Sendable (any MessageReader) throws -> Result
   ) async throws -> Result
 
-  /// The same for somebody in particular, before others who ask.
+  /// The same for somebody in particular: see `ReaderTurns`.
   func read<Result: Sendable>(
     _ tenant: DID, for asker: Asker, _ body: @escaping @Sendable (any MessageReader) throws -> Result
   ) async throws -> Result
