@@ -141,9 +141,9 @@ struct SQLiteMessages: MessageReader {
       SELECT count(*) FROM (SELECT 1 FROM message INDEXED BY message_siblings
         WHERE tenant = ? AND \(Self.atPlace) AND timestamp >= ? AND is_initial
           AND (date_created, record_id) > (?, ?) AND NOT (\(Self.waitsForData))
-          AND (ended = 0 OR EXISTS (SELECT 1 FROM message AS other INDEXED BY message_record
-            WHERE other.tenant = message.tenant AND other.record_id = message.record_id AND other.kind = 'delete'
-              AND other.timestamp >= ?)) LIMIT ?)
+          AND coalesce((SELECT max(other.timestamp) >= ? FROM message AS other INDEXED BY message_record
+            WHERE other.tenant = message.tenant AND other.record_id = message.record_id AND other.kind = 'delete'), 1)
+        LIMIT ?)
       """,
       [tenant] + Self.values(place)
         + [time, time, creation.record.text, time, count])

@@ -68,6 +68,9 @@ extension ModelMessages.Row {
       guard let prefix else { return true }
       return text.map { $0 == prefix || $0.hasPrefix(prefix + "/") } ?? false
     }
+    // A write that does not stand for its record any more is about the same protocol as ever.
+    let isEarlier = message.kind == .write && !message.isLatest
+    let tags = isEarlier ? (try? message.message())?["descriptor"]?["tags"]?.object : tags
     let isOfProtocol =
       filter.protocolURI == nil || filter.protocolURI == message.protocolURI
       || (message.protocolURI == PermissionsProtocol.uri && filter.protocolURI == tags?["protocol"]?.string)
