@@ -89,14 +89,16 @@ struct V1LifeTests {
     }
   }
 
-  @Test("an anchor that is told everything still looks for those who wait for their keys")
-  func joinedWhileFollowing() async throws {
+  @Test("an anchor that is told everything still looks for those who wait for their keys", arguments: [65, 80, 95])
+  func joinedWhileFollowing(after time: Int) async throws {
     let world = try await World.settled(envelope: .v1, isLive: true)
-    try await world.run(.seconds(90))
+    try await world.run(.seconds(time))
     let third = try await world.newMachine()
-    try await third.start(world.network, [world.node], addresses: [World.address(7)])
+    // It installs its definition once it starts, after it was added.
     try await world.anchor.add(third.did, to: world.network, label: "third")
-    try await world.simulation.run(.seconds(25), world.devices + [third])
+    try await world.run(.seconds(5))
+    try await third.start(world.network, [world.node], addresses: [World.address(7)])
+    try await world.simulation.run(.seconds(10), world.devices + [third])
     #expect(await third.netmap?.peers.count == 2)
     for device in world.devices { #expect(await device.netmap?.peers.contains { $0.key == third.key } == true) }
   }
