@@ -44,8 +44,11 @@ enum FillerRecords {
               "tenant": template.author.text, "cid": template.cid.text,
             ])
           try database.execute(
-            sql: "UPDATE tenant SET head = head + ? WHERE did = ?",
-            arguments: [beyond - lowest, template.author.text])
+            sql: """
+              UPDATE tenant SET head = head + :count, messages = messages + :count, bytes = bytes + :count * :size
+              WHERE did = :tenant
+              """,
+            arguments: ["count": beyond - lowest, "size": row["size"] as Int, "tenant": template.author.text])
           return .commit
         }
       }

@@ -1,6 +1,7 @@
 import DWN
 import Foundation
 import GRDB
+import Synchronization
 import TestSupport
 import Testing
 import Wire
@@ -202,6 +203,72 @@ struct DurabilityTests {
     #expect(try await pool.read { try Int.fetchOne($0, sql: "SELECT count(*) FROM tenant") } == 133)
     await queue.close()
     await #expect(throws: NodeError.self) { try await queue.perform { try $0.execute(sql: "SELECT 1") } }
+  }
+
+  @Test("who is refused after a change makes those beside it run again, and for a while nobody else does")
+  func undone() async throws {
+    defer { cleanUp() }
+    let pool = try DurableDatabase.open(path: path, schema: NodeSchema.steps)
+    let queue = CommitQueue(pool: pool, path: path)
+    let runs = Mutex<[String: Int]>([:])
+    let told = Mutex<[String]>([])
+    /// Who is refused changed something before, or nothing.
+    @Sendable func perform(_ name: String, isRefused: Bool = false, changes: Bool = true) async throws {
+      try await queue.perform { database in
+        runs.withLock { $0[name, default: 0] += 1 }
+        if changes { try database.execute(sql: "INSERT INTO tenant (did) VALUES (?)", arguments: [name]) }
+        if isRefused { throw DWNError(400, "Test", "refused") }
+      } committed: { _ in
+        told.withLock { $0.append(name) }
+      }
+    }
+    /// Puts all of them into one transaction, while the writer is busy with another one.
+    func together(_ performs: [@Sendable () async throws -> Void]) async throws -> Int {
+      let (isBusy, goOn) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+      return await withTaskGroup(of: Bool.self) { group in
+        group.addTask {
+          await #expect(throws: Never.self) {
+            try await queue.perform { _ in
+              isBusy.signal()
+              goOn.wait()
+            }
+          }
+          return true
+        }
+        await withCheckedContinuation { continuation in
+          DispatchQueue.global().async {
+            isBusy.wait()
+            continuation.resume()
+          }
+        }
+        for perform in performs { group.addTask { (try? await perform()) != nil } }
+        try? await Task.sleep(for: .milliseconds(300))
+        goOn.signal()
+        return await group.reduce(-1) { $0 + ($1 ? 1 : 0) }
+      }
+    }
+    let nothing = try await together([
+      { try await perform("a") }, { try await perform("b", isRefused: true, changes: false) },
+      { try await perform("c") },
+    ])
+    #expect(nothing == 2)
+    #expect(runs.withLock { $0 } == ["a": 1, "b": 1, "c": 1])
+    runs.withLock { $0 = [:] }
+    let first = try await together([
+      { try await perform("d") }, { try await perform("e", isRefused: true) }, { try await perform("f") },
+    ])
+    #expect(first == 2)
+    #expect(runs.withLock { $0.values.max() } == 2)
+    runs.withLock { $0 = [:] }
+    let second = try await together([
+      { try await perform("g") }, { try await perform("h", isRefused: true) }, { try await perform("i") },
+    ])
+    #expect(second == 2)
+    #expect(runs.withLock { $0 } == ["g": 1, "h": 1, "i": 1])
+    #expect(told.withLock { $0.sorted() } == ["a", "c", "d", "f", "g", "i"])
+    let tenants = try await pool.read { try String.fetchAll($0, sql: "SELECT did FROM tenant ORDER BY did") }
+    #expect(tenants == ["a", "c", "d", "f", "g", "i"])
+    await queue.close()
   }
 
   @Test("a closed node refuses instead of answering from nothing")

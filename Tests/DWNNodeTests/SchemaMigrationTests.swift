@@ -140,7 +140,7 @@ struct SchemaMigrationTests {
       "INSERT INTO message (tenant, cid, element, kind, json, author, timestamp, protocol, position, size, share) VALUES \(rows)"
     }
     let pool = try upToDate(from: 6) { database in
-      try database.execute(sql: "INSERT INTO tenant (id, did) VALUES (1, 'did:a:1'), (2, 'did:a:2')")
+      try database.execute(sql: "INSERT INTO tenant (id, did, head) VALUES (1, 'did:a:1', 4), (2, 'did:a:2', 1)")
       try database.execute(
         sql: insert(
           """
@@ -158,11 +158,18 @@ struct SchemaMigrationTests {
       }
     }
     #expect(try guests() == ["1 did:b:1 2 50", "1 did:b:2 1 40", "2 did:b:1 1 50"])
+    let data = DataFolder(path: path + "-data", largestStaging: 0, random: SystemRandom())
+    var comes = SampleMessages.write("c6", by: DID("did:b:2")!)
+    comes.share = .member
+    comes.json = "[   ]"
+    try pool.write {
+      _ = try SQLiteTransaction(SQLiteMessages(database: $0, tenant: 1, folder: data)).insert(comes, content: nil)
+    }
+    #expect(try guests() == ["1 did:b:1 2 50", "1 did:b:2 2 45", "2 did:b:1 1 50"])
     for (change, expected) in [
-      (insert("(1, 'c6', 'e6', 'write', '{}', 'did:b:2', 't', 'p', 5, 5, 1)"), ["2 50", "2 45", "1 50"]),
       ("UPDATE message SET size = 1 WHERE cid = 'c3'", ["2 21", "2 45", "1 50"]),
-      ("UPDATE message SET share = 0 WHERE cid = 'c6'", ["2 21", "1 40", "1 50"]),
-      ("UPDATE message SET share = 1 WHERE cid = 'c6'", ["2 21", "2 45", "1 50"]),
+      ("UPDATE message SET share = 0 WHERE cid = 'cid-c6-0'", ["2 21", "1 40", "1 50"]),
+      ("UPDATE message SET share = 1 WHERE cid = 'cid-c6-0'", ["2 21", "2 45", "1 50"]),
       ("DELETE FROM message WHERE author = 'did:b:2'", ["2 21", "1 50"]),
       ("UPDATE message SET share = 0 WHERE cid = 'c5'", ["2 21"]),
     ] {

@@ -14,6 +14,8 @@ final class NodeRoom: Sendable {
 
   private struct State {
     var totals: StoreTotals?
+    /// Tenants who came since then: by name, since a write may be made twice before it is committed.
+    var newTenants: Set<DID> = []
     var summedAt: Instant?
     var isSumming = false
   }
@@ -55,13 +57,13 @@ final class NodeRoom: Sendable {
 
   /// Makes a write of somebody's within a transaction. Throws status 507 if its tenant, who has nothing here yet, would be one too many.
   /// Who is refused for another reason takes nobody's place.
-  func counting(_ transaction: any MessageReader, _ write: () throws -> Reply) throws -> Reply {
+  func counting(_ tenant: DID, _ transaction: any MessageReader, _ write: () throws -> Reply) throws -> Reply {
     guard let most = bounds.tenants, try transaction.head() == 0 else { return try write() }
-    guard state.withLock({ $0.totals?.tenants ?? 0 }) < most else {
+    guard state.withLock({ ($0.totals?.tenants ?? 0) + $0.newTenants.subtracting([tenant]).count }) < most else {
       throw DWNError(507, "NodeTenantsExceeded", "this node has as many tenants as it may: \(most)")
     }
     let reply = try write()
-    if reply.status.isSuccess { state.withLock { $0.totals?.tenants += 1 } }
+    if reply.status.isSuccess { state.withLock { _ = $0.newTenants.insert(tenant) } }
     return reply
   }
 
@@ -79,6 +81,7 @@ final class NodeRoom: Sendable {
     let totals = try await store.totals()
     state.withLock {
       $0.totals = totals
+      $0.newTenants = []
       $0.summedAt = now
     }
   }

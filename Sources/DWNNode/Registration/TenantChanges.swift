@@ -37,7 +37,7 @@ final class TenantChanges: Sendable {
       let countsTenants = tenants.isOpen
       let reply = try await store.write(tenant) { [room, quota = isUnbounded ? nil : quota(of: tenant)] transaction in
         func write() throws -> Reply { try quota.within(transaction, by: signed.author) { try body(transaction) } }
-        return countsTenants ? try room.counting(transaction, write) : try write()
+        return countsTenants ? try room.counting(tenant, transaction, write) : try write()
       }
       if reply.status.isSuccess { room.took(size) }
       return reply

@@ -4,27 +4,45 @@ import Synchronization
 
 /// Lets many writers share the price of one disk flush.
 ///
-/// A writer that arrives while a transaction runs joins the next one. Each has a savepoint of its own, so that a refusal undoes
-/// only what it did itself; a failure of the database fails everybody in that transaction, since nothing of it was committed.
+/// A writer that arrives while a transaction runs joins the next one. A refusal undoes only what its writer did itself; a failure of the
+/// database fails everybody in that transaction, since nothing of it was committed.
+///
+/// Who is refused has changed nothing, as a rule: a savepoint for each, which keeps a copy of every page that is changed, would cost a
+/// third of a write. Where a writer is refused after it changed something, its transaction is begun anew, with savepoints, as are those
+/// after it for a while. So a writer may run twice, and must leave no trace outside of the database before it is committed.
 final class CommitQueue: Sendable {
   /// One writer's share of a transaction.
   private struct Job: Sendable {
-    /// Runs within the transaction and gives what to call after the commit. Throws only a failure of the database.
-    let run: @Sendable (Database) throws -> @Sendable () -> Void
+    /// Runs within the transaction and gives what to call after the commit. Throws only a failure of the database, and `Undone`.
+    let run: @Sendable (Database, Isolation) throws -> @Sendable () -> Void
     let fail: @Sendable (any Error) -> Void
   }
+
+  private enum Isolation {
+    /// Each writer has a savepoint.
+    case savepoints
+    /// None has: throws `Undone` where one would be needed.
+    case none
+  }
+
+  /// What a refused writer changed can only be undone with the whole transaction.
+  private struct Undone: Error {}
 
   private struct State {
     var waiting: [Job] = []
     var isRunning = false
     /// What is done after commits was not done to its end.
     var hasRest = false
+    /// Transactions for which savepoints are still worth their price.
+    var careful = 0
     var closed: NodeError?
     var closers: [CheckedContinuation<Void, Never>] = []
   }
 
   /// Writers that share one transaction at most.
   private static let largestBatch = 256
+  /// Transactions with savepoints after one that had to be begun anew: whoever is refused on purpose makes others wait no longer than that.
+  private static let carefulTransactions = 64
 
   private let pool: DatabasePool
   private let path: String
@@ -40,7 +58,8 @@ final class CommitQueue: Sendable {
     self.afterCommit = afterCommit
   }
 
-  /// Returns after the commit is on the disk. `committed` runs before that, in the order of the commits, and must not wait.
+  /// Returns after the commit is on the disk. `body` may run twice. `committed` runs before the return, in the order of the commits, and must
+  /// not wait.
   func perform<Result: Sendable>(
     _ body: @escaping @Sendable (Database) throws -> Result,
     committed: @escaping @Sendable (Result) -> Void = { _ in }
@@ -48,8 +67,8 @@ final class CommitQueue: Sendable {
     try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Result, any Error>) in
       enqueue(
         Job(
-          run: { database in
-            let result = try Self.isolated(database, body)
+          run: { database, isolation in
+            let result = try Self.isolated(database, isolation, body)
             return {
               if case .success(let value) = result { committed(value) }
               continuation.resume(with: result)
@@ -71,12 +90,15 @@ final class CommitQueue: Sendable {
     }
   }
 
-  /// Runs one writer in a savepoint. What it throws itself is its result; what the database throws goes on.
+  /// Runs one writer. What it throws itself is its result; what the database throws goes on.
   private static func isolated<Result>(
-    _ database: Database, _ body: (Database) throws -> Result
+    _ database: Database, _ isolation: Isolation, _ body: (Database) throws -> Result
   ) throws -> Swift.Result<Result, any Error> {
     // A statement that is kept costs a third of one that is prepared anew.
-    func run(_ sql: String) throws { try database.cachedStatement(sql: sql).execute() }
+    func run(_ sql: String) throws {
+      if isolation == .savepoints { try database.cachedStatement(sql: sql).execute() }
+    }
+    let changes = database.totalChangesCount
     try run("SAVEPOINT share")
     let outcome: Swift.Result<Result, any Error>
     do {
@@ -84,6 +106,7 @@ final class CommitQueue: Sendable {
     } catch let error as DatabaseError {
       throw error
     } catch {
+      if isolation == .none, database.totalChangesCount != changes { throw Undone() }
       outcome = .failure(error)
       try run("ROLLBACK TO share")
     }
@@ -129,13 +152,7 @@ final class CommitQueue: Sendable {
 
   private func commit(_ batch: [Job], _ database: Database) {
     do {
-      var deliveries: [@Sendable () -> Void] = []
-      if !batch.isEmpty {
-        try database.inTransaction(.immediate) {
-          for job in batch { deliveries.append(try job.run(database)) }
-          return .commit
-        }
-      }
+      let deliveries = batch.isEmpty ? [] : try transact(batch, database)
       for deliver in deliveries { deliver() }
     } catch {
       let failure = NodeError(error, path: path)
@@ -144,5 +161,26 @@ final class CommitQueue: Sendable {
     }
     let hasRest = (try? afterCommit(database)) ?? false
     state.withLock { $0.hasRest = hasRest }
+  }
+
+  /// What to call now that they are committed.
+  private func transact(_ batch: [Job], _ database: Database) throws -> [@Sendable () -> Void] {
+    func run(_ isolation: Isolation) throws -> [@Sendable () -> Void] {
+      var deliveries: [@Sendable () -> Void] = []
+      try database.inTransaction(.immediate) {
+        for job in batch { deliveries.append(try job.run(database, isolation)) }
+        return .commit
+      }
+      return deliveries
+    }
+    let isCareful = state.withLock { state in
+      defer { state.careful = max(0, state.careful - 1) }
+      return state.careful > 0
+    }
+    if isCareful { return try run(.savepoints) }
+    do { return try run(.none) } catch is Undone {
+      state.withLock { $0.careful = Self.carefulTransactions }
+      return try run(.savepoints)
+    }
   }
 }

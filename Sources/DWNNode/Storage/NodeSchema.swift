@@ -19,11 +19,11 @@ import GRDB
 /// the newest write, both without data. A message's place in the feed is a column of it, so that neither can be without the other.
 ///
 /// `size` is what a message counts for its tenant: its text, its data if that is here, and the rows of a definition's rules. `ended` says that its record was deleted.
-/// Triggers keep the sums.
+/// Triggers keep the sums where a message changes or goes.
 enum NodeSchema {
   static let steps: [DurableDatabase.SchemaStep] =
     [first, feed, guests, strangers, bounds].map { .init(sql: $0) } + [
-      queries, .init(sql: shares), .init(sql: StoredSums.step), .init(sql: payloads),
+      queries, .init(sql: shares), .init(sql: StoredSums.step), .init(sql: payloads), .init(sql: arrivals),
     ]
 
   private static let first = """
@@ -290,5 +290,11 @@ enum NodeSchema {
   private static let payloads = """
     DROP INDEX message_element;
     CREATE INDEX message_element ON message(tenant, element) WHERE kind = 'configure';
+    """
+
+  /// What comes in is counted with its position, by `SQLiteTransaction`: a statement with triggers keeps a copy of every page it changes.
+  private static let arrivals = """
+    DROP TRIGGER IF EXISTS message_added;
+    DROP TRIGGER IF EXISTS guest_added;
     """
 }

@@ -24,8 +24,9 @@ final class SQLiteTransaction: MessageTransaction {
   func insert(_ message: StoredMessage, content data: MessageData?) throws -> Int64 {
     var message = message
     message.hasData = data != nil
-    message.position = try nextPosition(for: message.cid)
-    try insertRow(message, data)
+    let size = message.size(with: data)
+    message.position = try nextPosition(for: message, size)
+    try insertRow(message, data, size)
     let id = database.lastInsertedRowID
     switch data {
     case .bytes(let bytes) where bytes.count > NodeLimits.inlineData:
@@ -95,10 +96,18 @@ final class SQLiteTransaction: MessageTransaction {
       SQLiteMessages.values(place) + [count], index: "message_place")
   }
 
-  private func nextPosition(for cid: String) throws -> Int64 {
-    let statement = try database.cachedStatement(
-      sql: "UPDATE tenant SET head = head + 1, \(FeedFingerprint.toggling) WHERE id = ?5 RETURNING head")
-    let arguments = StatementArguments(FeedFingerprint.of(cid).values + [tenant])
+  /// `OR FAIL`: SQLite need not be able to undo it alone.
+  private static let arrival = """
+    UPDATE OR FAIL tenant SET head = head + 1, \(FeedFingerprint.toggling), \(StoredSums.adding(share: "?6", size: "?7"))
+    WHERE id = ?5 RETURNING head
+    """
+
+  /// Counts a message, with its size, and says where in the feed it stands.
+  private func nextPosition(for message: StoredMessage, _ size: Int) throws -> Int64 {
+    if message.share != .tenant { try execute(StoredSums.addingToGuest, [tenant, message.author.text, size]) }
+    let statement = try database.cachedStatement(sql: Self.arrival)
+    let arguments = StatementArguments(
+      FeedFingerprint.of(message.cid).values + [tenant, message.share.rawValue, size])
     guard let position = try Int64.fetchOne(statement, arguments: arguments) else {
       throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: "a tenant vanished while it was written to")
     }
@@ -116,7 +125,7 @@ final class SQLiteTransaction: MessageTransaction {
       """, [tenant, record.text])
   }
 
-  private func insertRow(_ message: StoredMessage, _ data: MessageData?) throws {
+  private func insertRow(_ message: StoredMessage, _ data: MessageData?, _ size: Int) throws {
     let place = message.place
     let content = message.content
     var inline: Data?
@@ -130,7 +139,7 @@ final class SQLiteTransaction: MessageTransaction {
       message.datePublished?.timestamp, content?.dataFormat, content?.dataCID.text, content?.dataSize,
       content?.isSquash ?? false, content?.isInitial ?? false, message.isLatest, message.hasData, inline,
       message.attester?.text, message.grantID?.text, message.share.rawValue, message.arrived?.timestamp,
-      message.position, message.size(with: data),
+      message.position, size,
     ])
   }
 

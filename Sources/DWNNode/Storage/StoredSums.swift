@@ -1,4 +1,5 @@
-/// What tenants and guests have stored is summed up by triggers, in the transaction that changes it.
+/// What tenants and guests have stored is summed up in the transaction that changes it: with its position in the feed where a message comes
+/// (`SQLiteTransaction`), by triggers where one changes or goes.
 ///
 /// Messages of records that were deleted are counted apart: `ended` is 1 where the record is the tenant's, 2 where it is a guest's. What
 /// the table `guest` and the columns `live_guest` count is what is not deleted.
@@ -68,6 +69,19 @@ enum StoredSums {
     ("ended_messages", { "(\($0)ended = 1)" }), ("ended_bytes", { "(\($0)ended = 1) * \($0)size" }),
     ("ended_guest_messages", { "(\($0)ended = 2)" }), ("ended_guest_bytes", { "(\($0)ended = 2) * \($0)size" }),
   ]
+
+  /// An assignment of `UPDATE tenant` that adds a message of which nothing else was kept yet, with its share and its size.
+  static func adding(share: String, size: String) -> String {
+    "messages = messages + 1, bytes = bytes + \(size)"
+      + ["guest", "live_guest"].map {
+        ", \($0)_messages = \($0)_messages + (\(share) <> 0), \($0)_bytes = \($0)_bytes + (\(share) <> 0) * \(size)"
+      }.joined()
+  }
+
+  /// The same for a guest: tenant, author, size.
+  static let addingToGuest = """
+    INSERT INTO guest VALUES (?, ?, 1, ?) ON CONFLICT DO UPDATE SET messages = messages + 1, bytes = bytes + excluded.bytes
+    """
 
   private static func change(_ by: (_ term: (String) -> String) -> String) -> String {
     sums.map { "\($0.column) = \($0.column) \(by($0.of))" }.joined(separator: ", ")

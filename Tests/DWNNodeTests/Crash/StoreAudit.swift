@@ -101,8 +101,9 @@ struct StoreAudit {
     (
       "a sum that is not that of the messages",
       """
-      SELECT did FROM tenant WHERE messages <> (SELECT count(*) FROM message NOT INDEXED WHERE tenant = tenant.id)
-        OR bytes <> (SELECT coalesce(sum(size), 0) FROM message NOT INDEXED WHERE tenant = tenant.id)
+      SELECT did FROM tenant WHERE (messages, bytes, guest_messages, guest_bytes) <> (
+        SELECT count(*), coalesce(sum(size), 0), coalesce(sum(share <> 0), 0), coalesce(sum((share <> 0) * size), 0)
+        FROM message NOT INDEXED WHERE tenant = tenant.id)
       """
     ),
     (

@@ -80,7 +80,7 @@ struct StoreRepairTests {
       try database.execute(sql: "DROP INDEX message_author")
       try database.execute(sql: "DROP INDEX message_cid")
       try database.execute(sql: "CREATE INDEX message_cid ON message(cid)")
-      try database.execute(sql: "DROP TRIGGER message_added")
+      try database.execute(sql: "DROP TRIGGER message_removed")
     }
     try DurableDatabase.close(pool)
     var said: [String] = []
@@ -88,7 +88,8 @@ struct StoreRepairTests {
     #expect(said.count == 3)
     let selection = Selection(filter: RecordsFilter(path: "box"), visibility: .publishedAndOwn(SampleMessages.bob))
     try await store.write(SampleMessages.alice) { transaction in
-      try transaction.insert(SampleMessages.write("a"), data: [])
+      for record in ["a", "b"] { try transaction.insert(SampleMessages.write(record), data: []) }
+      try transaction.remove(SampleMessages.write("b"))
       #expect(try transaction.find(selection).isEmpty)
       #expect(try transaction.usage().messages == 1)
     }
