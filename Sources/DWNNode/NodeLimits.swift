@@ -11,6 +11,9 @@ public struct NodeLimits: Hashable, Sendable {
   public var largestStaging: Int
   /// The records that a subscription begins with end, with a cursor, before the entry that would make the reply larger than this.
   public var largestSnapshot = 256 << 10
+  /// Messages of a tenant that wait to be looked up for its subscribers, and matches that wait to be told. What is beyond them is read
+  /// again when its turn comes.
+  var eventsWaiting = 1024
   /// Subscriptions that others than the tenant may have to its feed at a time.
   public var subscriptionsByOthers = 65_536
   /// Those of them that claim neither a role nor a grant, so that who has a right finds room.

@@ -7,14 +7,28 @@ import Wire
 /// What was given to it and not yet pulled is at most a window of frames; what does not fit stays in the feed, and is looked for
 /// there once there is room. A subscriber that leaves more waiting without a word is dropped in the end.
 public final class NodeSubscription: SubscriptionSource {
+  /// Where in the feed something is looked for.
+  enum Part: Sendable {
+    /// After one position up to another one, so many matches at most.
+    case span(after: Int64, through: Int64, limit: Int)
+    /// At positions where there were matches, in order.
+    case positions([Int64])
+
+    var end: Int64 {
+      switch self {
+      case .span(_, let through, _): through
+      case .positions(let positions): positions.last ?? 0
+      }
+    }
+  }
+
   /// The frames of a part of the feed, and how far it was looked at.
   struct Found: Sendable {
     var frames: [SubscriptionEvent]
     var end: Int64
   }
 
-  /// Looks at the feed for it, after one position up to another one, for so many matches at most.
-  typealias Look = @Sendable (_ after: Int64, _ through: Int64, _ limit: Int) async throws -> Found
+  typealias Look = @Sendable (Part) async throws -> Found
 
   private struct State {
     var progress = SubscriptionProgress()
@@ -72,7 +86,9 @@ public final class NodeSubscription: SubscriptionSource {
       case .give(let frame): return frame
       case .end(.inOrder): return nil
       case .end(.broken(let error)): throw error
-      case .proceed(.look(let after, let through, let limit)): await take(after, through, limit)
+      case .proceed(.look(let after, let through, let limit)):
+        await take(.span(after: after, through: through, limit: limit))
+      case .proceed(.take(let positions)): await take(.positions(positions))
       case .proceed(.endOfStored(let head)):
         happen {
           $0.progress.saidEndOfStored(head)
@@ -129,15 +145,18 @@ public final class NodeSubscription: SubscriptionSource {
     }
   }
 
+  /// There is something for it at these positions, the next ones of the feed, which it has to take itself.
+  func missed(_ positions: [Int64]) { happen { $0.progress.miss(positions) } }
+
   /// There may be something for it up to a position, which it has to look for itself.
   func missed(upTo position: Int64) { happen { $0.progress.missed(upTo: position) } }
 
   /// Its right has ended.
   func refuse(_ error: DWNError) { fail("DeliveryAuthorizationFailed", error.description) }
 
-  private func take(_ after: Int64, _ through: Int64, _ limit: Int) async {
+  private func take(_ part: Part) async {
     do {
-      let found = try await look(after, through, limit)
+      let found = try await look(part)
       happen {
         guard $0.ending == nil else { return }
         $0.progress.looked(upTo: found.end, taken: found.frames.map(\.place))

@@ -6,8 +6,9 @@ import Wire
 /// Tells the subscriptions of a node what was stored, in the order of the feed.
 ///
 /// A commit costs its place in a line. Then what was stored is looked up in an index of what is listened for; what matches is read once,
-/// however many wait for it, and handed to those that keep up; the others find it in the feed when they have room. Of several
-/// commits in a row, what comes while one is being told is told together.
+/// however many wait for it, and handed to those that keep up; the others know where in the feed it is, and take it when they have
+/// room. Of several commits in a row, what comes while one is being told is told together; what is too much to wait here is read from
+/// the feed again when its turn comes, once for everybody.
 final class SubscriptionHub: Sendable {
   /// A position of the feed, and whose filters the message there matches.
   private struct News {
@@ -24,22 +25,29 @@ final class SubscriptionHub: Sendable {
     var listeners: [Int: Listener] = [:]
     /// Those of others than the tenant.
     var others: SubscriptionShares
+    /// Messages that wait here at most.
+    let room: Int
     /// What was stored and is still to be looked up.
     var arrived: [StoredMessage] = []
     /// Of their texts.
     var arrivedBytes = 0
+    /// Positions after those that arrived, of messages that are to be read again to be looked up.
+    var behind: ClosedRange<Int64>?
     var news: [News] = []
 
     func listeners(of group: Int) -> [NodeSubscription] {
       index.members(of: group).compactMap { listeners[$0]?.subscription }
     }
 
-    /// `false` if there is no room for them.
-    mutating func take(_ entries: [StoredMessage]) -> Bool {
+    mutating func take(_ entries: [StoredMessage]) {
+      guard let first = entries.first?.position, let last = entries.last?.position else { return }
       let bytes = entries.reduce(0) { $0 + $1.json.utf8.count }
-      guard arrived.count + entries.count <= SubscriptionHub.mostArrived,
+      guard behind == nil, arrived.count + entries.count <= room,
         arrivedBytes + bytes <= SubscriptionHub.mostArrivedBytes
-      else { return false }
+      else {
+        behind = (behind?.lowerBound ?? first)...last
+        return
+      }
       arrivedBytes += bytes
       arrived += entries.map { entry in
         var entry = entry
@@ -47,7 +55,6 @@ final class SubscriptionHub: Sendable {
         if entry.content?.tags == nil { entry.content?.tags = [:] }
         return entry
       }
-      return true
     }
 
     mutating func giveArrived() -> [StoredMessage] {
@@ -66,16 +73,15 @@ final class SubscriptionHub: Sendable {
     var isClosed = false
   }
 
-  /// Matches that wait to be told to a tenant's subscribers; of later ones they are told to look themselves.
-  private static let mostNews = 1024
-  /// What waits to be looked up; of later ones everybody is told to look.
-  private static let mostArrived = 1024
   private static let mostArrivedBytes = 8 << 20
+  /// Messages that are read again at once, at most.
+  private static let mostReadAgain = 256
 
   private let store: any MessageStore
   private let definitions: DefinitionCache
   private let limits: NodeLimits
   private let clock: @Sendable () -> WallTime
+  private var readAtOnce: Int { min(Self.mostReadAgain, limits.eventsWaiting) }
   let recent = RecentEvents()
   private let state = Mutex(State())
 
@@ -100,16 +106,17 @@ final class SubscriptionHub: Sendable {
     }
     let subscription = NodeSubscription(
       access: access, tokens: tokens(of: tenant), patience: limits.acknowledgementPatience,
-      look: { [weak self] after, through, limit in
-        guard let self else { return NodeSubscription.Found(frames: [], end: through) }
-        return try await self.look(
-          FeedSpan(after: after, through: through, limit: limit, filter: access.filter), tenant: tenant, for: access)
+      look: { [weak self] part in
+        guard let self else { return NodeSubscription.Found(frames: [], end: part.end) }
+        return try await self.look(part, tenant: tenant, for: access)
       },
       onEnd: { [weak self] in self?.remove(id, tenant: tenant) })
     let isOther = access.subscriber != tenant
     try state.withLock { state in
       guard !state.isClosed else { throw NodeError.databaseFailed(path: "", reason: "the node is closing") }
-      if state.tenants[tenant] == nil { state.tenants[tenant] = Tenant(others: SubscriptionShares(limits)) }
+      if state.tenants[tenant] == nil {
+        state.tenants[tenant] = Tenant(others: SubscriptionShares(limits), room: limits.eventsWaiting)
+      }
       if isOther { try state.tenants[tenant]?.others.take(id, access, from: caller) }
       state.tenants[tenant]?.index.insert(id, access.filter)
       state.tenants[tenant]?.listeners[id] = Listener(subscription: subscription)
@@ -149,15 +156,25 @@ final class SubscriptionHub: Sendable {
   }
 
   private func look(
-    _ span: FeedSpan, tenant: DID, for access: any EventAccess
+    _ part: NodeSubscription.Part, tenant: DID, for access: any EventAccess
   ) async throws -> NodeSubscription.Found {
     try await store.read(tenant, for: .node) { reader in
       let round = self.round(tenant: tenant, reader)
       let sight = try access.sight(in: round)
-      let found = try reader.feed(span)
-      let frames = try found.compactMap { try round.event($0) }.compactMap { try sight.frame(of: $0) }
-      return NodeSubscription.Found(
-        frames: frames, end: found.count == span.limit ? found[span.limit - 1].position : span.through)
+      let events: [EventRound.Event]
+      var end = part.end
+      switch part {
+      case .span(let after, let through, let limit):
+        let found = try reader.feed(
+          FeedSpan(after: after, through: through, limit: limit, filter: access.filter))
+        if found.count == limit { end = found[limit - 1].position }
+        events = try found.compactMap { try round.event($0) }
+      case .positions(let positions):
+        // What has been replaced since then is no longer what a filter of records asks for.
+        events = try positions.compactMap { try round.event(at: $0) }
+          .filter { $0.message.isLatest || !access.filter.isOfRecords }
+      }
+      return NodeSubscription.Found(frames: try events.compactMap { try sight.frame(of: $0) }, end: end)
     }
   }
 
@@ -165,18 +182,17 @@ final class SubscriptionHub: Sendable {
 
   /// Called in the order of the commits. Does not wait, and looks at no filter: writers wait for it.
   func committed(_ entries: [StoredMessage], tenant: DID) {
-    let (starts, late) = state.withLock { state -> (Bool, [NodeSubscription]) in
-      guard state.tenants[tenant] != nil else { return (false, []) }
-      let isTaken = state.tenants[tenant]?.take(entries) ?? false
-      let late = isTaken ? [] : state.tenants[tenant]?.listeners.values.compactMap(\.subscription) ?? []
-      return (state.telling.insert(tenant).inserted, late)
+    let starts = state.withLock { state in
+      guard state.tenants[tenant] != nil else { return false }
+      state.tenants[tenant]?.take(entries)
+      return state.telling.insert(tenant).inserted
     }
-    if let last = entries.last { for subscription in late { subscription.missed(upTo: last.position) } }
     if starts { Task { await self.tell(tenant) } }
   }
 
   private enum Turn {
     case match([StoredMessage], SubscriptionIndex<Int>)
+    case read(ClosedRange<Int64>)
     case tell([(NodeSubscription, [Int64])])
   }
 
@@ -187,6 +203,9 @@ final class SubscriptionHub: Sendable {
       case .match(let messages, let index):
         match(messages, index, of: tenant)
         hasMatched = true
+      case .read(let span):
+        await readAgain(span, of: tenant)
+        hasMatched = true
       case .tell(let news):
         await tell(news, to: tenant)
         hasMatched = false
@@ -194,13 +213,15 @@ final class SubscriptionHub: Sendable {
     }
   }
 
-  /// What came is looked up, then a part of it is told, in turns.
+  /// What came is looked up, if there is room for what matches, then a part of it is told, in turns.
   private func nextTurn(of tenant: DID, _ hasMatched: Bool) -> Turn? {
     state.withLock { state -> Turn? in
-      if !hasMatched || state.tenants[tenant]?.news.isEmpty == true,
-        let arrived = state.tenants[tenant]?.giveArrived(), let index = state.tenants[tenant]?.index, !arrived.isEmpty
-      {
-        return .match(arrived, index)
+      if let held = state.tenants[tenant], !hasMatched || held.news.isEmpty {
+        if held.arrived.isEmpty {
+          if let span = held.behind, held.news.count + readAtOnce <= limits.eventsWaiting { return .read(span) }
+        } else if held.news.isEmpty || held.news.count + held.arrived.count <= limits.eventsWaiting {
+          return .match(state.tenants[tenant]?.giveArrived() ?? [], held.index)
+        }
       }
       guard let held = state.tenants[tenant], !held.news.isEmpty else {
         state.telling.remove(tenant)
@@ -221,15 +242,26 @@ final class SubscriptionHub: Sendable {
       guard let groups = try? index.matches(message), !groups.isEmpty else { return nil }
       return News(position: message.position, groups: groups)
     }
-    let late = state.withLock { state -> [(NodeSubscription, Int64)] in
-      guard let held = state.tenants[tenant] else { return [] }
-      let room = max(0, Self.mostNews - held.news.count)
-      state.tenants[tenant]?.news += found.prefix(room)
-      return found.dropFirst(room).flatMap { news in
-        news.groups.flatMap { held.listeners(of: $0) }.map { ($0, news.position) }
-      }
+    state.withLock { $0.tenants[tenant]?.news += found }
+  }
+
+  /// Looks up what had no room when it came, as it is now.
+  private func readAgain(_ span: ClosedRange<Int64>, of tenant: DID) async {
+    let whole = FeedSpan(after: span.lowerBound - 1, through: span.upperBound, limit: readAtOnce)
+    let messages = try? await store.read(tenant, for: .node) { try $0.feed(whole) }
+    let index = state.withLock { $0.tenants[tenant]?.index }
+    guard let index else { return }
+    var end = span.upperBound
+    if let messages, messages.count == readAtOnce { end = messages[readAtOnce - 1].position }
+    // The tags of a delete are not read back.
+    let isCertain = messages.map { !index.asksForTags || !$0.contains { $0.kind == .delete } } ?? false
+    if isCertain { match(messages ?? [], index, of: tenant) }
+    let unsure = state.withLock { state -> [NodeSubscription] in
+      guard let held = state.tenants[tenant], let behind = held.behind else { return [] }
+      state.tenants[tenant]?.behind = end < behind.upperBound ? end + 1...behind.upperBound : nil
+      return isCertain ? [] : held.listeners.values.compactMap(\.subscription)
     }
-    for (subscription, position) in late { subscription.missed(upTo: position) }
+    for subscription in unsure { subscription.missed(upTo: end) }
   }
 
   private func tell(_ news: [(NodeSubscription, [Int64])], to tenant: DID) async {
@@ -238,7 +270,7 @@ final class SubscriptionHub: Sendable {
       if subscription.isLive {
         live.append((subscription, positions))
       } else {
-        subscription.missed(upTo: positions[positions.count - 1])
+        subscription.missed(positions)
       }
     }
     guard !live.isEmpty else { return }
@@ -262,8 +294,8 @@ final class SubscriptionHub: Sendable {
         }
       }
     } catch {
-      // They look themselves, and say so to their readers if that fails as well.
-      for (subscription, positions) in live { subscription.missed(upTo: positions[positions.count - 1]) }
+      // They take it themselves, and say so to their readers if that fails as well.
+      for (subscription, positions) in live { subscription.missed(positions) }
     }
   }
 }

@@ -56,11 +56,15 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
   private var places: [Key: Set<GroupID>] = [:]
   /// The names of the tags under whose values filters are kept, and how many are.
   private var tagNames: [String: Int] = [:]
+  private var groupsWithTags = 0
   private var lastGroup = 0
 
   init() {}
 
   var count: Int { groupOfMember.count }
+
+  /// Whether a filter has a condition on a tag.
+  var asksForTags: Bool { groupsWithTags > 0 }
 
   mutating func insert(_ id: ID, _ filter: FeedFilter) {
     remove(id)
@@ -75,6 +79,7 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
     guard let left = groups[group], left.members.isEmpty else { return }
     groups[group] = nil
     groupOfFilter[left.filter.bytes] = nil
+    if left.filter.hasTags { groupsWithTags -= 1 }
     for key in Self.keys(of: left.filter) {
       places[key]?.remove(group)
       if places[key]?.isEmpty == true { places[key] = nil }
@@ -104,6 +109,7 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
     lastGroup += 1
     groups[lastGroup] = Group(filter: filter, members: [])
     groupOfFilter[filter.bytes] = lastGroup
+    if filter.hasTags { groupsWithTags += 1 }
     for key in Self.keys(of: filter) {
       places[key, default: []].insert(lastGroup)
       countTag(of: key, by: 1)

@@ -2,17 +2,22 @@
 /// that nobody has acknowledged. Positions are those of one feed.
 ///
 /// The feed itself is the queue. While a subscriber keeps up, it is handed what was stored as that happens. One that does not is
-/// behind: it costs a number, and looks at the feed itself when it has acknowledged what it got.
+/// behind: it costs the positions that it missed, and takes what is there when it has acknowledged what it got. Where it missed too
+/// many, or nobody knows which, it looks at the feed itself.
 struct SubscriptionProgress: Sendable {
   /// Frames that may be unacknowledged (dwn-server 12.3).
   static let window = 32
   /// Positions that one look at the feed goes over.
   static let stride: Int64 = 4096
+  /// Matches that it missed of which each is kept in mind.
+  static let mostMissed = 256
 
   /// What to do next.
   enum Step: Hashable, Sendable {
     /// Look at the feed after one position up to another one, for so many matches at most.
     case look(after: Int64, through: Int64, limit: Int)
+    /// Take what is at these positions of the feed: the next matches, as far as they are still there.
+    case take([Int64])
     /// Say that everything up to here has been told.
     case endOfStored(Int64)
     /// There is more, and nothing may be sent before an acknowledgement comes.
@@ -26,6 +31,8 @@ struct SubscriptionProgress: Sendable {
   private var catchingUpTo: Int64?
   /// There may be matches up to here that nobody has looked at.
   private var behindUpTo: Int64?
+  /// The next matches after `position`, up to the last of these, that it had no room for.
+  private var missed: [Int64] = []
   /// Given and not acknowledged, in order.
   private var underWay: [Int64] = []
 
@@ -44,14 +51,15 @@ struct SubscriptionProgress: Sendable {
     let room = Self.window - underWay.count
     guard room > 0 else { return .waitForAcknowledgement }
     if position >= end { return .endOfStored(position) }
+    if !missed.isEmpty { return .take(Array(missed.prefix(room))) }
     return .look(after: position, through: min(end, position + Self.stride), limit: room)
   }
 
-  /// Offers the next matches of a feed, in order. Returns those that it takes; what it has no room for it will look for itself.
+  /// Offers the next matches of a feed, in order. Returns those that it takes; what it has no room for it will take itself.
   mutating func offer(_ matches: [Int64]) -> Range<Int> {
     guard let last = matches.last else { return 0..<0 }
     guard isLive, let position else {
-      missed(upTo: last)
+      miss(matches)
       return 0..<0
     }
     let first = matches.firstIndex { $0 > position } ?? matches.endIndex
@@ -60,11 +68,21 @@ struct SubscriptionProgress: Sendable {
     if end < matches.endIndex {
       // Nothing lies between the matches.
       self.position = matches[end] - 1
-      behindUpTo = last
+      miss(Array(matches[end...]))
     } else {
       self.position = max(position, last)
     }
     return first..<end
+  }
+
+  /// The next matches of a feed, in order, cannot be offered.
+  mutating func miss(_ matches: [Int64]) {
+    guard let last = matches.last else { return }
+    if let position, catchingUpTo == nil, behindUpTo == missed.last {
+      let seen = missed.last ?? position
+      missed += matches.filter { $0 > seen }.prefix(Self.mostMissed - missed.count)
+    }
+    missed(upTo: last)
   }
 
   /// There may be matches up to a position that nobody told of.
@@ -77,6 +95,7 @@ struct SubscriptionProgress: Sendable {
   mutating func looked(upTo end: Int64, taken matches: [Int64]) {
     underWay += matches
     position = max(position ?? 0, end)
+    missed.removeAll { $0 <= end }
     if catchingUpTo == nil { leaveBehind(end) }
   }
 

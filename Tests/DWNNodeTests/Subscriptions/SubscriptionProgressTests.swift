@@ -58,11 +58,11 @@ struct SubscriptionProgressTests {
     var progress = begun(after: 0)
     #expect(progress.offer(Array(1...40)) == 0..<32)
     progress.passOver(20)
-    #expect(progress.next == .look(after: 32, through: 40, limit: 1))
+    #expect(progress.next == .take([33]))
     progress.passOver(20)
-    #expect(progress.next == .look(after: 32, through: 40, limit: 1))
+    #expect(progress.next == .take([33]))
     progress.acknowledge(19)
-    #expect(progress.next == .look(after: 32, through: 40, limit: 20))
+    #expect(progress.next == .take(Array(33...40)))
   }
 
   @Test("what does not fit the window waits in the feed until there is room")
@@ -74,8 +74,11 @@ struct SubscriptionProgressTests {
     progress.acknowledge(99)
     #expect(progress.next == .waitForAcknowledgement)
     progress.acknowledge(20)
-    #expect(progress.next == .look(after: 32, through: 50, limit: 20))
-    progress.looked(upTo: 50, taken: Array(33...40) + [50])
+    #expect(progress.next == .take(Array(33...40) + [50]))
+    // Some of them are gone by now.
+    progress.looked(upTo: 40, taken: Array(33...38))
+    #expect(progress.next == .take([50]))
+    progress.looked(upTo: 50, taken: [50])
     #expect(progress.isLive)
     progress.acknowledge(50)
     #expect(progress.offer(Array(51...90)) == 0..<32)
@@ -89,7 +92,41 @@ struct SubscriptionProgressTests {
     #expect(progress.offer([40]).isEmpty)
     #expect(progress.next == .waitForAcknowledgement)
     progress.acknowledge(32)
-    #expect(progress.next == .look(after: 39, through: 40, limit: 32))
+    #expect(progress.next == .take([40]))
+  }
+
+  @Test("of what was missed so many positions are kept, and what lies behind them is looked for")
+  func missedMany() {
+    let most = Int64(SubscriptionProgress.mostMissed)
+    var progress = begun(after: 0)
+    #expect(progress.offer(Array(1...32)) == 0..<32)
+    progress.miss(Array(33...most))
+    progress.miss((0..<100).map { most + 10 + $0 })
+    progress.miss([most + 200])
+    progress.acknowledge(32)
+    var taken: [Int64] = []
+    while case .take(let positions) = progress.next {
+      taken += positions
+      progress.looked(upTo: positions[positions.count - 1], taken: positions)
+      progress.acknowledge(positions[positions.count - 1])
+    }
+    #expect(taken == Array(33...most) + (0..<32).map { most + 10 + $0 })
+    #expect(progress.next == .look(after: most + 41, through: most + 200, limit: 32))
+  }
+
+  @Test("between what was missed and what nobody knows of, everything is looked for")
+  func missedInBetween() {
+    var progress = begun(after: 0)
+    progress.miss([5, 9])
+    progress.missed(upTo: 20)
+    progress.miss([15])
+    progress.miss([30])
+    #expect(progress.next == .take([5, 9]))
+    progress.looked(upTo: 9, taken: [5, 9])
+    #expect(progress.next == .look(after: 9, through: 30, limit: 30))
+    progress.looked(upTo: 30, taken: [15, 17, 30])
+    #expect(progress.isLive)
+    #expect(progress.offer([17, 30, 31]) == 2..<3)
   }
 
   @Test("whatever happens in whatever order, every match is taken once and in order", arguments: 0..<20)
@@ -122,6 +159,10 @@ struct SubscriptionProgressTests {
         if number(4) == 0 { store() }
         taken += found
         progress.looked(upTo: found.count == limit ? found[found.count - 1] : through, taken: Array(found))
+      case .take(let positions):
+        if number(4) == 0 { store() }
+        taken += positions
+        progress.looked(upTo: positions[positions.count - 1], taken: positions)
       case .endOfStored(let end):
         ends += 1
         progress.saidEndOfStored(end)
@@ -134,6 +175,8 @@ struct SubscriptionProgressTests {
       told = head
       if number(8) == 0 {
         if let last = news.last { progress.missed(upTo: last) }
+      } else if number(8) == 0 {
+        progress.miss(news)
       } else {
         let range = progress.offer(news)
         taken += news[range]
