@@ -242,7 +242,7 @@ struct DurabilityTests {
           }
         }
         for perform in performs { group.addTask { (try? await perform()) != nil } }
-        try? await Task.sleep(for: .milliseconds(300))
+        try? await Task.sleep(for: .seconds(1))
         goOn.signal()
         return await group.reduce(-1) { $0 + ($1 ? 1 : 0) }
       }
@@ -265,9 +265,23 @@ struct DurabilityTests {
     ])
     #expect(second == 2)
     #expect(runs.withLock { $0 } == ["g": 1, "h": 1, "i": 1])
-    #expect(told.withLock { $0.sorted() } == ["a", "c", "d", "f", "g", "i"])
-    let tenants = try await pool.read { try String.fetchAll($0, sql: "SELECT did FROM tenant ORDER BY did") }
-    #expect(tenants == ["a", "c", "d", "f", "g", "i"])
+    for number in 0..<CommitQueue.carefulTransactions { try await perform("j\(number)") }
+    runs.withLock { $0 = [:] }
+    let third = try await together([
+      { try await perform("k") }, { try await perform("l", isRefused: true) }, { try await perform("m") },
+    ])
+    #expect(third == 2)
+    #expect(runs.withLock { $0.values.max() } == 2)
+    for number in 0..<CommitQueue.carefulTransactions { try await perform("n\(number)") }
+    // Who is alone has nobody whose work would have to be done again.
+    await #expect(throws: DWNError.self) { try await perform("o", isRefused: true) }
+    #expect(runs.withLock { $0["o"] } == 1)
+    let served = told.withLock { $0.filter { $0.count == 1 }.sorted() }
+    #expect(served == ["a", "c", "d", "f", "g", "i", "k", "m"])
+    let tenants = try await pool.read {
+      try String.fetchAll($0, sql: "SELECT did FROM tenant WHERE length(did) = 1 ORDER BY did")
+    }
+    #expect(tenants == served)
     await queue.close()
   }
 

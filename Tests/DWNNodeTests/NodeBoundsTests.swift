@@ -152,6 +152,22 @@ struct NodeBoundsTests {
     await node.close()
   }
 
+  @Test("a newcomer whose write is made twice before it is committed is one newcomer")
+  func twice() async throws {
+    let path = tenancy.folder.appendingPathComponent("twice").appendingPathComponent("node.sqlite").path
+    let store = try SQLiteMessageStore(path: path)
+    let room = NodeRoom(NodeBounds(tenants: 1), freeDisk: { nil })
+    try await room.check(0, in: store, now: .now())
+    let (bob, carol) = (tenancy.bob.did, tenancy.carol.did)
+    try await store.write(bob) { transaction in
+      for _ in 0..<2 { _ = try room.counting(bob, transaction) { .accepted } }
+    }
+    await #expect(throws: DWNError.self) {
+      try await store.write(carol) { transaction in _ = try room.counting(carol, transaction) { .accepted } }
+    }
+    await store.close()
+  }
+
   @Test("who looks at the node from outside sees its bounds, and how much of the disk is free")
   func statistics() async throws {
     var limits = NodeLimits()

@@ -60,7 +60,8 @@ struct QueryPlanTests {
       try database.execute(sql: "INSERT INTO tenant (id, did) VALUES (1, 'did:a:1')")
       var statements: [String] = []
       let folder = DataFolder(path: "/nowhere", largestStaging: 0, random: SystemRandom())
-      let transaction = SQLiteTransaction(SQLiteMessages(database: database, tenant: 1, folder: folder))
+      let transaction = SQLiteTransaction(
+        SQLiteMessages(database: database, tenant: 1, folder: folder), at: DID("did:a:1")!)
       database.trace { if case .statement(let statement) = $0 { statements.append(statement.sql) } }
       try ask(transaction)
       database.trace()

@@ -163,7 +163,8 @@ struct SchemaMigrationTests {
     comes.share = .member
     comes.json = "[   ]"
     try pool.write {
-      _ = try SQLiteTransaction(SQLiteMessages(database: $0, tenant: 1, folder: data)).insert(comes, content: nil)
+      let messages = SQLiteMessages(database: $0, tenant: 1, folder: data)
+      _ = try SQLiteTransaction(messages, at: DID("did:a:1")!).insert(comes, content: nil)
     }
     #expect(try guests() == ["1 did:b:1 2 50", "1 did:b:2 2 45", "2 did:b:1 1 50"])
     for (change, expected) in [

@@ -202,7 +202,7 @@ struct ImportAdmission {
     let messages = SQLiteMessages(database: database, tenant: tenantNumber, folder: folder)
     try database.inSavepoint {
       let ended = EndedRights(messages: messages, deletes: endingDeletes, passing: passingRoles)
-      try apply(signed, data, SQLiteTransaction(messages, ended: ended))
+      try apply(signed, data, SQLiteTransaction(messages, at: head.tenant, ended: ended))
       return .commit
     }
     if signed.message.kind == .protocolsConfigure { passingRoles.note(try ProtocolDefinition(configure: signed)) }

@@ -42,14 +42,13 @@ struct RecordsWriting {
       admission = try ControlAdmission(tenant: tenant, reader: transaction, definitions: definitions)
         .check(write, data: arrival.readableData())
     }
-    if initial == nil, admission?.share == .anyone {
-      // What nobody is shown would take room, and nobody would know.
-      guard arrival.hasData else {
-        throw DWNError(400, "RecordsWriteMissingDataInPrevious", "what anyone may write comes with its data")
-      }
-      if !write.squash { try makeRoom(at: place, for: write.author, now: arrival.arrived) }
+    let isByAnyone = initial == nil && admission?.share == .anyone
+    // What nobody is shown would take room, and nobody would know.
+    guard arrival.hasData || !isByAnyone else {
+      throw DWNError(400, "RecordsWriteMissingDataInPrevious", "what anyone may write comes with its data")
     }
     if let fault = arrival.fault { throw fault }
+    if isByAnyone, !write.squash { try makeRoom(at: place, for: write.author, now: arrival.arrived) }
     if let admission { message.note(admission) }
     return try commit(message, arrival, standing, place)
   }

@@ -26,7 +26,9 @@ final class CommitQueue: Sendable {
   }
 
   /// What a refused writer changed can only be undone with the whole transaction.
-  private struct Undone: Error {}
+  private struct Undone: Error {
+    let refusal: any Error
+  }
 
   private struct State {
     var waiting: [Job] = []
@@ -41,8 +43,8 @@ final class CommitQueue: Sendable {
 
   /// Writers that share one transaction at most.
   private static let largestBatch = 256
-  /// Transactions with savepoints after one that had to be begun anew: whoever is refused on purpose makes others wait no longer than that.
-  private static let carefulTransactions = 64
+  /// Transactions with savepoints after one that had to be begun anew: who is refused on purpose doubles the work of one in so many.
+  static let carefulTransactions = 64
 
   private let pool: DatabasePool
   private let path: String
@@ -106,7 +108,7 @@ final class CommitQueue: Sendable {
     } catch let error as DatabaseError {
       throw error
     } catch {
-      if isolation == .none, database.totalChangesCount != changes { throw Undone() }
+      if isolation == .none, database.totalChangesCount != changes { throw Undone(refusal: error) }
       outcome = .failure(error)
       try run("ROLLBACK TO share")
     }
@@ -178,7 +180,8 @@ final class CommitQueue: Sendable {
       return state.careful > 0
     }
     if isCareful { return try run(.savepoints) }
-    do { return try run(.none) } catch is Undone {
+    do { return try run(.none) } catch let undone as Undone {
+      if batch.count == 1 { return [{ batch[0].fail(undone.refusal) }] }
       state.withLock { $0.careful = Self.carefulTransactions }
       return try run(.savepoints)
     }

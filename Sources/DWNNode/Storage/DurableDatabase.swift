@@ -29,7 +29,8 @@ public enum DurableDatabase {
   /// Connections that read side by side.
   static let readers = 4
 
-  /// What a write may have to undo is some twenty-five pages, each with its number, which need no temporary file. Once in a process.
+  /// What a write with a savepoint may have to undo is some twenty-five pages, each with its number, which need no temporary file. Once in
+  /// a process.
   private static let savepointsStayInMemory: Void = { _ = csqlite_keep_savepoints(31 * (4096 + 4)) }()
 
   /// Opens the database, making the file and its directory if need be, and brings it to the newest version in one transaction.

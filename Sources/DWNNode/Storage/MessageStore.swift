@@ -5,7 +5,8 @@ public import Wire
 /// Where a node keeps its messages. Whatever stands behind it promises:
 ///
 /// * A write sees everything that was written before it, and takes effect as a whole or not at all.
-/// * `write` returns after its effect would survive a power cut.
+/// * `write` returns after its effect would survive a power cut. Its body may run more than once, and only what the last run did and returned
+///   counts: it leaves no trace elsewhere.
 /// * A read sees one state, no write's half. It ends soon, with `CancellationError`, when its task is cancelled.
 /// * Slow reads of one tenant leave room for those of others.
 /// * Message, data, what filters ask for, and the position in the feed are one: whoever sees one of them sees all.

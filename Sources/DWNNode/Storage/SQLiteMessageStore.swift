@@ -60,14 +60,10 @@ final class SQLiteMessageStore: MessageStore {
     let observer = observation.withLock { $0 }.observer
     let folder = dataFolder
     return try await queue.perform { database in
-      let known = try Self.tenantID(database, tenant)
-      let id = try known ?? Self.addTenant(database, tenant)
-      let transaction = SQLiteTransaction(SQLiteMessages(database: database, tenant: id, folder: folder))
+      // A tenant that has nothing yet has no number; no row has this one.
+      let id = try Self.tenantID(database, tenant) ?? 0
+      let transaction = SQLiteTransaction(SQLiteMessages(database: database, tenant: id, folder: folder), at: tenant)
       let result = try body(transaction)
-      // Whoever was told that something is not here, or is not taken, leaves no trace.
-      if known == nil, transaction.entries.isEmpty {
-        try database.execute(sql: "DELETE FROM tenant WHERE id = ? AND head = 0", arguments: [id])
-      }
       return Written(result: result, entries: transaction.entries, files: transaction.files)
     } committed: { written in
       for file in written.files { file.keep() }
@@ -194,10 +190,5 @@ final class SQLiteMessageStore: MessageStore {
   private static func tenantID(_ database: Database, _ tenant: DID) throws -> Int64? {
     let statement = try database.cachedStatement(sql: "SELECT id FROM tenant WHERE did = ?")
     return try Int64.fetchOne(statement, arguments: [tenant.text])
-  }
-
-  private static func addTenant(_ database: Database, _ tenant: DID) throws -> Int64 {
-    try database.execute(sql: "INSERT INTO tenant (did) VALUES (?)", arguments: [tenant.text])
-    return database.lastInsertedRowID
   }
 }

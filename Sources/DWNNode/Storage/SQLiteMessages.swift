@@ -7,7 +7,8 @@ import Wire
 /// One tenant's messages within a transaction of SQLite: what can be read of them.
 struct SQLiteMessages: MessageReader {
   let database: Database
-  let tenant: Int64
+  /// 0 for one that has nothing yet.
+  var tenant: Int64
   let folder: DataFolder
 
   func messages(of record: RecordID) throws -> [StoredMessage] {

@@ -6,7 +6,8 @@ import Wire
 
 /// One tenant's messages within a writing transaction of SQLite.
 final class SQLiteTransaction: MessageTransaction {
-  private let reader: SQLiteMessages
+  private var reader: SQLiteMessages
+  private let did: DID
   let ended: EndedRights?
   private var database: Database { reader.database }
   private var tenant: Int64 { reader.tenant }
@@ -15,8 +16,10 @@ final class SQLiteTransaction: MessageTransaction {
   /// Files that messages name from now on.
   private(set) var files: [DataFile] = []
 
-  init(_ reader: SQLiteMessages, ended: EndedRights? = nil) {
+  /// The tenant has a row from its first message on.
+  init(_ reader: SQLiteMessages, at tenant: DID, ended: EndedRights? = nil) {
     self.reader = reader
+    did = tenant
     self.ended = ended
   }
 
@@ -25,6 +28,10 @@ final class SQLiteTransaction: MessageTransaction {
     var message = message
     message.hasData = data != nil
     let size = message.size(with: data)
+    if tenant == 0 {
+      try execute("INSERT INTO tenant (did) VALUES (?)", [did.text])
+      reader.tenant = database.lastInsertedRowID
+    }
     message.position = try nextPosition(for: message, size)
     try insertRow(message, data, size)
     let id = database.lastInsertedRowID

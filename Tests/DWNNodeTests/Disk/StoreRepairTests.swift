@@ -51,6 +51,12 @@ struct StoreRepairTests {
     defer { try? FileManager.default.removeItem(at: folder) }
     let store = try SQLiteMessageStore(path: path)
     #expect(try await store.write(SampleMessages.alice) { try $0.usage().messages } == 0)
+    await #expect(throws: DWNError.self) {
+      try await store.write(SampleMessages.alice) { transaction in
+        _ = try transaction.insert(SampleMessages.write("a"), data: [])
+        throw DWNError(400, "Test", "refused")
+      }
+    }
     #expect(try await store.summaries().isEmpty)
     _ = try await store.write(SampleMessages.alice) { try $0.insert(SampleMessages.write("a"), data: []) }
     #expect(try await store.summaries().count == 1)
