@@ -8,16 +8,11 @@ enum FeedFilter: Hashable, Sendable {
   /// Every message for which one of these holds; every message at all if there is none.
   case messages([MessagesFilter])
 
-  var isOfRecords: Bool {
-    if case .records = self { true } else { false }
-  }
-
-  /// Whether it asks for the tags of a message.
-  var hasTags: Bool {
+  /// Whether the tags of a message may decide; those of a permission record say which protocol it is about.
+  func asksForTags(ofPermissions: Bool) -> Bool {
     switch self {
     case .records(let filter): !filter.tags.isEmpty
-    // Those of a permission record say which protocol it is about.
-    case .messages(let filters): filters.contains { $0.protocolURI != nil }
+    case .messages(let filters): ofPermissions && filters.contains { $0.protocolURI != nil }
     }
   }
 

@@ -75,7 +75,7 @@ final class SubscriptionHub: Sendable {
 
   private static let mostArrivedBytes = 8 << 20
   /// Messages that are read again at once, at most.
-  private static let mostReadAgain = 256
+  private static let mostReadAgain = 128
 
   private let store: any MessageStore
   private let definitions: DefinitionCache
@@ -83,6 +83,8 @@ final class SubscriptionHub: Sendable {
   private let clock: @Sendable () -> WallTime
   private var readAtOnce: Int { min(Self.mostReadAgain, limits.eventsWaiting) }
   let recent = RecentEvents()
+  /// How often somebody searched a part of the feed.
+  let searches = Atomic(0)
   private let state = Mutex(State())
 
   init(
@@ -165,14 +167,13 @@ final class SubscriptionHub: Sendable {
       var end = part.end
       switch part {
       case .span(let after, let through, let limit):
+        self.searches.add(1, ordering: .relaxed)
         let found = try reader.feed(
           FeedSpan(after: after, through: through, limit: limit, filter: access.filter))
         if found.count == limit { end = found[limit - 1].position }
         events = try found.compactMap { try round.event($0) }
       case .positions(let positions):
-        // What has been replaced since then is no longer what a filter of records asks for.
         events = try positions.compactMap { try round.event(at: $0) }
-          .filter { $0.message.isLatest || !access.filter.isOfRecords }
       }
       return NodeSubscription.Found(frames: try events.compactMap { try sight.frame(of: $0) }, end: end)
     }
@@ -249,19 +250,39 @@ final class SubscriptionHub: Sendable {
   private func readAgain(_ span: ClosedRange<Int64>, of tenant: DID) async {
     let whole = FeedSpan(after: span.lowerBound - 1, through: span.upperBound, limit: readAtOnce)
     let messages = try? await store.read(tenant, for: .node) { try $0.feed(whole) }
-    let index = state.withLock { $0.tenants[tenant]?.index }
-    guard let index else { return }
     var end = span.upperBound
     if let messages, messages.count == readAtOnce { end = messages[readAtOnce - 1].position }
-    // The tags of a delete are not read back.
-    let isCertain = messages.map { !index.asksForTags || !$0.contains { $0.kind == .delete } } ?? false
-    if isCertain { match(messages ?? [], index, of: tenant) }
-    let unsure = state.withLock { state -> [NodeSubscription] in
-      guard let held = state.tenants[tenant], let behind = held.behind else { return [] }
+    let held = state.withLock { state -> Tenant? in
+      // If all went and others came meanwhile, these hear of what came after them.
+      guard let behind = state.tenants[tenant]?.behind, behind.lowerBound == span.lowerBound else { return nil }
       state.tenants[tenant]?.behind = end < behind.upperBound ? end + 1...behind.upperBound : nil
-      return isCertain ? [] : held.listeners.values.compactMap(\.subscription)
+      return state.tenants[tenant]
     }
-    for subscription in unsure { subscription.missed(upTo: end) }
+    guard let held else { return }
+    guard let messages else {
+      for listener in held.listeners.values { listener.subscription?.missed(upTo: end) }
+      return
+    }
+    match(messages.compactMap(Self.withTags), held.index, of: tenant)
+    // The tags of a delete are not read back.
+    let deletes = messages.filter { $0.kind == .delete }
+    guard !deletes.isEmpty else { return }
+    let hasPermissions = deletes.contains { $0.protocolURI == PermissionsProtocol.uri }
+    for id in held.index.askingForTags(ofPermissions: hasPermissions) {
+      held.listeners[id]?.subscription?.missed(upTo: end)
+    }
+  }
+
+  /// So that its text is looked at once. `nil` for one that cannot be read.
+  private static func withTags(_ message: StoredMessage) -> StoredMessage? {
+    do {
+      var read = message
+      let tags = try message.tags() ?? [:]
+      read.content?.tags = tags
+      return read
+    } catch {
+      return nil
+    }
   }
 
   private func tell(_ news: [(NodeSubscription, [Int64])], to tenant: DID) async {

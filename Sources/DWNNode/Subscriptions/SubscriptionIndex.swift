@@ -56,15 +56,18 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
   private var places: [Key: Set<GroupID>] = [:]
   /// The names of the tags under whose values filters are kept, and how many are.
   private var tagNames: [String: Int] = [:]
-  private var groupsWithTags = 0
   private var lastGroup = 0
 
   init() {}
 
   var count: Int { groupOfMember.count }
 
-  /// Whether a filter has a condition on a tag.
-  var asksForTags: Bool { groupsWithTags > 0 }
+  /// Those to whom the tags of a message may matter.
+  func askingForTags(ofPermissions: Bool) -> Set<ID> {
+    groups.values.reduce(into: []) { found, group in
+      if group.filter.asksForTags(ofPermissions: ofPermissions) { found.formUnion(group.members) }
+    }
+  }
 
   mutating func insert(_ id: ID, _ filter: FeedFilter) {
     remove(id)
@@ -79,7 +82,6 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
     guard let left = groups[group], left.members.isEmpty else { return }
     groups[group] = nil
     groupOfFilter[left.filter.bytes] = nil
-    if left.filter.hasTags { groupsWithTags -= 1 }
     for key in Self.keys(of: left.filter) {
       places[key]?.remove(group)
       if places[key]?.isEmpty == true { places[key] = nil }
@@ -109,7 +111,6 @@ struct SubscriptionIndex<ID: Hashable & Sendable>: Sendable {
     lastGroup += 1
     groups[lastGroup] = Group(filter: filter, members: [])
     groupOfFilter[filter.bytes] = lastGroup
-    if filter.hasTags { groupsWithTags += 1 }
     for key in Self.keys(of: filter) {
       places[key, default: []].insert(lastGroup)
       countTag(of: key, by: 1)

@@ -95,7 +95,7 @@ struct SubscriptionProgress: Sendable {
   mutating func looked(upTo end: Int64, taken matches: [Int64]) {
     underWay += matches
     position = max(position ?? 0, end)
-    missed.removeAll { $0 <= end }
+    missed = Array(missed.drop { $0 <= end })
     if catchingUpTo == nil { leaveBehind(end) }
   }
 
