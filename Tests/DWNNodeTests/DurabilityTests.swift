@@ -242,7 +242,7 @@ struct DurabilityTests {
           }
         }
         for perform in performs { group.addTask { (try? await perform()) != nil } }
-        try? await Task.sleep(for: .seconds(1))
+        for _ in 0..<30_000 where queue.waiting < performs.count { try? await Task.sleep(for: .milliseconds(1)) }
         goOn.signal()
         return await group.reduce(-1) { $0 + ($1 ? 1 : 0) }
       }

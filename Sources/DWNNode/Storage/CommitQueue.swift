@@ -80,6 +80,9 @@ final class CommitQueue: Sendable {
     }
   }
 
+  /// Writers whose turn has not come.
+  var waiting: Int { state.withLock { $0.waiting.count } }
+
   /// Waits for those that wait and refuses all later ones.
   func close() async {
     await withCheckedContinuation { continuation in

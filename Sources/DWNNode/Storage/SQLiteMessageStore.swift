@@ -60,9 +60,7 @@ final class SQLiteMessageStore: MessageStore {
     let observer = observation.withLock { $0 }.observer
     let folder = dataFolder
     return try await queue.perform { database in
-      // A tenant that has nothing yet has no number; no row has this one.
-      let id = try Self.tenantID(database, tenant) ?? 0
-      let transaction = SQLiteTransaction(SQLiteMessages(database: database, tenant: id, folder: folder), at: tenant)
+      let transaction = SQLiteTransaction(try Self.messages(of: tenant, database, folder), at: tenant)
       let result = try body(transaction)
       return Written(result: result, entries: transaction.entries, files: transaction.files)
     } committed: { written in
@@ -84,11 +82,7 @@ final class SQLiteMessageStore: MessageStore {
       do {
         return try await turns.read(tenant, for: asker) {
           try await pool.read { database in
-            // A tenant that has nothing yet has no number; no row has this one.
-            try database.hearingInterrupts {
-              let id = try Self.tenantID(database, tenant) ?? 0
-              return try body(SQLiteMessages(database: database, tenant: id, folder: folder))
-            }
+            try database.hearingInterrupts { try body(Self.messages(of: tenant, database, folder)) }
           }
         }
       } catch let error as DatabaseError {
@@ -187,8 +181,11 @@ final class SQLiteMessageStore: MessageStore {
     try database.execute(sql: "PRAGMA wal_autocheckpoint = 8192")
   }
 
-  private static func tenantID(_ database: Database, _ tenant: DID) throws -> Int64? {
+  private static func messages(
+    of tenant: DID, _ database: Database, _ folder: DataFolder
+  ) throws -> SQLiteMessages {
     let statement = try database.cachedStatement(sql: "SELECT id FROM tenant WHERE did = ?")
-    return try Int64.fetchOne(statement, arguments: [tenant.text])
+    let id = try Int64.fetchOne(statement, arguments: [tenant.text])
+    return SQLiteMessages(database: database, tenant: id ?? SQLiteMessages.noTenant, folder: folder)
   }
 }

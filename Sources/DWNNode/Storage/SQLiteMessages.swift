@@ -7,7 +7,8 @@ import Wire
 /// One tenant's messages within a transaction of SQLite: what can be read of them.
 struct SQLiteMessages: MessageReader {
   let database: Database
-  /// 0 for one that has nothing yet.
+  /// Of one that has nothing yet: no row has it.
+  static let noTenant: Int64 = 0
   var tenant: Int64
   let folder: DataFolder
 

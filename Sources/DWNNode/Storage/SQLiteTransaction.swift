@@ -28,7 +28,7 @@ final class SQLiteTransaction: MessageTransaction {
     var message = message
     message.hasData = data != nil
     let size = message.size(with: data)
-    if tenant == 0 {
+    if tenant == SQLiteMessages.noTenant {
       try execute("INSERT INTO tenant (did) VALUES (?)", [did.text])
       reader.tenant = database.lastInsertedRowID
     }

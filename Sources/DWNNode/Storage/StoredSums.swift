@@ -24,13 +24,13 @@ enum StoredSums {
     DROP TRIGGER guest_removed;
     \(counting);
     CREATE TRIGGER message_added AFTER INSERT ON message BEGIN
-      UPDATE tenant SET \(change { "+ \($0("new."))" }) WHERE id = new.tenant;
+      UPDATE tenant SET \(change { "+ \($0(columns("new.")))" }) WHERE id = new.tenant;
     END;
     CREATE TRIGGER message_changed AFTER UPDATE OF size, share, ended ON message BEGIN
-      UPDATE tenant SET \(change { "- \($0("old.")) + \($0("new."))" }) WHERE id = new.tenant;
+      UPDATE tenant SET \(change { "- \($0(columns("old."))) + \($0(columns("new.")))" }) WHERE id = new.tenant;
     END;
     CREATE TRIGGER message_removed AFTER DELETE ON message BEGIN
-      UPDATE tenant SET \(change { "- \($0("old."))" }) WHERE id = old.tenant;
+      UPDATE tenant SET \(change { "- \($0(columns("old.")))" }) WHERE id = old.tenant;
     END;
     CREATE TRIGGER guest_added AFTER INSERT ON message WHEN new.share <> 0 AND new.ended = 0 BEGIN
       \(addingGuest);
@@ -57,40 +57,51 @@ enum StoredSums {
 
   private static let addingGuest = """
     INSERT INTO guest SELECT new.tenant, new.author, 1, new.size WHERE new.share <> 0 AND new.ended = 0
-        ON CONFLICT DO UPDATE SET messages = messages + 1, bytes = bytes + excluded.bytes
+        \(addingUp)
     """
 
+  private static let addingUp =
+    "ON CONFLICT DO UPDATE SET messages = messages + 1, bytes = bytes + excluded.bytes"
+
+  /// How a statement names what of a message is summed up.
+  private struct Terms {
+    var share: String
+    var size: String
+    var ended: String
+  }
+
+  /// The columns of `message`, as a row's.
+  private static func columns(_ row: String) -> Terms {
+    Terms(share: row + "share", size: row + "size", ended: row + "ended")
+  }
+
   /// Columns of `tenant` that are sums over messages, and what a message adds to them.
-  private static let sums: [(column: String, of: @Sendable (_ row: String) -> String)] = [
-    ("messages", { _ in "1" }), ("bytes", { "\($0)size" }),
-    ("guest_messages", { "(\($0)share <> 0)" }), ("guest_bytes", { "(\($0)share <> 0) * \($0)size" }),
-    ("live_guest_messages", { "(\($0)share <> 0 AND \($0)ended = 0)" }),
-    ("live_guest_bytes", { "(\($0)share <> 0 AND \($0)ended = 0) * \($0)size" }),
-    ("ended_messages", { "(\($0)ended = 1)" }), ("ended_bytes", { "(\($0)ended = 1) * \($0)size" }),
-    ("ended_guest_messages", { "(\($0)ended = 2)" }), ("ended_guest_bytes", { "(\($0)ended = 2) * \($0)size" }),
+  private static let sums: [(column: String, of: @Sendable (_ message: Terms) -> String)] = [
+    ("messages", { _ in "1" }), ("bytes", { $0.size }),
+    ("guest_messages", { "(\($0.share) <> 0)" }), ("guest_bytes", { "(\($0.share) <> 0) * \($0.size)" }),
+    ("live_guest_messages", { "(\($0.share) <> 0 AND \($0.ended) = 0)" }),
+    ("live_guest_bytes", { "(\($0.share) <> 0 AND \($0.ended) = 0) * \($0.size)" }),
+    ("ended_messages", { "(\($0.ended) = 1)" }), ("ended_bytes", { "(\($0.ended) = 1) * \($0.size)" }),
+    ("ended_guest_messages", { "(\($0.ended) = 2)" }), ("ended_guest_bytes", { "(\($0.ended) = 2) * \($0.size)" }),
   ]
 
-  /// An assignment of `UPDATE tenant` that adds a message of which nothing else was kept yet, with its share and its size.
+  /// An assignment of `UPDATE tenant` that adds a message that comes, with its share and its size.
   static func adding(share: String, size: String) -> String {
-    "messages = messages + 1, bytes = bytes + \(size)"
-      + ["guest", "live_guest"].map {
-        ", \($0)_messages = \($0)_messages + (\(share) <> 0), \($0)_bytes = \($0)_bytes + (\(share) <> 0) * \(size)"
-      }.joined()
+    let message = Terms(share: share, size: size, ended: "0")
+    return change { "+ \($0(message))" }
   }
 
   /// The same for a guest: tenant, author, size.
-  static let addingToGuest = """
-    INSERT INTO guest VALUES (?, ?, 1, ?) ON CONFLICT DO UPDATE SET messages = messages + 1, bytes = bytes + excluded.bytes
-    """
+  static let addingToGuest = "INSERT INTO guest VALUES (?, ?, 1, ?) \(addingUp)"
 
-  private static func change(_ by: (_ term: (String) -> String) -> String) -> String {
+  private static func change(_ by: (_ term: (Terms) -> String) -> String) -> String {
     sums.map { "\($0.column) = \($0.column) \(by($0.of))" }.joined(separator: ", ")
   }
 
   /// Counts anew what tenants and guests have.
   static let counting = """
     UPDATE tenant SET (\(sums.map(\.column).joined(separator: ", "))) =
-      (SELECT \(sums.map { "coalesce(sum(\($0.of(""))), 0)" }.joined(separator: ", "))
+      (SELECT \(sums.map { "coalesce(sum(\($0.of(columns("")))), 0)" }.joined(separator: ", "))
         FROM message WHERE tenant = tenant.id);
     DELETE FROM guest;
     INSERT INTO guest SELECT tenant, author, count(*), sum(size) FROM message NOT INDEXED
