@@ -103,9 +103,13 @@ extension DWNControlPlane {
         try await keeper.perform { try $0.writeAnew(from: audit, in: network, now: wall, random: random) }
       }
       if !audit.isClean {
-        logger.info(
-          "a node differs from the ledger",
-          metadata: ["endpoint": "\(name)", "lacking": "\(audit.lacking.count)", "ended": "\(audit.repeated.count)"])
+        // What was never there is on its way.
+        let lost = audit.lacking.count { published.contains($0.element) }
+        if lost > 0 || !audit.repeated.isEmpty {
+          logger.info(
+            "a node differs from the ledger",
+            metadata: ["endpoint": "\(name)", "lacking": "\(lost)", "ended": "\(audit.repeated.count)"])
+        }
         resume(publishingTo: index)
       }
     } catch {
