@@ -89,6 +89,8 @@ public actor DWNControlPlane: ControlPlane {
   var reader: MeshReader
   var plans: [PollPlan] = []
   var choice: EndpointChoice
+  /// Endpoints that the network's record has named since the start.
+  var namedOnce: Set<String> = []
   /// The endpoint that is tried last.
   var meshEndpoint: MeshEndpoint?
   var live: [LiveLines] = []

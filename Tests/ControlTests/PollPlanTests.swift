@@ -231,6 +231,22 @@ struct EndpointChoiceTests {
     #expect(choice.preferred == 1)
   }
 
+  @Test("one that is to be left gives way to any other that answers, but to the reserve, and to none that does not")
+  func leaving() {
+    var choice = EndpointChoice(count: 2)
+    choice.reserve = 1
+    choice.add()
+    choice.leave(true)
+    choice.succeeded(1)
+    choice.failed(2)
+    #expect(choice.preferred == 0 && choice.isLeaving)
+    choice.succeeded(2)
+    #expect(choice.preferred == 2 && !choice.isLeaving)
+    choice.leave(true)
+    choice.failed(2)
+    #expect(choice.preferred == 0 && !choice.isLeaving)
+  }
+
   @Test("a reserve is chosen when all others have failed, is idle otherwise, and is left for any other that answers")
   func reserve() {
     var choice = EndpointChoice(count: 2)

@@ -288,6 +288,35 @@ struct SeveralEndpointsTests: TwoNodeSuite {
     #expect(await member.netmap?.peers.map(\.key).contains(third.key) == true)
   }
 
+  @Test("a node that the record names no more is left though it answers, once another has the records, and not before")
+  func left() async throws {
+    let nodes = ["http://one.example", "http://two.example"].map { FakeNode(name: $0, tenant: anchor.did) }
+    let (one, two) = (nodes[0], nodes[1])
+    anchor.stop()
+    try await anchor.start(network, nodes, addresses: [World.address(0)])
+    try await run(.seconds(15))
+    member.stop()
+    try await member.start(
+      network, [one], addresses: [World.address(1)], dial: { url in nodes.first { $0.name == url.text } ?? one })
+    let plane = try #require(member.plane)
+    try await move(to: one.name)
+    two.isReachable = false
+    try await move(to: two.name)
+    try await run(.seconds(120))
+    #expect(await plane.endpoints[plane.choice.preferred].name == one.name)
+    #expect(await plane.choice.isLeaving)
+    two.isReachable = true
+    try await run(.seconds(150))
+    #expect(await plane.endpoints[plane.choice.preferred].name == two.name)
+    #expect(await plane.told == [two.name])
+    let before = one.questions
+    try await run(.seconds(330), [member])
+    #expect(one.questions == before)
+    // One that is named again in time is not left.
+    try await move(to: one.name)
+    #expect(await plane.endpoints[plane.choice.preferred].name == one.name)
+  }
+
   @Test("a place is not given away while something of the former endpoint is under way")
   func underWay() async throws {
     let plane = try await startMember()

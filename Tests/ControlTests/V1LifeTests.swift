@@ -54,6 +54,27 @@ struct V1LifeTests {
     #expect(await world.anchor.netmap?.peers.first?.endpoints.count == 1)
   }
 
+  @Test(
+    "a replica that does not serve members as tenants has their records all the same, and is named for what it lacks")
+  func foreignReplica() async throws {
+    let world = try await World.settled(envelope: .v1)
+    let replica = FakeNode(name: "replica", tenant: world.anchor.did)
+    replica.takesGuests = false
+    for (index, device) in world.devices.enumerated() {
+      device.stop()
+      try await device.start(world.network, [world.node, replica], addresses: [World.address(index)])
+    }
+    try await world.run(.seconds(60))
+    for path in [MeshProtocol.nodeInfo, MeshProtocol.endpoint] {
+      #expect(Set(replica.live(path).map(\.latest.author)) == Set(world.devices.map(\.did)))
+    }
+    let status = await world.member.status
+    #expect(status.pending == [])
+    #expect(status.endpoints[0].trouble == nil)
+    #expect(status.endpoints[1].trouble?.reason.contains("NotATenant") == true)
+    #expect(status.endpoints[1].lacking == 1)
+  }
+
   @Test("a node that lost everything is given what members installed, too: who is added again gets a key")
   func emptiedNode() async throws {
     let world = try await World.settled(envelope: .v1)

@@ -3,6 +3,8 @@
 struct EndpointChoice: Hashable, Sendable {
   private(set) var count: Int
   private(set) var preferred = 0
+  /// Whether the preferred one is only asked until another one answers.
+  private(set) var isLeaving = false
   /// Whether all have failed since one of them answered: time to wait before the next attempt.
   private(set) var hasStartedOver = false
   private var failed: Set<Int> = []
@@ -30,6 +32,9 @@ struct EndpointChoice: Hashable, Sendable {
     if isRetired { retired.insert(index) } else { retired.remove(index) }
   }
 
+  /// The preferred one is to be left, or not after all.
+  mutating func leave(_ isLeft: Bool) { isLeaving = isLeft }
+
   /// Whether nothing is asked of an endpoint, and nothing sent to it.
   func isIdle(_ index: Int) -> Bool { retired.contains(index) || (index == reserve && index != preferred) }
 
@@ -37,7 +42,9 @@ struct EndpointChoice: Hashable, Sendable {
     guard !retired.contains(index) else { return }
     failed.remove(index)
     hasStartedOver = false
-    if place(of: index) < place(of: preferred) || failed.contains(preferred) { preferred = index }
+    if place(of: index) < place(of: preferred) || failed.contains(preferred) || (isLeaving && index != reserve) {
+      prefer(index)
+    }
   }
 
   mutating func failed(_ index: Int) {
@@ -46,8 +53,13 @@ struct EndpointChoice: Hashable, Sendable {
     if hasStartedOver { failed = [] }
     if index == preferred || hasStartedOver {
       let usable = (0..<count).filter { !failed.contains($0) && !retired.contains($0) }
-      preferred = usable.min { place(of: $0) < place(of: $1) } ?? 0
+      prefer(usable.min { place(of: $0) < place(of: $1) } ?? 0)
     }
+  }
+
+  private mutating func prefer(_ index: Int) {
+    if index != preferred { isLeaving = false }
+    preferred = index
   }
 
   private func place(of index: Int) -> Int { index == reserve ? count : index }

@@ -10,7 +10,8 @@ extension DWNControlPlane {
   static let endpointLimit = 16
 
   /// Compares the endpoints with those that the record names, and the anchor's mesh address. One that is not named stays as long as it
-  /// is the one that works.
+  /// is the one that works: the anchor may not know under which address it is reached from here. One that it names no more is left once
+  /// another answers.
   func reviseEndpoints() {
     guard let dial = configuration.dial, let view, let urls = view.record?.anchorEndpoints, !urls.isEmpty else {
       return
@@ -25,6 +26,7 @@ extension DWNControlPlane {
       logger.info("another endpoint is named", metadata: ["endpoint": "\(url)"])
       add(dial(url), at: place)
     }
+    leaveUnnamed(named)
     if !isAnchor, view.own != nil { takeUpMeshEndpoint(of: view, besides: named, dial) }
     // Nobody in the mesh answers a machine that is not in it.
     if let reserve = choice.reserve { retire(reserve, view.own == nil) }
@@ -34,6 +36,20 @@ extension DWNControlPlane {
     if inUse != told {
       told = inUse
       endpointSink.yield(inUse)
+    }
+  }
+
+  private func leaveUnnamed(_ named: [EndpointURL]) {
+    let names = Set(named.map(\.text))
+    defer { namedOnce.formUnion(names) }
+    let name = endpoints[choice.preferred].name
+    let leaves = !names.contains(name) && namedOnce.contains(name) && choice.preferred != choice.reserve
+    guard leaves != choice.isLeaving else { return }
+    choice.leave(leaves)
+    guard leaves else { return }
+    for (index, endpoint) in endpoints.enumerated() where names.contains(endpoint.name) {
+      plans[index].hinted(.complete, at: clock.now())
+      wake(.fetch(index))
     }
   }
 

@@ -56,6 +56,7 @@ public struct Publisher: Sendable {
       }
       var isListStale = false
       var held = HeldBack()
+      var passedOver: Result?
       var rest = due[...]
       while let first = rest.first {
         guard held.lets(through: first) else {
@@ -83,6 +84,7 @@ public struct Publisher: Sendable {
             } else {
               end = end ?? held.result ?? result
             }
+          case .passedOver(let result): passedOver = result
           case .stopped(let result): end = end ?? result
           }
         }
@@ -90,6 +92,7 @@ public struct Publisher: Sendable {
         if isListStale || Task.isCancelled { break }
       }
       if let result = held.result, !isListStale, !held.mayHaveRoom { return result }
+      if let passedOver, !isListStale { return passedOver }
       if Task.isCancelled { return .left(reason: "it was interrupted", retryAfter: .zero) }
     }
     return .left(reason: "\(endpoint.name) refuses one message after another", retryAfter: .zero)
@@ -114,6 +117,8 @@ public struct Publisher: Sendable {
     case refused(status: Int, detail: String)
     /// The node answers, and does not take this one now.
     case waits(Result)
+    /// The node does not take this one, on which nothing that follows builds there.
+    case passedOver(Result)
     case stopped(Result)
   }
 
@@ -168,9 +173,12 @@ public struct Publisher: Sendable {
     case .done: return .done
     case .refused(let status, let detail): return .refused(status: status, detail: detail)
     case .again where reply.status.code == 401:
-      return left(
-        EndpointTrouble.reason(
-          refusedBy: endpoint.name, reply.status.detail, isOwnTenant: message.tenant == ledger.identity.did))
+      let result = Result.left(
+        reason: EndpointTrouble.reason(
+          refusedBy: endpoint.name, reply.status.detail, isOwnTenant: message.tenant == ledger.identity.did),
+        retryAfter: .zero)
+      // A member's records stand in the anchor's tenant, wherever its own definition lies.
+      return message.tenant != network.anchor ? .passedOver(result) : .stopped(result)
     case .again(let detail):
       return .waits(.left(reason: "\(endpoint.name) answered \(detail)", retryAfter: .zero))
     case .lacksBasis where isBelowFormerNode(message): return .done
