@@ -45,6 +45,10 @@ public enum AgentError: Error, CustomStringConvertible, Equatable {
   case wouldAbandon(network: String)
   /// What is for other machines of the network.
   case thisMachine(DID)
+  /// Other nodes cannot take the place of this machine's own.
+  case holdsRecordsItself
+  /// Without a node of this machine's own there is nothing to replicate.
+  case holdsNoRecordsItself
   /// Whatever else was tried in vain; the text says all.
   case failed(String)
 
@@ -88,6 +92,11 @@ public enum AgentError: Error, CustomStringConvertible, Equatable {
         + "network too, use another --state-dir; to give this one up, say 'meshd network leave --abandon'"
     case .thisMachine(let did):
       "\(did) is this machine, which holds the network: name another one, as 'meshd init' printed it there"
+    case .holdsRecordsItself:
+      "the records of this network lie on this machine's own node: 'meshd up --replica URL' lets other nodes hold them too"
+    case .holdsNoRecordsItself:
+      "this machine has no node of its own that others could replicate: on the machine that made the network, 'meshd up --endpoint URL' "
+        + "names all the nodes that hold its records"
     case .failed(let message): message
     }
   }

@@ -15,6 +15,9 @@ struct UpCommand: AsyncParsableCommand {
       runs itself, or on the one that --endpoint names. With --endpoint, --anchor and --network: joins; 'meshd peer \
       add' prints these on the first machine. With an invitation (meshd://invite/…): asks to be admitted, and joins.
 
+      With --endpoint alone, in a network: names its nodes anew. On the machine that made the network its records lie on these from then \
+      on; any other machine looks for them there.
+
       With --v1 a new network has encryption v1, for nodes that take no other and for machines that run other programs. It has no \
       heads: a node that is asked for its records could show a removed machine again to one that has not seen its removal. \
       Joining needs no flag.
@@ -49,6 +52,12 @@ struct UpCommand: AsyncParsableCommand {
       "URL under which others reach the embedded node, named before what is found out; may be repeated. 'none': no more.",
       valueName: "url"))
   var advertise: [String] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Another node that is to hold the records of the network that this machine makes or made; may be repeated. 'none': no more.",
+      valueName: "url"))
+  var replica: [String] = []
 
   @Option(help: "UDP port (default 41641, else a free one).")
   var port: UInt16?
@@ -103,8 +112,9 @@ struct UpCommand: AsyncParsableCommand {
       guard join.anchor != nil, join.network != nil, !join.endpoints.isEmpty else {
         throw ValidationError("joining takes --endpoint, --anchor and --network together")
       }
-    } else if create == nil, invite == nil, !join.endpoints.isEmpty {
-      throw ValidationError("--endpoint goes with --create, or with --anchor and --network")
+    }
+    if !replica.isEmpty, !join.endpoints.isEmpty || invite != nil {
+      throw ValidationError("--replica goes with a node of this machine's own, not with --endpoint or an invitation")
     }
     if usesV1, create == nil { throw ValidationError("--v1 goes with --create; joining finds out by itself") }
     if invite != nil, create != nil || join.anchor != nil || join.network != nil {
@@ -120,13 +130,18 @@ struct UpCommand: AsyncParsableCommand {
     UpRequest(
       create: create, cidr: cidr, envelope: usesV1 ? .v1 : .jwe, invite: invite?.invite, endpoints: join.endpoints,
       anchor: join.anchor, networkID: join.network, acceptsTerms: terms.isAccepted,
-      listen: listen, advertise: advertise, port: port, interface: interface, mtu: mtu,
+      listen: listen, advertise: advertise, replicas: replica, port: port, interface: interface, mtu: mtu,
       noOffload: noOffload, stun: stun, probesPorts: probesPorts, didGateway: dids.gateway,
       allowsPrivateDIDHosts: dids.allowsPrivateHosts,
       relay: relay.settings)
   }
 
   func run() async throws {
+    if create == nil, invite == nil, join.network == nil, !join.endpoints.isEmpty {
+      guard try (try? state.selection.open(creating: false))?.loadNetwork() != nil else {
+        throw ValidationError("--endpoint goes with --create, or with --anchor and --network: there is no network yet")
+      }
+    }
     let (directory, identity) = try state.selection.openWithIdentity()
     var request = request
     if request.invite != nil, !request.names(try directory.loadNetwork()) {

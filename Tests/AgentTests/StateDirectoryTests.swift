@@ -173,10 +173,11 @@ struct StateDirectoryTests {
     let folder = TemporaryFolder()
     let directory = try StateDirectory(opening: folder.path)
     let identity = try directory.identity(orMaking: SeededRandom(3))
-    let network = NetworkState(
+    var network = NetworkState(
       networkID: RecordID("bafyreidkb7w4slt36fzuqxpzjjv53zuulbou4yqrlnyfzxp6xajoarxu24")!, anchor: identity.did,
       name: "home", endpoints: ["http://192.0.2.1:8787", "http://[2001:db8::1]:8787"], embedsNode: true,
-      meshIP: "10.200.1.2")
+      replicas: ["https://dwn.example.org"], meshIP: "10.200.1.2")
+    network.left = ["https://former.example.org"]
     try directory.save(network)
     #expect(try directory.loadNetwork() == network)
     let settings = DaemonSettings(

@@ -5,20 +5,12 @@ import Wire
 extension MeshdLab {
   /// Networks whose records lie on a node that is not the first machine's own.
   @Suite struct ForeignNodeTests {
-    /// A node on a host, from when it listens.
-    private func serve(_ routed: RoutedHosts, _ host: MeshdHost, _ flags: String...) async throws -> LabProcess {
-      try await routed.lab.serve(
-        host.typed(
-          ["meshd", "dwn", "serve", "--listen", "0.0.0.0:8787", "--data", host.home.path + "/records"] + flags),
-        in: host.namespace, onTCP: 8787)
-    }
-
     @Test("the records can live on a node that somebody else runs, which may restart")
     func standaloneNode() async throws {
       try await RoutedHosts.run(3) { routed in
         let (first, second, server) = (routed.first, routed.second, routed.third)
         let anchor = try QuickStart.identity(in: try await first.meshd("init"))
-        let node = try await serve(routed, server, "--tenant", anchor)
+        let node = try await routed.serveNode(on: server, "--tenant", anchor)
         let endpoint = "http://\(RoutedHosts.addressV4(2)):8787"
         let created = try await first.attempt(["up", "--create", "lab", "--endpoint", endpoint])
         #expect(created.succeeded)
@@ -39,7 +31,7 @@ extension MeshdLab {
         // The tunnel needs no node, and a node needs nothing but its disk.
         await node.stop()
         try await QuickStart.requireTunnel(first, second)
-        _ = try await serve(routed, server, "--tenant", anchor)
+        _ = try await routed.serveNode(on: server, "--tenant", anchor)
         try await second.meshd("down")
         try await second.meshd("up")
         try await QuickStart.requireTunnel(first, second)
@@ -50,7 +42,7 @@ extension MeshdLab {
     func otherTenant() async throws {
       try await RoutedHosts.run { routed in
         let (first, server) = (routed.first, routed.second)
-        _ = try await serve(routed, server, "--tenant", BadInputTests.someDID)
+        _ = try await routed.serveNode(on: server, "--tenant", BadInputTests.someDID)
         let endpoint = "http://\(RoutedHosts.addressV4(1)):8787"
         let outcome = try await first.attempt(["up", "--create", "lab", "--endpoint", endpoint])
         let complaint = outcome.complaint(status: 1, naming: [endpoint, "tenant"])
@@ -66,7 +58,7 @@ extension MeshdLab {
         let (first, server) = (routed.first, routed.second)
         let terms = server.home.path + "/terms.txt"
         try "Be kind.\n".write(toFile: terms, atomically: true, encoding: .utf8)
-        _ = try await serve(routed, server, "--register", "--terms", terms, "--work", "8")
+        _ = try await routed.serveNode(on: server, "--register", "--terms", terms, "--work", "8")
         let endpoint = "http://\(RoutedHosts.addressV4(1)):8787"
         let outcome = try await first.attempt(["up", "--create", "lab", "--endpoint", endpoint])
         let complaint = outcome.complaint(

@@ -54,6 +54,14 @@ struct RoutedHosts: Sendable {
     }
   }
 
+  /// `meshd dwn serve` on a host, from when it listens. Each port has records of its own.
+  func serveNode(on host: MeshdHost, port: Int = 8787, _ flags: String...) async throws -> LabProcess {
+    let records = host.home.path + (port == 8787 ? "/records" : "/records-\(port)")
+    return try await lab.serve(
+      host.typed(["meshd", "dwn", "serve", "--listen", "0.0.0.0:\(port)", "--data", records] + flags),
+      in: host.namespace, onTCP: port)
+  }
+
   /// From now on the router lets nobody reach a node's HTTP port; everything else still passes.
   func cutNodes() async throws {
     try await router.run("nft", "add", "table", "inet", "cut")

@@ -20,50 +20,35 @@ public struct MeshCommands: Sendable {
   }
 
   public func addPeer(_ did: DID, label: String) async throws -> JSONValue {
-    try await run("peer-add", ["did": .string(did.text), "label": .string(label)]) {
-      try await $0.addPeer(did, label: label)
-    }
+    try await run(.addPeer(did, label: label))
   }
 
-  public func approvePeer(_ did: DID) async throws -> JSONValue {
-    try await run("peer-approve", ["did": .string(did.text)]) { try await $0.approvePeer(did) }
-  }
+  public func approvePeer(_ did: DID) async throws -> JSONValue { try await run(.approvePeer(did)) }
 
-  public func removePeer(_ did: DID) async throws -> JSONValue {
-    try await run("peer-remove", ["did": .string(did.text)]) { try await $0.removePeer(did) }
-  }
+  public func removePeer(_ did: DID) async throws -> JSONValue { try await run(.removePeer(did)) }
 
-  public func policy() async throws -> JSONValue {
-    try await run("acl-show", JSONObject()) { await $0.policy() }
-  }
+  public func policy() async throws -> JSONValue { try await run(.policy) }
+
+  public func addRelay(_ request: RelayRequest) async throws -> JSONValue { try await run(.addRelay(request)) }
+
+  public func removeRelay(_ id: UInt16) async throws -> JSONValue { try await run(.removeRelay(id)) }
+
+  /// The relays of the network's records.
+  public func relays() async throws -> JSONValue { try await run(.relays) }
 
   /// The object of `netcheck --json`. Only a running daemon can tell.
   public func netcheck(renewsKey: Bool) throws -> JSONValue {
-    try askDaemon("netcheck", ["newDiscoKey": .bool(renewsKey)], within: .seconds(10))
+    try askDaemon(.netcheck(renewsKey: renewsKey), within: .seconds(10))
   }
 
   /// One ping of a machine: `answered`, and if it is true how.
   public func ping(_ peer: String, within limit: Duration) throws -> JSONValue {
-    try askDaemon(
-      "ping", ["peer": .string(peer), "timeoutMs": .integer(Int64(limit.milliseconds))], within: limit + .seconds(5))
-  }
-
-  public func addRelay(_ request: RelayRequest) async throws -> JSONValue {
-    try await run("relay-add", request.json) { try await $0.addRelay(request) }
-  }
-
-  public func removeRelay(_ id: UInt16) async throws -> JSONValue {
-    try await run("relay-remove", ["id": .integer(Int64(id))]) { try await $0.removeRelay(id) }
+    try askDaemon(.ping(peer, within: limit), within: limit + .seconds(5))
   }
 
   /// Throws `badArgument` for a label that no node record can have.
   public static func check(label: String) throws(AgentError) {
     guard (1...128).contains(label.count) else { throw .badArgument("a label has 1 to 128 characters") }
-  }
-
-  /// The relays of the network's records.
-  public func relays() async throws -> JSONValue {
-    try await run("relay-list", JSONObject()) { await $0.relays() }
   }
 
   /// The object of `status --json`.
@@ -166,20 +151,19 @@ public struct MeshCommands: Sendable {
 
   // MARK: With and without a daemon
 
-  private func run(
-    _ command: String, _ arguments: JSONObject, locally: (MeshOperations) async throws -> JSONValue
-  ) async throws -> JSONValue {
-    if let answer = try ask(.command(command, arguments), timeout: .seconds(30)) { return answer }
+  private func run(_ command: MeshCommand) async throws -> JSONValue {
+    if let answer = try ask(command.request, timeout: .seconds(30)) { return answer }
     guard let identity = try directory.loadIdentity(), let network = try directory.loadNetwork() else {
       throw AgentError.noNetwork
     }
     let session = try await MeshSession.open(directory, identity)
     defer { session.close() }
     let control = try await session.controlPlane(
-      network, endpoints: network.embedsNode ? [] : try endpoints(network.endpoints),
+      network, endpoints: try endpoints(network.foreignEndpoints),
       nodePort: network.embedsNode ? try directory.loadSettings().listen.first?.port : nil, logger: Self.quietLogger)
     return try await withControl(control) {
-      try await locally(MeshOperations(session: session, network: network, control: control, patience: patience))
+      try await command.run(
+        MeshOperations(session: session, network: network, control: control, patience: patience))
     }
   }
 
@@ -210,8 +194,8 @@ public struct MeshCommands: Sendable {
     return answer.body
   }
 
-  private func askDaemon(_ command: String, _ arguments: JSONObject, within limit: Duration) throws -> JSONValue {
-    guard let answer = try ask(.command(command, arguments), timeout: limit) else { throw AgentError.daemonNotRunning }
+  private func askDaemon(_ command: PathCommand, within limit: Duration) throws -> JSONValue {
+    guard let answer = try ask(command.request, timeout: limit) else { throw AgentError.daemonNotRunning }
     return answer
   }
 
@@ -238,7 +222,7 @@ public struct MeshCommands: Sendable {
     }
     defer { session.close() }
     // Nothing is asked of these: the ledger knows what they have taken.
-    let remote = network.embedsNode ? [] : try endpoints(network.endpoints)
+    let remote = try endpoints(network.foreignEndpoints)
     let control = try await session.controlPlane(network, endpoints: remote, logger: Self.quietLogger)
     status.control = await control.statusAtRest()
     return status

@@ -99,7 +99,7 @@ struct MeshOperations: Sendable {
 
   static let privateWarning =
     "all addresses of this node are private: machines elsewhere cannot reach it. Forward its TCP and UDP port to it and name the "
-    + "outer address with --advertise, or keep the records on a node that others reach (meshd dwn serve --tenant there, --endpoint here)"
+    + "outer address with --advertise, or have a node that others reach hold the records too (meshd dwn serve --tenant there, --replica here)"
 
   static let relayWarning =
     "the network has no relay: machines that cannot reach each other directly stay apart. Run one on a machine that others reach "

@@ -58,7 +58,7 @@ struct MeshSession: Sendable {
   /// Makes a network and enters the directory in it: all of it, or nothing. The relay that this machine runs is its first.
   func createNetwork(
     named name: String, cidr: String?, envelope: Envelope = .jwe, endpoints: [String], embedsNode: Bool,
-    relay: RelayPlan? = nil
+    replicas: [String] = [], relay: RelayPlan? = nil
   ) async throws -> NetworkState {
     if let existing = try directory.loadNetwork() { throw AgentError.anotherNetwork(name: existing.name) }
     let block = cidr.flatMap { IPPrefix($0) } ?? NetworkRecord.defaultCIDR
@@ -70,7 +70,7 @@ struct MeshSession: Sendable {
       let myself = ledger.nodes(of: network.id).first { $0.did == identity.did }
       let state = NetworkState(
         networkID: network.id.recordID, anchor: identity.did, name: name, endpoints: endpoints, embedsNode: embedsNode,
-        envelope: envelope, meshCIDR: "\(block)", meshIP: myself.map { "\($0.record.meshIP)" })
+        replicas: replicas, envelope: envelope, meshCIDR: "\(block)", meshIP: myself.map { "\($0.record.meshIP)" })
       // On disk before the ledger commits, and in force after it: whatever happens between, `open` takes one side.
       try directory.prepare(state)
       return (state, change)

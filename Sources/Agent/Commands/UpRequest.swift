@@ -20,6 +20,8 @@ public struct UpRequest: Sendable, Hashable {
   public var acceptsTerms: Bool
   public var listen: [SocketAddress]
   public var advertise: [String]
+  /// Nodes of others that are to hold the records beside this machine's own; `none` alone: none any more.
+  public var replicas: [String]
   public var port: UInt16?
   public var interface: String?
   public var mtu: Int?
@@ -37,7 +39,8 @@ public struct UpRequest: Sendable, Hashable {
     create: String? = nil, cidr: String? = nil, envelope: Envelope = .jwe, invite: Invite? = nil,
     endpoints: [String] = [], anchor: DID? = nil,
     networkID: RecordID? = nil, acceptsTerms: Bool = false, listen: [SocketAddress] = [], advertise: [String] = [],
-    port: UInt16? = nil, interface: String? = nil, mtu: Int? = nil, noOffload: [String] = [], stun: [String] = [],
+    replicas: [String] = [], port: UInt16? = nil, interface: String? = nil, mtu: Int? = nil, noOffload: [String] = [],
+    stun: [String] = [],
     probesPorts: Bool? = nil, didGateway: String? = nil, allowsPrivateDIDHosts: Bool? = nil,
     relay: RelaySettings = RelaySettings()
   ) {
@@ -51,6 +54,7 @@ public struct UpRequest: Sendable, Hashable {
     self.acceptsTerms = acceptsTerms
     self.listen = listen
     self.advertise = advertise
+    self.replicas = replicas
     self.port = port
     self.interface = interface
     self.mtu = mtu
@@ -97,8 +101,11 @@ public struct UpRequest: Sendable, Hashable {
       try DIDSettings(gateway: didGateway, allowsPrivateHosts: true).check()
     }
     try relay.check()
-    for url in endpoints + advertise.filter({ $0 != "none" }) {
+    for url in endpoints + (advertise + replicas).filter({ $0 != "none" }) {
       do { _ = try EndpointURL(url) } catch { throw .badArgument("\(error)") }
+    }
+    guard endpoints.count <= NodeURLs.limit, advertise.count + replicas.count <= NodeURLs.limit else {
+      throw .badArgument("a network names at most \(NodeURLs.limit) URLs of nodes")
     }
   }
 
@@ -115,6 +122,7 @@ public struct UpRequest: Sendable, Hashable {
     if acceptsTerms { result.append("--accept-terms") }
     for address in listen { add("--listen", address.description) }
     for url in advertise { add("--advertise", url) }
+    for url in replicas { add("--replica", url) }
     add("--port", port.map(String.init))
     add("--interface", interface)
     add("--mtu", mtu.map(String.init))
@@ -141,9 +149,25 @@ public struct UpRequest: Sendable, Hashable {
     return existing.embedsNode || allEndpoints.isEmpty || allEndpoints == existing.endpoints
   }
 
+  /// Endpoints alone are those of the network that the state directory is in.
+  func completed(by existing: NetworkState?) throws(AgentError) -> UpRequest {
+    guard let existing, create == nil, networkID == nil, !endpoints.isEmpty else { return self }
+    guard !existing.embedsNode else { throw .holdsRecordsItself }
+    var request = self
+    (request.anchor, request.networkID) = (existing.anchor, existing.networkID)
+    return request
+  }
+
   /// Whether this names other endpoints for a network whose anchor is this machine, and whose records lie on nodes of others.
   func movesOwn(_ existing: NetworkState, of did: DID) -> Bool {
     existing.anchor == did && anchor == did && existing.networkID == networkID && !endpoints.isEmpty && !names(existing)
+  }
+
+  /// The replicas that the network has from now on.
+  func replicas(of existing: NetworkState?, embedsNode: Bool) throws(AgentError) -> [String] {
+    guard !replicas.isEmpty else { return existing?.replicas ?? [] }
+    guard embedsNode else { throw .holdsNoRecordsItself }
+    return try canonical(replicas.filter { $0 != "none" })
   }
 
   /// Refuses what does not fit the network that the state directory is in, or that it is in none.
@@ -166,7 +190,7 @@ public struct UpRequest: Sendable, Hashable {
     if !endpoints.isEmpty, endpoints != known {
       throw .failed("meshd is running with other endpoints: stop it with 'meshd down', then run this again")
     }
-    if !listen.isEmpty || !advertise.isEmpty || port != nil || interface != nil || mtu != nil
+    if !listen.isEmpty || !advertise.isEmpty || !replicas.isEmpty || port != nil || interface != nil || mtu != nil
       || !noOffload.isEmpty || acceptsTerms || !stun.isEmpty || probesPorts != nil || didGateway != nil
       || allowsPrivateDIDHosts != nil || relay != RelaySettings()
     {
@@ -199,4 +223,11 @@ public enum UpResult {
   private static func pick(_ json: JSONValue, _ names: [String]) -> JSONValue {
     .object(JSONObject(names.compactMap { name in json[name].map { (name, $0) } }))
   }
+}
+
+/// URLs of nodes, each once and as endpoints are called.
+func canonical(_ urls: [String]) throws(AgentError) -> [String] {
+  var result: [String] = []
+  for endpoint in try endpoints(urls) where !result.contains(endpoint.name) { result.append(endpoint.name) }
+  return result
 }

@@ -93,8 +93,10 @@ public actor Daemon {
     let session = try await MeshSession.open(directory, identity, isDaemon: true)
     let existing = try directory.loadNetwork()
     try request.checkAgainst(existing)
+    let request = try request.completed(by: existing)
     var settings = try directory.loadSettings().updated(by: request)
     let embedsNode = existing?.embedsNode ?? (request.create != nil && request.endpoints.isEmpty)
+    let replicas = try request.replicas(of: existing, embedsNode: embedsNode)
 
     let tenants = TenantList(owner: identity.did)
     let files = OpenFiles.raiseLimit()
@@ -133,15 +135,15 @@ public actor Daemon {
           metadata: ["kept": "\(settings.port)", "port": "\(made.port)"])
       }
       let blocks = Self.meshBlocks(existing)
+      let nodeURLs = node.map { _ in advertising.nodeURLs(excluding: blocks, beside: replicas) }
       let network = try await Self.enter(
-        session, request, existing, nodeURLs: node.map { _ in advertising.nodeURLs(excluding: blocks) },
-        advertising.relayPlan(excluding: blocks), logger)
+        session, request, existing, nodeURLs: nodeURLs, replicas, advertising.relayPlan(excluding: blocks), logger)
       if relay == nil { try await session.withdrawRelay(from: network) }
       try directory.save(settings)
       tenants.replace(with: await session.tenants(of: network))
       let all: [any DWNEndpoint] = node.map { [$0.node] } ?? []
       self.control = try await session.controlPlane(
-        network, endpoints: all + (embedsNode ? [] : try endpoints(network.endpoints)),
+        network, endpoints: all + (try endpoints(network.foreignEndpoints)),
         nodePort: node?.listeners.first?.port, verifyRelay: { await MemberRelayCheck.passing($0) }, logger: logger)
       self.network = network
       self.engine = made
@@ -163,24 +165,23 @@ public actor Daemon {
     self.logger = logger
   }
 
-  /// Makes the network, joins it, or takes up the one that is there, with the addresses of today.
+  /// Makes the network, joins it, or takes up the one that is there, with the nodes and the addresses of today.
   private static func enter(
-    _ session: MeshSession, _ request: UpRequest, _ existing: NetworkState?, nodeURLs: [String]?, _ relay: RelayPlan?,
-    _ logger: Logger
+    _ session: MeshSession, _ request: UpRequest, _ existing: NetworkState?, nodeURLs: [String]?, _ replicas: [String],
+    _ relay: RelayPlan?, _ logger: Logger
   ) async throws -> NetworkState {
     if let name = request.create {
-      if !request.endpoints.isEmpty {
-        try await Preflight.prepare(
-          try endpoints(request.endpoints), for: request.envelope, session, acceptsTerms: request.acceptsTerms)
+      let foreign = try endpoints(request.endpoints + replicas)
+      if !foreign.isEmpty {
+        try await Preflight.prepare(foreign, for: request.envelope, session, acceptsTerms: request.acceptsTerms)
       }
       return try await session.createNetwork(
         named: name, cidr: request.cidr, envelope: request.envelope, endpoints: nodeURLs ?? request.endpoints,
-        embedsNode: nodeURLs != nil, relay: relay)
+        embedsNode: nodeURLs != nil, replicas: replicas, relay: relay)
     }
-    if let existing, request.movesOwn(existing, of: session.identity.did) {
-      throw AgentError.failed(
-        "this machine is the network's anchor, and its records lie at \(existing.endpoints.joined(separator: ", ")): no other nodes can "
-          + "be named for a network that there is; 'meshd up' without --endpoint starts it")
+    if var network = existing, request.movesOwn(network, of: session.identity.did) {
+      try await session.move(&network, to: canonical(request.endpoints), acceptsTerms: request.acceptsTerms)
+      return network
     }
     if let anchor = request.anchor, let id = request.networkID, !request.names(existing) {
       return try await session.joinNetwork(
@@ -189,14 +190,20 @@ public actor Daemon {
       ).0
     }
     guard var network = existing else { throw AgentError.noNetwork }
-    if request.acceptsTerms, !network.embedsNode {
+    if request.acceptsTerms {
       let tenancy = ForeignTenancy(identity: session.identity, acceptsTerms: true)
-      do { try await tenancy.enterWherePossible(try endpoints(network.endpoints)) } catch {
+      do { try await tenancy.enterWherePossible(try endpoints(network.foreignEndpoints)) } catch {
         // The tunnels need no node.
         logger.warning("a node does not take the agreement", metadata: ["reason": "\(error)"])
       }
     }
-    if let nodeURLs { try await session.advertise(nodeURLs, in: &network) }
+    guard let nodeURLs else { return network }
+    if replicas == network.replicas {
+      try await session.advertise(nodeURLs, in: &network)
+    } else {
+      try await session.replicate(
+        &network, to: replicas, nodeURLs: nodeURLs, acceptsTerms: request.acceptsTerms)
+    }
     return network
   }
 
@@ -302,7 +309,8 @@ public actor Daemon {
     do {
       if node != nil {
         var advertised = network
-        try await session.advertise(advertising.nodeURLs(excluding: blocks), in: &advertised)
+        let urls = advertising.nodeURLs(excluding: blocks, beside: network.replicas)
+        try await session.advertise(urls, in: &advertised)
         network.endpoints = advertised.endpoints
       }
       if session.mayRegisterRelays(in: network) {
@@ -361,7 +369,7 @@ public actor Daemon {
 
   /// Tells whoever started the daemon what it waits for, until the first netmap is in force.
   private func announceReadiness(
-    isCreated: Bool, _ report: StartupReport, _ onEvent: @Sendable (StartupEvent) -> Void
+    isCreated: Bool, _ report: StartupReport, _ onEvent: @escaping @Sendable (StartupEvent) -> Void
   ) async {
     var told: String?
     let began = Instant.now()
@@ -383,15 +391,37 @@ public actor Daemon {
       do { try await Task.sleep(for: StartupPace.pause(after: .now() - began)) } catch { return }
     }
     guard isApplied else { return }
-    let result = await startResult(isCreated: isCreated)
+    let warnings = await takeLeave(report, onEvent)
+    let result = await startResult(isCreated: isCreated, warnings)
     report.ready(result)
     onEvent(.ready(result))
   }
 
-  private func startResult(isCreated: Bool) async -> JSONValue {
+  /// Tells the nodes that are left where the others are, once these have the records. What cannot be told is said to a person, once.
+  private func takeLeave(
+    _ report: StartupReport, _ onEvent: @escaping @Sendable (StartupEvent) -> Void
+  ) async -> [String] {
+    guard !network.left.isEmpty else { return [] }
+    let progress = Task {
+      try await Task.sleep(for: .seconds(2))
+      let text = "the nodes that are left"
+      report.progress(text)
+      onEvent(.waiting(text))
+    }
+    defer { progress.cancel() }
+    _ = try? await control.waitUntilPublished(within: .seconds(10))
+    let warnings = await session.takeLeave(in: network, logger: logger)
+    network.left = []
+    do { try directory.save(network) } catch {
+      logger.warning("what was told is told again at the next start", metadata: ["reason": "\(error)"])
+    }
+    return warnings
+  }
+
+  private func startResult(isCreated: Bool, _ startWarnings: [String]) async -> JSONValue {
     guard case .object(var object) = UpResult.json(fromStatus: await statusJSON().json) else { return .null }
     object["created"] = .bool(isCreated)
-    var warnings = [await relayServer()?.addressProblem].compactMap { $0 }
+    var warnings = startWarnings + [await relayServer()?.addressProblem].compactMap { $0 }
     // What a member could do nothing about is not its to be warned of.
     if network.anchor == identity.did {
       warnings += await MeshOperations(session: session, network: network, control: control).warnings()
@@ -426,52 +456,31 @@ public actor Daemon {
     }
   }
 
-  /// Whatever came of a command, the embedded node has the tenants of the ledger as it is after it.
-  private func revisingTenants(_ command: () async throws -> JSONValue) async throws -> ControlResponse {
-    let result: Result<JSONValue, any Error>
-    do { result = .success(try await command()) } catch { result = .failure(error) }
-    tenants.replace(with: await session.tenants(of: network))
-    return ControlResponse(200, try result.get())
-  }
-
   private func command(_ name: String, _ body: [UInt8]) async -> ControlResponse {
-    let operations = MeshOperations(session: session, network: network, control: control)
     do {
       let arguments = try JSONValue(parsing: body)
-      func did() throws -> DID {
-        guard let did = arguments["did"]?.string.flatMap({ DID($0) }) else {
-          throw AgentError.badArgument("the request names no DID")
-        }
-        return did
+      if let command = try MeshCommand(name, arguments) {
+        return ControlResponse(200, try await result(of: command))
       }
-      switch name {
-      case "peer-add":
-        return try await revisingTenants {
-          try await operations.addPeer(did(), label: arguments["label"]?.string ?? "peer")
-        }
-      case "peer-approve": return ControlResponse(200, try await operations.approvePeer(did()))
-      case "peer-remove": return try await revisingTenants { try await operations.removePeer(did()) }
-      case "relay-add": return ControlResponse(200, try await operations.addRelay(RelayRequest(arguments)))
-      case "relay-remove":
-        guard let id = arguments["id"]?.integer.flatMap({ UInt16(exactly: $0) }) else {
-          throw AgentError.badArgument("the request names no relay")
-        }
-        return ControlResponse(200, try await operations.removeRelay(id))
-      case "relay-list": return ControlResponse(200, await operations.relays())
-      case "acl-show": return ControlResponse(200, await operations.policy())
-      case "netcheck":
-        return ControlResponse(
-          200, try await pathQuestions().netcheck(renewsKey: arguments["newDiscoKey"]?.bool ?? false))
-      case "ping":
-        guard let name = arguments["peer"]?.string else { throw AgentError.badArgument("the request names no peer") }
-        let limit = Duration.milliseconds(min(max(arguments["timeoutMs"]?.integer ?? 5000, 1), 60_000))
-        return ControlResponse(200, try await pathQuestions().ping(name, within: limit))
-      default:
-        return .error(404, "this daemon does not know the command \"\(name)\": stop it and start the new version")
+      if let command = try PathCommand(name, arguments) {
+        return ControlResponse(200, try await command.run(pathQuestions()))
       }
+      return .error(404, "this daemon does not know the command \"\(name)\": stop it and start the new version")
     } catch {
       return .error(422, "\(error)")
     }
+  }
+
+  private func result(of command: MeshCommand) async throws -> JSONValue {
+    let result: Result<JSONValue, any Error>
+    do {
+      result = .success(try await command.run(MeshOperations(session: session, network: network, control: control)))
+    } catch {
+      result = .failure(error)
+    }
+    // Whatever came of it, the embedded node has the tenants of the ledger as it is after it.
+    if command.changesTenants { tenants.replace(with: await session.tenants(of: network)) }
+    return try result.get()
   }
 
   private func pathQuestions() async -> PathQuestions {

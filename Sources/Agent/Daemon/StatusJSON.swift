@@ -94,7 +94,7 @@ struct StatusJSON {
     object["network"] = .string(control?.networkName ?? network.name)
     object["networkRecordID"] = .string(network.networkID.text)
     object["anchorDID"] = .string(network.anchor.text)
-    object["anchorEndpoint"] = network.endpoints.first.map { .string($0) }
+    object["anchorEndpoint"] = (network.ownURLs.first ?? network.endpoints.first).map { .string($0) }
     object["anchorEndpoints"] = .array(network.endpoints.map { .string($0) })
     object["envelope"] = .string(network.envelope.rawValue)
     object["replayable"] = .bool(!network.envelope.hasHeads)
@@ -138,7 +138,7 @@ struct StatusJSON {
     if !running.nodeAddresses.isEmpty {
       object["node"] = [
         "listen": .array(running.nodeAddresses.map { .string("\($0)") }),
-        "advertise": .array((network?.endpoints ?? []).map { .string($0) }),
+        "advertise": .array((network?.ownURLs ?? []).map { .string($0) }),
       ]
     }
   }

@@ -29,9 +29,10 @@ struct Advertising: Sendable {
       + (relay?.stunPorts ?? []).map { PortMapping.Port(.udp, $0) }
   }
 
-  /// URLs of the node. Empty as long as this machine has no address that others could use.
-  func nodeURLs(excluding blocks: [IPPrefix]) -> [String] {
-    NodeURLs.advertised(settings.advertise, found: found(of: node, excluding: blocks))
+  /// URLs of the node and of its replicas, which machines elsewhere reach better than the addresses that were found out. Empty as
+  /// long as there is none that others could use.
+  func nodeURLs(excluding blocks: [IPPrefix], beside replicas: [String]) -> [String] {
+    NodeURLs.advertised(settings.advertise + replicas, found: found(of: node, excluding: blocks))
   }
 
   /// The anchor's record of the relay. `nil`: there is none, or nobody could reach it.

@@ -13,24 +13,35 @@ public struct NetworkState: Hashable, Sendable {
   public var endpoints: [String]
   /// Whether this machine runs the node that holds the records.
   public var embedsNode: Bool
+  /// Nodes of others that hold the records beside this machine's own.
+  public var replicas: [String]
+  /// Nodes on which the records lay before, and which have not been told yet where they lie now.
+  public var left: [String] = []
   /// What the network's id commits its records to, found out when it was made or joined. Never another afterwards.
   public var envelope: Envelope
   public var meshCIDR: String
   public var meshIP: String?
 
   public init(
-    networkID: RecordID, anchor: DID, name: String, endpoints: [String], embedsNode: Bool, envelope: Envelope = .jwe,
-    meshCIDR: String = "10.200.0.0/16", meshIP: String? = nil
+    networkID: RecordID, anchor: DID, name: String, endpoints: [String], embedsNode: Bool,
+    replicas: [String] = [], envelope: Envelope = .jwe, meshCIDR: String = "10.200.0.0/16", meshIP: String? = nil
   ) {
     self.networkID = networkID
     self.anchor = anchor
     self.name = name
     self.endpoints = endpoints
     self.embedsNode = embedsNode
+    self.replicas = replicas
     self.envelope = envelope
     self.meshCIDR = meshCIDR
     self.meshIP = meshIP
   }
+
+  /// The nodes of others that hold the records.
+  var foreignEndpoints: [String] { embedsNode ? replicas : endpoints }
+
+  /// Under which others reach this machine's own node, if it has one.
+  var ownURLs: [String] { embedsNode ? endpoints.filter { !replicas.contains($0) } : [] }
 
   static let file = "network.json"
 
@@ -44,6 +55,8 @@ public struct NetworkState: Hashable, Sendable {
     object["meshCidr"] = .string(meshCIDR)
     object["meshIp"] = meshIP.map { .string($0) }
     object["embedsNode"] = .bool(embedsNode)
+    if !left.isEmpty { object["left"] = .array(left.map { .string($0) }) }
+    if !replicas.isEmpty { object["replicas"] = .array(replicas.map { .string($0) }) }
     object["envelope"] = .string(envelope.rawValue)
     return .object(object)
   }
@@ -58,9 +71,11 @@ public struct NetworkState: Hashable, Sendable {
     if endpoints.isEmpty, let one = json["anchorEndpoint"]?.string, !one.isEmpty { endpoints = [one] }
     self.init(
       networkID: id, anchor: anchor, name: json["networkName"]?.string ?? "", endpoints: endpoints,
-      embedsNode: json["embedsNode"]?.bool ?? false, envelope: envelope,
+      embedsNode: json["embedsNode"]?.bool ?? false,
+      replicas: (json["replicas"]?.array ?? []).compactMap(\.string), envelope: envelope,
       meshCIDR: json["meshCidr"]?.string ?? "10.200.0.0/16",
       meshIP: json["meshIp"]?.string)
+    left = (json["left"]?.array ?? []).compactMap(\.string)
   }
 }
 

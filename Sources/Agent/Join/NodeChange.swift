@@ -1,0 +1,77 @@
+import Control
+import DWN
+import Logging
+import Mesh
+import Wire
+
+/// The anchor lets other nodes of others hold its network's records than before.
+///
+/// A node that comes new gets everything that the ledger holds. Members learn of it from the network's record, at the nodes that they
+/// know; those that are left get that record last, once the others have it.
+extension MeshSession {
+  /// The records lie on these nodes from now on.
+  func move(_ network: inout NetworkState, to urls: [String], acceptsTerms: Bool) async throws {
+    try await prepare(urls, besides: network.endpoints, network, acceptsTerms: acceptsTerms)
+    network.leave(network.endpoints, for: urls)
+    try await advertise(urls, in: &network)
+  }
+
+  /// These hold the records beside this machine's own node from now on; `nodeURLs`: of all of them.
+  func replicate(
+    _ network: inout NetworkState, to urls: [String], nodeURLs: [String], acceptsTerms: Bool
+  ) async throws {
+    try await prepare(urls, besides: network.replicas, network, acceptsTerms: acceptsTerms)
+    network.leave(network.replicas, for: urls)
+    network.replicas = urls
+    try await advertise(nodeURLs, in: &network)
+    try directory.save(network)
+  }
+
+  private func prepare(
+    _ urls: [String], besides former: [String], _ network: NetworkState, acceptsTerms: Bool
+  ) async throws {
+    let news = try endpoints(urls.filter { !former.contains($0) })
+    guard !news.isEmpty else { return }
+    try await Preflight.prepare(news, for: network.envelope, self, acceptsTerms: acceptsTerms)
+  }
+
+  /// How long a node that is left may take to hear where the others are.
+  private static let leaveLimit = Duration.seconds(10)
+
+  /// Gives nodes that are left what they lack: whoever follows them reads there where the records are now.
+  ///
+  /// - Returns: what a person has to know of it.
+  func takeLeave(in network: NetworkState, logger: Logger) async -> [String] {
+    guard let left = try? endpoints(network.left) else { return [] }
+    let quorum = RefusalQuorum(network.endpoints)
+    let told = await withTaskGroup(of: String?.self) { group in
+      for endpoint in left {
+        let publisher = Publisher(
+          keeper: keeper, endpoint: endpoint, quorum: quorum, network: network.reference, clock: SystemClock(),
+          logger: logger)
+        group.addTask { await publisher.publish() == .finished ? endpoint.name : "" }
+      }
+      group.addTask {
+        try? await Task.sleep(for: Self.leaveLimit)
+        return nil
+      }
+      var told: Set<String> = []
+      for _ in left {
+        guard let name = await group.next() ?? nil else { break }
+        told.insert(name)
+      }
+      group.cancelAll()
+      return told
+    }
+    return left.map(\.name).filter { !told.contains($0) }.map {
+      "\($0) does not take the news: machines that know no other node find the network again with 'meshd up "
+        + network.endpoints.prefix(3).map { "--endpoint \($0)" }.joined(separator: " ") + "'"
+    }
+  }
+}
+
+extension NetworkState {
+  fileprivate mutating func leave(_ former: [String], for urls: [String]) {
+    left = Set(left + former).subtracting(urls).sorted()
+  }
+}

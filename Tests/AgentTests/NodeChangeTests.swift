@@ -1,0 +1,113 @@
+import DWN
+import Identity
+import TestSupport
+import Testing
+import Wire
+
+@testable import Agent
+
+@Suite("Which nodes hold the records")
+struct NodeChangeTests {
+  private static let identity = MachineIdentity.generate(random: SeededRandom(17))
+  private static let id = RecordID("bafyreidkb7w4slt36fzuqxpzjjv53zuulbou4yqrlnyfzxp6xajoarxu24")!
+
+  private func network(_ endpoints: [String], embedsNode: Bool = false, replicas: [String] = []) -> NetworkState {
+    NetworkState(
+      networkID: Self.id, anchor: Self.identity.did, name: "home", endpoints: endpoints, embedsNode: embedsNode,
+      replicas: replicas)
+  }
+
+  @Test("endpoints alone are those of the network that there is, and cannot take the place of an own node")
+  func endpointsAlone() throws {
+    let request = UpRequest(endpoints: ["https://b.example"])
+    #expect(try request.completed(by: nil) == request)
+    let foreign = network(["https://a.example"])
+    let completed = try request.completed(by: foreign)
+    #expect(completed.networkID == Self.id && completed.anchor == Self.identity.did)
+    #expect(completed.movesOwn(foreign, of: Self.identity.did))
+    #expect(!completed.movesOwn(foreign, of: MachineIdentity.generate(random: SeededRandom(18)).did))
+    #expect(!(try UpRequest(endpoints: foreign.endpoints).completed(by: foreign)).movesOwn(foreign, of: foreign.anchor))
+    #expect(throws: AgentError.holdsRecordsItself) {
+      try request.completed(by: network(["http://192.0.2.1:8787"], embedsNode: true))
+    }
+    let creating = UpRequest(create: "home", endpoints: ["https://b.example"])
+    #expect(try creating.completed(by: nil) == creating)
+  }
+
+  @Test("replicas are kept until others are named, in one spelling and once, and 'none' ends them")
+  func replicas() throws {
+    let there = network(["http://192.0.2.1:8787"], embedsNode: true, replicas: ["https://a.example"])
+    func replicas(_ urls: [String]) throws -> [String] {
+      try UpRequest(replicas: urls).replicas(of: there, embedsNode: true)
+    }
+    #expect(try replicas([]) == ["https://a.example"])
+    #expect(
+      try replicas(["https://B.example/", "https://b.example:443", "http://c.example"]) == [
+        "https://b.example", "http://c.example",
+      ])
+    #expect(try replicas(["none"]) == [])
+    #expect(try UpRequest().replicas(of: nil, embedsNode: true) == [])
+    #expect(throws: AgentError.holdsNoRecordsItself) {
+      try UpRequest(replicas: ["https://a.example"]).replicas(of: network(["https://b.example"]), embedsNode: false)
+    }
+    #expect(
+      UpRequest(replicas: ["https://a.example", "none"]).arguments == ["--replica=https://a.example", "--replica=none"])
+  }
+
+  @Test("what is asked of nodes of others, and what this machine's own node is called")
+  func roles() {
+    let (own, replica) = ("http://192.0.2.1:8787", "https://a.example")
+    let embedding = network([replica, own], embedsNode: true, replicas: [replica])
+    #expect(embedding.foreignEndpoints == [replica] && embedding.ownURLs == [own])
+    let foreign = network([replica])
+    #expect(foreign.foreignEndpoints == [replica] && foreign.ownURLs == [])
+  }
+
+  @Test("URLs of nodes are checked, and not more than a record has")
+  func checks() {
+    #expect(throws: AgentError.self) { try UpRequest(replicas: ["dwn.example.org"]).check() }
+    #expect(throws: Never.self) { try UpRequest(replicas: ["none"]).check() }
+    let urls = (0...16).map { "https://node\($0).example" }
+    #expect(throws: AgentError.self) { try UpRequest(endpoints: urls).check() }
+    #expect(throws: AgentError.self) { try UpRequest(advertise: [urls[16]], replicas: Array(urls[..<16])).check() }
+    #expect(throws: Never.self) { try UpRequest(replicas: Array(urls[..<16])).check() }
+  }
+}
+
+@Suite("Commands between a command line and a daemon")
+struct MeshCommandTests {
+  @Test("what is asked for arrives")
+  func roundTrip() throws {
+    let did = MachineIdentity.generate(random: SeededRandom(19)).did
+    let relay = RelayRequest(url: "https://relay.example", region: "home", stunPorts: [3478], stunOnly: false)
+    let commands: [MeshCommand] = [
+      .addPeer(did, label: "Zoë"), .approvePeer(did), .removePeer(did), .addRelay(relay), .removeRelay(901), .relays,
+      .policy,
+    ]
+    for command in commands {
+      let request = command.request
+      let name = try #require(request.path.split(separator: "/").last.map(String.init))
+      #expect(try MeshCommand(name, JSONValue(parsing: request.body)) == command)
+      #expect(try PathCommand(name, JSONValue(parsing: request.body)) == nil)
+    }
+    for command in [PathCommand.netcheck(renewsKey: true), .ping("laptop", within: .milliseconds(1500))] {
+      let request = command.request
+      let name = try #require(request.path.split(separator: "/").last.map(String.init))
+      #expect(try PathCommand(name, JSONValue(parsing: request.body)) == command)
+      #expect(try MeshCommand(name, JSONValue(parsing: request.body)) == nil)
+    }
+  }
+
+  @Test("what cannot be meant is named, and a wait has bounds")
+  func refusals() throws {
+    for name in ["peer-add", "peer-approve", "peer-remove", "relay-add", "relay-remove"] {
+      #expect(throws: AgentError.self) { try MeshCommand(name, [:]) }
+    }
+    #expect(throws: AgentError.self) { try MeshCommand("relay-remove", ["id": 70_000]) }
+    #expect(throws: AgentError.self) { try PathCommand("ping", [:]) }
+    #expect(try MeshCommand("fly", [:]) == nil)
+    #expect(try PathCommand("ping", ["peer": "x", "timeoutMs": -5]) == .ping("x", within: .milliseconds(1)))
+    #expect(try PathCommand("ping", ["peer": "x", "timeoutMs": 900_000]) == .ping("x", within: .seconds(60)))
+    #expect(try PathCommand("ping", ["peer": "x"]) == .ping("x", within: .seconds(5)))
+  }
+}
