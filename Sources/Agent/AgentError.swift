@@ -95,8 +95,8 @@ public enum AgentError: Error, CustomStringConvertible, Equatable {
     case .holdsRecordsItself:
       "the records of this network lie on this machine's own node: 'meshd up --replica URL' lets other nodes hold them too"
     case .holdsNoRecordsItself:
-      "this machine has no node of its own that others could replicate: on the machine that made the network, 'meshd up --endpoint URL' "
-        + "names all the nodes that hold its records"
+      "this machine has no node of its own that others could replicate. Where the network's records lie is for the machine to say that made "
+        + "it: 'meshd up --replica URL' there, or 'meshd up --endpoint URL' if it has no node of its own either"
     case .failed(let message): message
     }
   }

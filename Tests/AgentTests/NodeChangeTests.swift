@@ -26,7 +26,6 @@ struct NodeChangeTests {
     #expect(completed.networkID == Self.id && completed.anchor == Self.identity.did)
     #expect(completed.movesOwn(foreign, of: Self.identity.did))
     #expect(!completed.movesOwn(foreign, of: MachineIdentity.generate(random: SeededRandom(18)).did))
-    #expect(!(try UpRequest(endpoints: foreign.endpoints).completed(by: foreign)).movesOwn(foreign, of: foreign.anchor))
     #expect(throws: AgentError.holdsRecordsItself) {
       try request.completed(by: network(["http://192.0.2.1:8787"], embedsNode: true))
     }
@@ -61,6 +60,23 @@ struct NodeChangeTests {
     #expect(embedding.foreignEndpoints == [replica] && embedding.ownURLs == [own])
     let foreign = network([replica])
     #expect(foreign.foreignEndpoints == [replica] && foreign.ownURLs == [])
+  }
+
+  @Test("the own URLs and the replicas share what a record has room for")
+  func room() {
+    let (own, replicas) = ((0..<20).map { "http://192.0.2.\($0):8787" }, (0..<20).map { "https://node\($0).example" })
+    #expect(NodeURLs.named(Array(own[..<2]), replicas: Array(replicas[..<1])) == [own[0], own[1], replicas[0]])
+    #expect(NodeURLs.named(own, replicas: Array(replicas[..<3])) == Array(own[..<13] + replicas[..<3]))
+    #expect(NodeURLs.named(Array(own[..<2]), replicas: replicas) == [own[0]] + Array(replicas[..<15]))
+    #expect(NodeURLs.named([], replicas: replicas) == Array(replicas[..<16]))
+  }
+
+  @Test("an own node is no replica of itself")
+  func ownReplica() {
+    let own = ["http://192.0.2.1:8787", "http://[2001:db8::1]:8787"]
+    #expect(throws: AgentError.self) { try UpRequest(replicas: ["http://192.0.2.1:8787/"]).checkReplicas(besides: own) }
+    #expect(throws: Never.self) { try UpRequest(replicas: ["https://a.example"]).checkReplicas(besides: own) }
+    #expect(throws: Never.self) { try UpRequest(replicas: ["none"]).checkReplicas(besides: own) }
   }
 
   @Test("URLs of nodes are checked, and not more than a record has")

@@ -216,6 +216,8 @@ struct NetmapTranslatorTests {
     #expect(url(["http://203.0.113.1:443", "http://192.168.1.2:9000"]) == "http://10.200.0.2:9000")
     #expect(url(["https://dwn.example.com", "http://[2001:db8::1]:9001"]) == "http://10.200.0.2:9001")
     #expect(url(["https://dwn.example.com/path"]) == "http://10.200.0.2:8787")
+    view.nodes[0].endpoint = EndpointRecord(localEndpoints: [SocketAddress("192.168.1.2:41641")!], updatedAt: start)
+    #expect(url(["http://192.168.1.2:9000", "http://203.0.113.9:80"]) == "http://10.200.0.2:9000")
     view.nodes = []
     #expect(url(["http://192.168.1.2:9000"]) == nil)
   }

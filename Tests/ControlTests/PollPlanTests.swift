@@ -231,20 +231,29 @@ struct EndpointChoiceTests {
     #expect(choice.preferred == 1)
   }
 
-  @Test("one that is to be left gives way to any other that answers, but to the reserve, and to none that does not")
+  @Test("one that is left gives way to any other that answers, the reserve too, and is asked again when none does")
   func leaving() {
     var choice = EndpointChoice(count: 2)
     choice.reserve = 1
     choice.add()
-    choice.leave(true)
+    choice.leave()
+    #expect(!choice.isIdle(0) && !choice.isIdle(1) && !choice.isIdle(2))
+    choice.failed(2)
+    #expect(choice.preferred == 0)
     choice.succeeded(1)
-    choice.failed(2)
-    #expect(choice.preferred == 0 && choice.isLeaving)
+    #expect(choice.preferred == 1 && choice.isIdle(0))
     choice.succeeded(2)
-    #expect(choice.preferred == 2 && !choice.isLeaving)
-    choice.leave(true)
+    #expect(choice.preferred == 2 && choice.isIdle(0) && choice.isIdle(1))
     choice.failed(2)
-    #expect(choice.preferred == 0 && !choice.isLeaving)
+    #expect(choice.preferred == 1)
+    choice.failed(1)
+    #expect(choice.preferred == 0 && !choice.isIdle(0))
+    choice.succeeded(0)
+    choice.succeeded(2)
+    #expect(choice.preferred == 2)
+    choice.stay()
+    choice.succeeded(0)
+    #expect(choice.preferred == 0)
   }
 
   @Test("a reserve is chosen when all others have failed, is idle otherwise, and is left for any other that answers")

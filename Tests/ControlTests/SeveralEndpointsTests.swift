@@ -176,6 +176,31 @@ struct SeveralEndpointsTests: TwoNodeSuite {
     #expect(first.live(MeshProtocol.node).count == 3)
   }
 
+  @Test("what was taken once stands, whatever new nodes refuse, or one that hides what it took")
+  func takenOnce() async throws {
+    let third = try await addMachine("third")
+    try await run(.seconds(15))
+    let refused = third.did.text
+    let no = Reply(.init(400, "SchemaValidatorFailure: no"))
+    let new = FakeNode(name: "new", tenant: anchor.did)
+    new.refuse { $0.descriptor["recipient"]?.string == refused ? no : nil }
+    anchor.stop()
+    try await anchor.start(network, [new], addresses: [World.address(0)])
+    try await run(.seconds(60), [anchor])
+    #expect(await anchor.status.endpoints[0].trouble?.reason.contains("refuses network/node for good") == true)
+    #expect(await anchor.keeper.ledger.nodes(of: network.id).map(\.did).contains(third.did))
+
+    anchor.stop()
+    for node in [first, second] {
+      node.forgetEverything()
+      node.refuse { $0.descriptor["recipient"]?.string == refused ? no : nil }
+    }
+    try await anchor.start(network, [first, second], addresses: [World.address(0)])
+    try await run(.seconds(400), [anchor])
+    #expect(await anchor.status.endpoints[0].trouble?.reason.contains("refuses network/node for good") == true)
+    #expect(await anchor.keeper.ledger.nodes(of: network.id).map(\.did).contains(third.did))
+  }
+
   @Test("a head that nobody signed does not make an old state a new one")
   func madeUpHead() async throws {
     first.refuse { message in
@@ -297,14 +322,18 @@ struct SeveralEndpointsTests: TwoNodeSuite {
     try await run(.seconds(15))
     member.stop()
     try await member.start(
-      network, [one], addresses: [World.address(1)], dial: { url in nodes.first { $0.name == url.text } ?? one })
+      network, [one], addresses: [World.address(1)],
+      dial: { url in
+        if let node = nodes.first(where: { $0.name == url.text }) { return node }
+        return UnreachableNode(url.text)
+      })
     let plane = try #require(member.plane)
     try await move(to: one.name)
     two.isReachable = false
     try await move(to: two.name)
     try await run(.seconds(120))
     #expect(await plane.endpoints[plane.choice.preferred].name == one.name)
-    #expect(await plane.choice.isLeaving)
+    #expect(await plane.choice.left == plane.choice.preferred)
     two.isReachable = true
     try await run(.seconds(150))
     #expect(await plane.endpoints[plane.choice.preferred].name == two.name)

@@ -159,7 +159,7 @@ public struct MeshCommands: Sendable {
     let session = try await MeshSession.open(directory, identity)
     defer { session.close() }
     let control = try await session.controlPlane(
-      network, endpoints: try endpoints(network.foreignEndpoints),
+      network, endpoints: network.embedsNode ? [] : try endpoints(network.endpoints),
       nodePort: network.embedsNode ? try directory.loadSettings().listen.first?.port : nil, logger: Self.quietLogger)
     return try await withControl(control) {
       try await command.run(

@@ -109,7 +109,9 @@ struct MeshOperations: Sendable {
 
   /// The line that the new machine has to run.
   private func joinCommand() async -> String {
-    let urls = network.endpoints.isEmpty ? ["URL"] : Array(network.endpoints.prefix(3))
+    // Of a node of this machine's own two addresses, so that there is room for a replica.
+    let known = network.replicas.isEmpty ? network.endpoints : network.ownURLs.prefix(2) + network.replicas
+    let urls = known.isEmpty ? ["URL"] : Array(known.prefix(3))
     let endpoints = urls.map { "--endpoint \($0)" }.joined(separator: " ")
     return "meshd up \(endpoints) --anchor \(network.anchor) --network \(network.networkID)"
   }

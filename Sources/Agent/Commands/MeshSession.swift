@@ -79,15 +79,14 @@ struct MeshSession: Sendable {
     return state
   }
 
-  /// Lets the network's record say where the anchor's node is reached, if that is news.
-  ///
-  /// A machine that has no address yet, as early after a boot, keeps those of yesterday.
+  /// Lets the network's record name these nodes, if that is news.
   func advertise(_ urls: [String], in network: inout NetworkState) async throws {
-    guard !urls.isEmpty, urls != network.endpoints else { return }
+    guard !urls.isEmpty else { return }
     let id = network.reference.id
     try await keeper.perform { ledger in
       try ledger.updateNetwork(id, now: .now()) { $0.anchorEndpoints = urls }
     }
+    guard urls != network.endpoints else { return }
     network.endpoints = urls
     try directory.save(network)
   }

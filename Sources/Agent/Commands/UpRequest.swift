@@ -158,9 +158,11 @@ public struct UpRequest: Sendable, Hashable {
     return request
   }
 
-  /// Whether this names other endpoints for a network whose anchor is this machine, and whose records lie on nodes of others.
+  /// Whether this names the endpoints of a network whose anchor is this machine, and whose records lie on nodes of others. They may be
+  /// those that are known: the network's record may name others.
   func movesOwn(_ existing: NetworkState, of did: DID) -> Bool {
-    existing.anchor == did && anchor == did && existing.networkID == networkID && !endpoints.isEmpty && !names(existing)
+    existing.anchor == did && anchor == did && existing.networkID == networkID && !endpoints.isEmpty
+      && !existing.embedsNode
   }
 
   /// The replicas that the network has from now on.
@@ -168,6 +170,14 @@ public struct UpRequest: Sendable, Hashable {
     guard !replicas.isEmpty else { return existing?.replicas ?? [] }
     guard embedsNode else { throw .holdsNoRecordsItself }
     return try canonical(replicas.filter { $0 != "none" })
+  }
+
+  /// Refuses this machine's own node as its replica.
+  func checkReplicas(besides own: [String]) throws(AgentError) {
+    let own = try canonical(own)
+    if let same = try canonical(replicas.filter { $0 != "none" }).first(where: own.contains) {
+      throw .badArgument("\(same) is this machine's own node: a replica is a node that runs when this machine does not")
+    }
   }
 
   /// Refuses what does not fit the network that the state directory is in, or that it is in none.
@@ -187,6 +197,7 @@ public struct UpRequest: Sendable, Hashable {
     if create != nil { throw .anotherNetwork(name: name) }
     if let networkID, status["networkRecordID"]?.string != networkID.text { throw .anotherNetwork(name: name) }
     let known = (status["anchorEndpoints"]?.array ?? []).compactMap(\.string)
+    if !endpoints.isEmpty, networkID == nil, status["node"] != nil { throw .holdsRecordsItself }
     if !endpoints.isEmpty, endpoints != known {
       throw .failed("meshd is running with other endpoints: stop it with 'meshd down', then run this again")
     }

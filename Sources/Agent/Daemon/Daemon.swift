@@ -135,7 +135,10 @@ public actor Daemon {
           metadata: ["kept": "\(settings.port)", "port": "\(made.port)"])
       }
       let blocks = Self.meshBlocks(existing)
-      let nodeURLs = node.map { _ in advertising.nodeURLs(excluding: blocks, beside: replicas) }
+      let nodeURLs = node.map { _ in
+        advertising.nodeURLs(excluding: blocks, former: existing?.ownURLs ?? [], replicas: replicas)
+      }
+      try request.checkReplicas(besides: advertising.nodeURLs(excluding: blocks))
       let network = try await Self.enter(
         session, request, existing, nodeURLs: nodeURLs, replicas, advertising.relayPlan(excluding: blocks), logger)
       if relay == nil { try await session.withdrawRelay(from: network) }
@@ -251,7 +254,10 @@ public actor Daemon {
           node?.node.releaseMemory()
         }
       }
-      group.addTask { await self.announceReadiness(isCreated: isCreated, report, onEvent) }
+      group.addTask {
+        await self.announceReadiness(isCreated: isCreated, report, onEvent)
+        await self.takeLeaveLater()
+      }
       await stop.wait()
       onEvent(.stopping)
       group.cancelAll()
@@ -309,7 +315,7 @@ public actor Daemon {
     do {
       if node != nil {
         var advertised = network
-        let urls = advertising.nodeURLs(excluding: blocks, beside: network.replicas)
+        let urls = advertising.nodeURLs(excluding: blocks, former: network.ownURLs, replicas: network.replicas)
         try await session.advertise(urls, in: &advertised)
         network.endpoints = advertised.endpoints
       }
@@ -397,7 +403,7 @@ public actor Daemon {
     onEvent(.ready(result))
   }
 
-  /// Tells the nodes that are left where the others are, once these have the records. What cannot be told is said to a person, once.
+  /// Tells the nodes that are left where the others are. What cannot be told now is said to whoever asked for this start.
   private func takeLeave(
     _ report: StartupReport, _ onEvent: @escaping @Sendable (StartupEvent) -> Void
   ) async -> [String] {
@@ -408,14 +414,33 @@ public actor Daemon {
       report.progress(text)
       onEvent(.waiting(text))
     }
-    defer { progress.cancel() }
-    _ = try? await control.waitUntilPublished(within: .seconds(10))
-    let warnings = await session.takeLeave(in: network, logger: logger)
-    network.left = []
+    await takeLeave()
+    progress.cancel()
+    let warnings = network.leaveWarnings
+    for warning in warnings { logger.warning("\(warning)") }
+    return warnings
+  }
+
+  /// The same for those that are away, as long as they are.
+  private func takeLeaveLater() async {
+    while !Task.isCancelled {
+      do { try await Task.sleep(for: Self.leaveInterval) } catch { return }
+      await takeLeave()
+    }
+  }
+
+  private static let leaveInterval = Duration.seconds(600)
+
+  private func takeLeave() async {
+    let left = network.left
+    // Whom they send away has to find the records elsewhere.
+    guard !left.isEmpty, (try? await control.waitUntilPublished(within: .seconds(10))) == true else { return }
+    let told = await session.takeLeave(of: left, in: network, logger: logger)
+    guard !told.isDisjoint(with: left) else { return }
+    network.left.removeAll { told.contains($0) }
     do { try directory.save(network) } catch {
       logger.warning("what was told is told again at the next start", metadata: ["reason": "\(error)"])
     }
-    return warnings
   }
 
   private func startResult(isCreated: Bool, _ startWarnings: [String]) async -> JSONValue {

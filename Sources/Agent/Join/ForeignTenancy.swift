@@ -25,14 +25,18 @@ struct ForeignTenancy {
     return try await ask(endpoint)
   }
 
-  /// Enters wherever that is possible. Endpoints that cannot be reached now, and those whose operators name their tenants, are no error.
+  /// Enters wherever that is possible. Endpoints that cannot be reached now, and those whose operators name their tenants, are no error;
+  /// others are one where no endpoint can be entered.
   func enterWherePossible(_ endpoints: [any DWNEndpoint]) async throws(AgentError) {
+    var hasEntered = false
+    var failure: AgentError?
     for endpoint in endpoints {
-      do { _ = try await enter(endpoint) } catch {
+      do { hasEntered = try await enter(endpoint).status.isSuccess || hasEntered } catch {
         if case .endpoint = error { continue }
-        throw .failed(error.description)
+        failure = failure ?? .failed(error.description)
       }
     }
+    if let failure, !hasEntered { throw failure }
   }
 
   private func ask(_ endpoint: any DWNEndpoint) async throws(RegistrationError) -> Reply {

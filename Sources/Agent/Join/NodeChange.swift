@@ -11,8 +11,11 @@ import Wire
 extension MeshSession {
   /// The records lie on these nodes from now on.
   func move(_ network: inout NetworkState, to urls: [String], acceptsTerms: Bool) async throws {
-    try await prepare(urls, besides: network.endpoints, network, acceptsTerms: acceptsTerms)
-    network.leave(network.endpoints, for: urls)
+    let former = try canonical(network.endpoints)
+    try await prepare(urls, besides: former, network, acceptsTerms: acceptsTerms)
+    // Kept first: a node that is told although it is not left lacks nothing.
+    network.leave(former, for: urls)
+    try directory.save(network)
     try await advertise(urls, in: &network)
   }
 
@@ -23,8 +26,8 @@ extension MeshSession {
     try await prepare(urls, besides: network.replicas, network, acceptsTerms: acceptsTerms)
     network.leave(network.replicas, for: urls)
     network.replicas = urls
-    try await advertise(nodeURLs, in: &network)
     try directory.save(network)
+    try await advertise(nodeURLs, in: &network)
   }
 
   private func prepare(
@@ -40,15 +43,15 @@ extension MeshSession {
 
   /// Gives nodes that are left what they lack: whoever follows them reads there where the records are now.
   ///
-  /// - Returns: what a person has to know of it.
-  func takeLeave(in network: NetworkState, logger: Logger) async -> [String] {
-    guard let left = try? endpoints(network.left) else { return [] }
-    let quorum = RefusalQuorum(network.endpoints)
-    let told = await withTaskGroup(of: String?.self) { group in
+  /// - Returns: those that have it.
+  func takeLeave(of urls: [String], in network: NetworkState, logger: Logger) async -> Set<String> {
+    guard let left = try? endpoints(urls) else { return [] }
+    return await withTaskGroup(of: String?.self) { group in
       for endpoint in left {
+        // Those that are left have no say in what is refused.
         let publisher = Publisher(
-          keeper: keeper, endpoint: endpoint, quorum: quorum, network: network.reference, clock: SystemClock(),
-          logger: logger)
+          keeper: keeper, endpoint: endpoint, quorum: RefusalQuorum([]), network: network.reference,
+          clock: SystemClock(), logger: logger)
         group.addTask { await publisher.publish() == .finished ? endpoint.name : "" }
       }
       group.addTask {
@@ -63,15 +66,19 @@ extension MeshSession {
       group.cancelAll()
       return told
     }
-    return left.map(\.name).filter { !told.contains($0) }.map {
-      "\($0) does not take the news: machines that know no other node find the network again with 'meshd up "
-        + network.endpoints.prefix(3).map { "--endpoint \($0)" }.joined(separator: " ") + "'"
-    }
   }
 }
 
 extension NetworkState {
   fileprivate mutating func leave(_ former: [String], for urls: [String]) {
     left = Set(left + former).subtracting(urls).sorted()
+  }
+
+  /// What a person has to know of nodes that are left and do not answer.
+  var leaveWarnings: [String] {
+    left.map {
+      "\($0) has not been told where the records are now: machines that know no other node find them with 'meshd up "
+        + endpoints.prefix(3).map { "--endpoint \($0)" }.joined(separator: " ") + "'"
+    }
   }
 }

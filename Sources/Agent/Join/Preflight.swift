@@ -14,8 +14,9 @@ enum Preflight {
     _ endpoints: [any DWNEndpoint], for envelope: Envelope, _ session: MeshSession, acceptsTerms: Bool
   ) async throws {
     let identity = session.identity
+    let isNew = try session.directory.loadNetwork() == nil
     try await enter(endpoints, ForeignTenancy(identity: identity, acceptsTerms: acceptsTerms))
-    for endpoint in endpoints { try await ask(endpoint, envelope, tenant: identity.did) }
+    for endpoint in endpoints { try await ask(endpoint, envelope, tenant: identity.did, isNew: isNew) }
     try await session.keeper.perform { try $0.install(envelope, now: .now()) }
     let definitions = await session.keeper.ledger.outgoing.filter { $0.network == nil }
     for endpoint in endpoints {
@@ -43,13 +44,16 @@ enum Preflight {
     var refusal: String?
   }
 
-  private static func ask(_ endpoint: any DWNEndpoint, _ envelope: Envelope, tenant: DID) async throws {
+  /// `isNew`: the network may still get another envelope.
+  private static func ask(
+    _ endpoint: any DWNEndpoint, _ envelope: Envelope, tenant: DID, isNew: Bool
+  ) async throws {
     func refusal(_ envelope: Envelope) async throws -> String? {
       let probe = try AcceptanceProbe(tenant: tenant, envelope: envelope, random: SystemRandom(), now: .now())
       do { return try await probe.refusal(by: endpoint) } catch { throw AgentError.failed(error.description) }
     }
     guard let reason = try await refusal(envelope) else { return }
-    if envelope == .jwe, try await refusal(.v1) == nil {
+    if isNew, envelope == .jwe, try await refusal(.v1) == nil {
       throw AgentError.failed(
         "\(endpoint.name) does not take the encryption of meshd's networks (\(reason)); with --v1 the network gets encryption v1, "
           + "which it takes and which proves less: see 'meshd up --help'")

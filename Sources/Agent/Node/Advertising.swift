@@ -29,10 +29,12 @@ struct Advertising: Sendable {
       + (relay?.stunPorts ?? []).map { PortMapping.Port(.udp, $0) }
   }
 
-  /// URLs of the node and of its replicas, which machines elsewhere reach better than the addresses that were found out. Empty as
-  /// long as there is none that others could use.
-  func nodeURLs(excluding blocks: [IPPrefix], beside replicas: [String]) -> [String] {
-    NodeURLs.advertised(settings.advertise + replicas, found: found(of: node, excluding: blocks))
+  /// URLs of the node, and behind them its replicas'. Empty as long as nobody could use any.
+  ///
+  /// - Parameter former: those of the node when it had an address last; they stand as long as it has none, as early after a boot.
+  func nodeURLs(excluding blocks: [IPPrefix], former: [String] = [], replicas: [String] = []) -> [String] {
+    let own = NodeURLs.advertised(settings.advertise, found: found(of: node, excluding: blocks))
+    return NodeURLs.named(own.isEmpty ? former : own, replicas: replicas)
   }
 
   /// The anchor's record of the relay. `nil`: there is none, or nobody could reach it.

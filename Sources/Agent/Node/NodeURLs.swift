@@ -12,6 +12,13 @@ public enum NodeURLs {
     return Array((wanted + found).filter { seen.insert($0).inserted }.prefix(limit))
   }
 
+  /// Both within the limit, and none of them left out altogether.
+  static func named(_ own: [String], replicas: [String]) -> [String] {
+    let room = own.isEmpty ? limit : limit - 1
+    let named = replicas.prefix(room)
+    return Array(own.prefix(limit - named.count) + named)
+  }
+
   /// One URL for each address of which somebody outside may know: those that gateways map here, then the host's own that a listener
   /// covers, global IPv6 first, then global IPv4, then those of its own network.
   public static func found(

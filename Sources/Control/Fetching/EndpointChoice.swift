@@ -3,8 +3,8 @@
 struct EndpointChoice: Hashable, Sendable {
   private(set) var count: Int
   private(set) var preferred = 0
-  /// Whether the preferred one is only asked until another one answers.
-  private(set) var isLeaving = false
+  /// One that is not to be asked any more, and was the preferred one: every other goes before it, and it is asked only when none answers.
+  private(set) var left: Int?
   /// Whether all have failed since one of them answered: time to wait before the next attempt.
   private(set) var hasStartedOver = false
   private var failed: Set<Int> = []
@@ -22,6 +22,7 @@ struct EndpointChoice: Hashable, Sendable {
 
   /// In the place of one is another one, of which nothing is known yet.
   mutating func replace(_ index: Int) {
+    if left == index { left = nil }
     failed.remove(index)
     retired.remove(index)
   }
@@ -32,19 +33,23 @@ struct EndpointChoice: Hashable, Sendable {
     if isRetired { retired.insert(index) } else { retired.remove(index) }
   }
 
-  /// The preferred one is to be left, or not after all.
-  mutating func leave(_ isLeft: Bool) { isLeaving = isLeft }
+  /// The preferred one gives way to any other that answers.
+  mutating func leave() { left = preferred }
+
+  /// It does not, after all.
+  mutating func stay() { left = nil }
 
   /// Whether nothing is asked of an endpoint, and nothing sent to it.
-  func isIdle(_ index: Int) -> Bool { retired.contains(index) || (index == reserve && index != preferred) }
+  func isIdle(_ index: Int) -> Bool {
+    if index == preferred { return false }
+    return retired.contains(index) || index == left || (index == reserve && preferred != left)
+  }
 
   mutating func succeeded(_ index: Int) {
     guard !retired.contains(index) else { return }
     failed.remove(index)
     hasStartedOver = false
-    if place(of: index) < place(of: preferred) || failed.contains(preferred) || (isLeaving && index != reserve) {
-      prefer(index)
-    }
+    if place(of: index) < place(of: preferred) || failed.contains(preferred) { preferred = index }
   }
 
   mutating func failed(_ index: Int) {
@@ -53,14 +58,9 @@ struct EndpointChoice: Hashable, Sendable {
     if hasStartedOver { failed = [] }
     if index == preferred || hasStartedOver {
       let usable = (0..<count).filter { !failed.contains($0) && !retired.contains($0) }
-      prefer(usable.min { place(of: $0) < place(of: $1) } ?? 0)
+      preferred = usable.min { place(of: $0) < place(of: $1) } ?? 0
     }
   }
 
-  private mutating func prefer(_ index: Int) {
-    if index != preferred { isLeaving = false }
-    preferred = index
-  }
-
-  private func place(of index: Int) -> Int { index == reserve ? count : index }
+  private func place(of index: Int) -> Int { index == left ? count + 1 : index == reserve ? count : index }
 }

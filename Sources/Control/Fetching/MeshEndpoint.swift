@@ -16,19 +16,21 @@ struct MeshEndpoint: Hashable, Sendable {
     self.port = port
   }
 
-  /// The port is that of the anchor's own addresses, which stand last in the network's record: a port that is forwarded elsewhere may
-  /// be another. `nil` while the anchor is no machine of the mesh.
+  /// The port is that of the anchor's own addresses, as its endpoint record has them: a port that is forwarded elsewhere may be another, and
+  /// so may be a replica's. Where none is among them, the last address in the network's record counts. `nil` while the anchor is no
+  /// machine of the mesh.
   init?(_ view: MeshView) {
     guard let anchor = view.nodes.first(where: { $0.did == view.network.anchor }) else { return nil }
-    let scheme = "http://"
-    let own = (view.record?.anchorEndpoints ?? []).last { $0.hasPrefix(scheme) && Self.port(of: $0) != nil }
-    self.init(address: anchor.meshIP, port: own.flatMap(Self.port) ?? Self.usualPort)
+    let named = (view.record?.anchorEndpoints ?? []).filter { $0.hasPrefix("http://") }.compactMap(Self.address)
+    let own = Set((anchor.endpoint?.localEndpoints ?? []).map(\.ip))
+    let address = named.last { own.contains($0.ip) } ?? named.last
+    self.init(address: anchor.meshIP, port: address?.port ?? Self.usualPort)
   }
 
   var url: String { "http://\(SocketAddress(address, port: port))" }
 
   /// Of a URL whose host is a literal address.
-  private static func port(of url: String) -> UInt16? {
-    SocketAddress(url.drop { $0 != "/" }.dropFirst(2)).map(\.port)
+  private static func address(of url: String) -> SocketAddress? {
+    SocketAddress(url.drop { $0 != "/" }.dropFirst(2))
   }
 }

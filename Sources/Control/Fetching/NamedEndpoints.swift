@@ -10,23 +10,24 @@ extension DWNControlPlane {
   static let endpointLimit = 16
 
   /// Compares the endpoints with those that the record names, and the anchor's mesh address. One that is not named stays as long as it
-  /// is the one that works: the anchor may not know under which address it is reached from here. One that it names no more is left once
-  /// another answers.
+  /// is the one that works: the anchor may not know under which address it is reached from here. One that it names no more gives way to any
+  /// other that answers.
   func reviseEndpoints() {
     guard let dial = configuration.dial, let view, let urls = view.record?.anchorEndpoints, !urls.isEmpty else {
       return
     }
     let named = urls.prefix(Self.endpointLimit).compactMap { try? EndpointURL($0) }
     guard !named.isEmpty else { return }
+    leaveUnnamed(Set(named.map(\.text)))
     for (index, endpoint) in endpoints.enumerated() {
-      retire(index, index != choice.reserve && !named.contains { $0.text == endpoint.name })
+      let isKept = index == choice.reserve || index == choice.left
+      retire(index, !isKept && !named.contains { $0.text == endpoint.name })
     }
     for url in named where !endpoints.contains(where: { $0.name == url.text }) {
       guard let place = freePlace(of: Self.endpointLimit) else { break }
       logger.info("another endpoint is named", metadata: ["endpoint": "\(url)"])
       add(dial(url), at: place)
     }
-    leaveUnnamed(named)
     if !isAnchor, view.own != nil { takeUpMeshEndpoint(of: view, besides: named, dial) }
     // Nobody in the mesh answers a machine that is not in it.
     if let reserve = choice.reserve { retire(reserve, view.own == nil) }
@@ -39,15 +40,17 @@ extension DWNControlPlane {
     }
   }
 
-  private func leaveUnnamed(_ named: [EndpointURL]) {
-    let names = Set(named.map(\.text))
+  /// The preferred endpoint is left if the record names it no more, and not if it does again.
+  private func leaveUnnamed(_ names: Set<String>) {
     defer { namedOnce.formUnion(names) }
-    let name = endpoints[choice.preferred].name
-    let leaves = !names.contains(name) && namedOnce.contains(name) && choice.preferred != choice.reserve
-    guard leaves != choice.isLeaving else { return }
-    choice.leave(leaves)
-    guard leaves else { return }
-    for (index, endpoint) in endpoints.enumerated() where names.contains(endpoint.name) {
+    if let left = choice.left, names.contains(endpoints[left].name) { choice.stay() }
+    let preferred = choice.preferred
+    let name = endpoints[preferred].name
+    guard !names.contains(name), namedOnce.contains(name), preferred != choice.left, preferred != choice.reserve else {
+      return
+    }
+    choice.leave()
+    for index in endpoints.indices where index != preferred && !choice.isIdle(index) {
       plans[index].hinted(.complete, at: clock.now())
       wake(.fetch(index))
     }
@@ -81,8 +84,9 @@ extension DWNControlPlane {
   /// more and of which nothing is under way. `nil`: not now.
   private func freePlace(of limit: Int) -> Int? {
     if endpoints.count < limit { return endpoints.count }
-    let busy = Set(underWay.compactMap(\.endpoint))
-    return choice.retired.subtracting(busy).min()
+    let busy = Set(underWay.compactMap(\.endpoint)).union([choice.preferred])
+    let left = Set([choice.left].compactMap { $0 })
+    return choice.retired.subtracting(busy).min() ?? left.subtracting(busy).min()
   }
 
   /// The endpoints that are asked and written to.

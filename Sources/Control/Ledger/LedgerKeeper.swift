@@ -145,9 +145,9 @@ public actor LedgerKeeper {
     outbox.refused(in: ledger, by: RefusalQuorum([endpoint]), of: network).filter { !$0.isCovered }
   }
 
-  /// What of the live set everybody refused for good who has a say.
+  /// What of the live set everybody refused for good who has a say, and nobody has ever taken.
   func refusedEverywhere(of network: NetworkID, by quorum: RefusalQuorum) -> [AuthoredMessage] {
-    outbox.refused(in: ledger, by: quorum, of: network).filter(\.canBeWithdrawn)
+    outbox.refused(in: ledger, by: quorum, of: network).filter { $0.canBeWithdrawn && !outbox.isDone($0.element) }
   }
 
   /// What came of a change that everybody refused for good who has a say, or a part of it, once that has had its consequences.

@@ -5,6 +5,9 @@ import Identity
 public struct Outbox: Sendable {
   private var states: [String: [String: PublicationState]] = [:]
 
+  /// In the place of an endpoint: what one of them has taken once, and did not show later.
+  private static let formerly = ""
+
   public init(stored: [StoredPublication] = []) {
     for publication in stored { states[publication.endpoint, default: [:]][publication.element] = publication.state }
   }
@@ -12,6 +15,9 @@ public struct Outbox: Sendable {
   public func state(of element: String, at endpoint: String) -> PublicationState {
     states[endpoint]?[element] ?? .pending
   }
+
+  /// Whether any endpoint has taken it, also one on which the records lie no more, or that does not show it any more.
+  public func isDone(_ element: String) -> Bool { states.values.contains { $0[element] == .done } }
 
   /// What an endpoint has, by elements.
   public func done(at endpoint: String) -> Set<String> {
@@ -78,7 +84,12 @@ public struct Outbox: Sendable {
   /// Publishes these again at one endpoint: it lost them, or shows what they should have ended.
   public mutating func reopen(_ messages: [AuthoredMessage], at endpoint: String) -> StoreChange {
     var change = StoreChange()
-    for message in messages { change.merge(note(.pending, of: message, at: endpoint)) }
+    for message in messages {
+      if state(of: message.element, at: endpoint) == .done {
+        change.merge(note(.done, of: message, at: Self.formerly))
+      }
+      change.merge(note(.pending, of: message, at: endpoint))
+    }
     return change
   }
 
