@@ -177,7 +177,7 @@ struct StateDirectoryTests {
       networkID: RecordID("bafyreidkb7w4slt36fzuqxpzjjv53zuulbou4yqrlnyfzxp6xajoarxu24")!, anchor: identity.did,
       name: "home", endpoints: ["http://192.0.2.1:8787", "http://[2001:db8::1]:8787"], embedsNode: true,
       replicas: ["https://dwn.example.org"], meshIP: "10.200.1.2")
-    network.left = ["https://former.example.org"]
+    (network.left, network.leftAt) = (["https://former.example.org"], WallTime(seconds: 1_795_000_000))
     try directory.save(network)
     #expect(try directory.loadNetwork() == network)
     let settings = DaemonSettings(

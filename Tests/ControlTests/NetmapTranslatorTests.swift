@@ -218,6 +218,10 @@ struct NetmapTranslatorTests {
     #expect(url(["https://dwn.example.com/path"]) == "http://10.200.0.2:8787")
     view.nodes[0].endpoint = EndpointRecord(localEndpoints: [SocketAddress("192.168.1.2:41641")!], updatedAt: start)
     #expect(url(["http://192.168.1.2:9000", "http://203.0.113.9:80"]) == "http://10.200.0.2:9000")
+    view.nodes[0].endpoint?.localEndpoints = []
+    view.nodes[0].endpoint?.publicEndpoints = [.init(SocketAddress("203.0.113.5:41641")!)]
+    #expect(
+      url(["http://203.0.113.5:443", "http://203.0.113.5:9002", "http://198.51.100.9:80"]) == "http://10.200.0.2:9002")
     view.nodes = []
     #expect(url(["http://192.168.1.2:9000"]) == nil)
   }

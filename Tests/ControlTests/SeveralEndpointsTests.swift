@@ -201,6 +201,27 @@ struct SeveralEndpointsTests: TwoNodeSuite {
     #expect(await anchor.keeper.ledger.nodes(of: network.id).map(\.did).contains(third.did))
   }
 
+  @Test("what stands and is refused keeps heads away until it is ended")
+  func endedOnce() async throws {
+    let third = try await addMachine("third")
+    try await run(.seconds(15))
+    let refused = third.did.text
+    let new = FakeNode(name: "new", tenant: anchor.did)
+    let no = Reply(.init(400, "SchemaValidatorFailure: no"))
+    new.refuse { $0.descriptor["recipient"]?.string == refused ? no : nil }
+    anchor.stop()
+    try await anchor.start(network, [new], addresses: [World.address(0)])
+    try await run(.seconds(60), [anchor])
+    let before = await anchor.status.endpoints[0]
+    #expect(before.trouble?.reason.contains("refuses network/node for good") == true && before.lacking > 0)
+    try await anchor.remove(third.did, from: network)
+    try await run(.seconds(60), [anchor])
+    let after = await anchor.status.endpoints[0]
+    #expect(after.trouble == nil && after.lacking == 0)
+    let heads = await anchor.keeper.ledger.outgoing.filter { $0.write?.path == MeshProtocol.head }
+    #expect(new.live(MeshProtocol.head).map(\.latest.message.cid) == [heads.last?.signed.message.cid])
+  }
+
   @Test("a head that nobody signed does not make an old state a new one")
   func madeUpHead() async throws {
     first.refuse { message in

@@ -83,8 +83,11 @@ struct MeshSession: Sendable {
   func advertise(_ urls: [String], in network: inout NetworkState) async throws {
     guard !urls.isEmpty else { return }
     let id = network.reference.id
-    try await keeper.perform { ledger in
-      try ledger.updateNetwork(id, now: .now()) { $0.anchorEndpoints = urls }
+    // Nothing is asked of a ledger that takes no decisions any more, where nothing is to be decided.
+    if await keeper.ledger.record(of: id)?.anchorEndpoints != urls {
+      try await keeper.perform { ledger in
+        try ledger.updateNetwork(id, now: .now()) { $0.anchorEndpoints = urls }
+      }
     }
     guard urls != network.endpoints else { return }
     network.endpoints = urls

@@ -37,6 +37,8 @@ public actor Daemon {
   private let instanceID = Hex.encode(SystemRandom().bytes(16))
   private let stop: StopSignal
   private var isApplied = false
+  /// Whether this start was asked to name other nodes than before.
+  private let namesNodes: Bool
   /// The records are about to say something new.
   private var advertisesSoon = false
   private var routingError: String?
@@ -97,6 +99,7 @@ public actor Daemon {
     var settings = try directory.loadSettings().updated(by: request)
     let embedsNode = existing?.embedsNode ?? (request.create != nil && request.endpoints.isEmpty)
     let replicas = try request.replicas(of: existing, embedsNode: embedsNode)
+    namesNodes = !request.endpoints.isEmpty || !request.replicas.isEmpty
 
     let tenants = TenantList(owner: identity.did)
     let files = OpenFiles.raiseLimit()
@@ -182,6 +185,13 @@ public actor Daemon {
         named: name, cidr: request.cidr, envelope: request.envelope, endpoints: nodeURLs ?? request.endpoints,
         embedsNode: nodeURLs != nil, replicas: replicas, relay: relay)
     }
+    if request.acceptsTerms, let existing {
+      let tenancy = ForeignTenancy(identity: session.identity, acceptsTerms: true)
+      do { try await tenancy.enterWherePossible(try endpoints(existing.foreignEndpoints)) } catch {
+        // The tunnels need no node.
+        logger.warning("a node does not take the agreement", metadata: ["reason": "\(error)"])
+      }
+    }
     if var network = existing, request.movesOwn(network, of: session.identity.did) {
       try await session.move(&network, to: canonical(request.endpoints), acceptsTerms: request.acceptsTerms)
       return network
@@ -193,19 +203,17 @@ public actor Daemon {
       ).0
     }
     guard var network = existing else { throw AgentError.noNetwork }
-    if request.acceptsTerms {
-      let tenancy = ForeignTenancy(identity: session.identity, acceptsTerms: true)
-      do { try await tenancy.enterWherePossible(try endpoints(network.foreignEndpoints)) } catch {
-        // The tunnels need no node.
-        logger.warning("a node does not take the agreement", metadata: ["reason": "\(error)"])
-      }
+    guard let nodeURLs else {
+      try await session.endMove(&network)
+      return network
     }
-    guard let nodeURLs else { return network }
-    if replicas == network.replicas {
-      try await session.advertise(nodeURLs, in: &network)
-    } else {
-      try await session.replicate(
-        &network, to: replicas, nodeURLs: nodeURLs, acceptsTerms: request.acceptsTerms)
+    if replicas != network.replicas {
+      try await session.replicate(&network, to: replicas, nodeURLs: nodeURLs, acceptsTerms: request.acceptsTerms)
+      return network
+    }
+    do { try await session.advertise(nodeURLs, in: &network) } catch let error as LedgerError {
+      // A ledger that takes no decisions any more keeps nobody from going on.
+      logger.error("the records cannot say where this machine is reached", metadata: ["reason": "\(error)"])
     }
     return network
   }
@@ -403,11 +411,12 @@ public actor Daemon {
     onEvent(.ready(result))
   }
 
-  /// Tells the nodes that are left where the others are. What cannot be told now is said to whoever asked for this start.
+  /// Tells the nodes that are left where the others are, if this start names others. What cannot be told now is said to whoever asked
+  /// for it.
   private func takeLeave(
     _ report: StartupReport, _ onEvent: @escaping @Sendable (StartupEvent) -> Void
   ) async -> [String] {
-    guard !network.left.isEmpty else { return [] }
+    guard namesNodes, !network.left.isEmpty else { return [] }
     let progress = Task {
       try await Task.sleep(for: .seconds(2))
       let text = "the nodes that are left"
@@ -421,10 +430,12 @@ public actor Daemon {
     return warnings
   }
 
-  /// The same for those that are away, as long as they are.
+  /// The same for those that are away, as long as they may come back.
   private func takeLeaveLater() async {
-    while !Task.isCancelled {
-      do { try await Task.sleep(for: Self.leaveInterval) } catch { return }
+    var wait = namesNodes ? Self.leaveInterval : .zero
+    while !network.left.isEmpty {
+      do { try await Task.sleep(for: wait) } catch { return }
+      wait = Self.leaveInterval
       await takeLeave()
     }
   }
@@ -436,8 +447,9 @@ public actor Daemon {
     // Whom they send away has to find the records elsewhere.
     guard !left.isEmpty, (try? await control.waitUntilPublished(within: .seconds(10))) == true else { return }
     let told = await session.takeLeave(of: left, in: network, logger: logger)
-    guard !told.isDisjoint(with: left) else { return }
     network.left.removeAll { told.contains($0) }
+    if network.hasLeftLongAgo(at: .now()) { network.left = [] }
+    guard network.left != left else { return }
     do { try directory.save(network) } catch {
       logger.warning("what was told is told again at the next start", metadata: ["reason": "\(error)"])
     }

@@ -1,5 +1,6 @@
 import Control
 import DWN
+import Identity
 import Logging
 import Mesh
 import Wire
@@ -17,6 +18,16 @@ extension MeshSession {
     network.leave(former, for: urls)
     try directory.save(network)
     try await advertise(urls, in: &network)
+  }
+
+  /// After a move that was interrupted the network's record says which nodes they are.
+  func endMove(_ network: inout NetworkState) async throws {
+    guard network.anchor == identity.did, !Set(network.left).isDisjoint(with: try canonical(network.endpoints)),
+      let named = await keeper.ledger.record(of: network.reference.id)?.anchorEndpoints, !named.isEmpty
+    else { return }
+    network.endpoints = named
+    network.left.removeAll(where: named.contains)
+    try directory.save(network)
   }
 
   /// These hold the records beside this machine's own node from now on; `nodeURLs`: of all of them.
@@ -72,7 +83,13 @@ extension MeshSession {
 extension NetworkState {
   fileprivate mutating func leave(_ former: [String], for urls: [String]) {
     left = Set(left + former).subtracting(urls).sorted()
+    leftAt = .now()
   }
+
+  /// What has been away for so long does not come back, and whoever follows it has been told otherwise, or is gone.
+  private static let leavePeriod = Duration.seconds(30 * 86_400)
+
+  func hasLeftLongAgo(at now: WallTime) -> Bool { leftAt.map { now - $0 > Self.leavePeriod } ?? true }
 
   /// What a person has to know of nodes that are left and do not answer.
   var leaveWarnings: [String] {

@@ -15,7 +15,7 @@ public enum NodeURLs {
   /// Both within the limit, and none of them left out altogether.
   static func named(_ own: [String], replicas: [String]) -> [String] {
     let room = own.isEmpty ? limit : limit - 1
-    let named = replicas.prefix(room)
+    let named = replicas.filter { !own.contains($0) }.prefix(room)
     return Array(own.prefix(limit - named.count) + named)
   }
 

@@ -2,7 +2,7 @@ import Glibc
 public import Identity
 public import DWN
 public import Mesh
-import Wire
+public import Wire
 
 /// `network.json`: which network this directory is in. Everything else is in the records.
 public struct NetworkState: Hashable, Sendable {
@@ -17,6 +17,8 @@ public struct NetworkState: Hashable, Sendable {
   public var replicas: [String]
   /// Nodes on which the records lay before, and which have not been told yet where they lie now.
   public var left: [String] = []
+  /// When the last of them was left.
+  public var leftAt: WallTime?
   /// What the network's id commits its records to, found out when it was made or joined. Never another afterwards.
   public var envelope: Envelope
   public var meshCIDR: String
@@ -55,7 +57,10 @@ public struct NetworkState: Hashable, Sendable {
     object["meshCidr"] = .string(meshCIDR)
     object["meshIp"] = meshIP.map { .string($0) }
     object["embedsNode"] = .bool(embedsNode)
-    if !left.isEmpty { object["left"] = .array(left.map { .string($0) }) }
+    if !left.isEmpty {
+      object["left"] = .array(left.map { .string($0) })
+      object["leftAt"] = leftAt.map { .string($0.rfc3339) }
+    }
     if !replicas.isEmpty { object["replicas"] = .array(replicas.map { .string($0) }) }
     object["envelope"] = .string(envelope.rawValue)
     return .object(object)
@@ -76,6 +81,7 @@ public struct NetworkState: Hashable, Sendable {
       meshCIDR: json["meshCidr"]?.string ?? "10.200.0.0/16",
       meshIP: json["meshIp"]?.string)
     left = (json["left"]?.array ?? []).compactMap(\.string)
+    leftAt = json["leftAt"]?.string.flatMap { WallTime(rfc3339: $0) }
   }
 }
 

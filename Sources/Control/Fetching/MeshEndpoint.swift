@@ -22,7 +22,8 @@ struct MeshEndpoint: Hashable, Sendable {
   init?(_ view: MeshView) {
     guard let anchor = view.nodes.first(where: { $0.did == view.network.anchor }) else { return nil }
     let named = (view.record?.anchorEndpoints ?? []).filter { $0.hasPrefix("http://") }.compactMap(Self.address)
-    let own = Set((anchor.endpoint?.localEndpoints ?? []).map(\.ip))
+    let known = anchor.endpoint.map { $0.localEndpoints + $0.publicEndpoints.map(\.address) } ?? []
+    let own = Set(known.map(\.ip))
     let address = named.last { own.contains($0.ip) } ?? named.last
     self.init(address: anchor.meshIP, port: address?.port ?? Self.usualPort)
   }

@@ -43,7 +43,10 @@ extension DWNControlPlane {
   /// The preferred endpoint is left if the record names it no more, and not if it does again.
   private func leaveUnnamed(_ names: Set<String>) {
     defer { namedOnce.formUnion(names) }
-    if let left = choice.left, names.contains(endpoints[left].name) { choice.stay() }
+    if let left = choice.left, names.contains(endpoints[left].name) {
+      choice.stay()
+      wakeActive()
+    }
     let preferred = choice.preferred
     let name = endpoints[preferred].name
     guard !names.contains(name), namedOnce.contains(name), preferred != choice.left, preferred != choice.reserve else {
@@ -87,6 +90,14 @@ extension DWNControlPlane {
     let busy = Set(underWay.compactMap(\.endpoint)).union([choice.preferred])
     let left = Set([choice.left].compactMap { $0 })
     return choice.retired.subtracting(busy).min() ?? left.subtracting(busy).min()
+  }
+
+  /// Whoever was idle may not be any more.
+  func wakeActive() {
+    for index in endpoints.indices where !choice.isIdle(index) {
+      wake(.fetch(index))
+      wake(.publish(index))
+    }
   }
 
   /// The endpoints that are asked and written to.

@@ -172,8 +172,8 @@ extension DWNControlPlane {
     for other in plans.indices where other != choice.preferred { plans[other].demote(at: now) }
     plans[choice.preferred].promote(at: choice.hasStartedOver ? now + pause : now)
     for endpoint in plans.indices { want(endpoint, endpoint == choice.preferred) }
-    for job in [Job.fetch(choice.preferred), .publish(choice.preferred)] { wake(job) }
     reviseEndpoints()
+    wakeActive()
   }
 
   // MARK: - What was shown

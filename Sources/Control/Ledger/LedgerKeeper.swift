@@ -131,7 +131,8 @@ public actor LedgerKeeper {
     var refusal = refusal(of: message, by: RefusalQuorum(Array(answering.prefix(1))), isWithdrawn: false)
     refusal?.outcome = .waits(
       silent: quorum.endpoints.filter(quorum.silent.contains),
-      isTakenBack: message.canBeWithdrawn && outbox.refusal(of: message, by: quorum) != nil)
+      isTakenBack: message.canBeWithdrawn && !outbox.isDone(message.element)
+        && outbox.refusal(of: message, by: quorum) != nil)
     return refusal
   }
 
@@ -155,7 +156,7 @@ public actor LedgerKeeper {
     let standing = Set(ledger.outgoing.map(\.element))
     for message in change.messages {
       let stands = standing.contains(message.element)
-      if stands, message.canBeWithdrawn { continue }
+      if stands, message.canBeWithdrawn, !outbox.isDone(message.element) { continue }
       if let refusal = refusal(of: message, by: quorum, isWithdrawn: !stands) { return refusal }
     }
     return nil

@@ -1,3 +1,4 @@
+import DWN
 import Identity
 
 /// How far everything that this device signed has come on its way to each endpoint. What is not acknowledged is published again,
@@ -26,13 +27,14 @@ public struct Outbox: Sendable {
 
   /// What is to be sent to an endpoint now, in this order, and not past the first that fails.
   ///
-  /// A head comes after everything that it covers, and not at all where something that it covers was refused. Of heads with nothing
+  /// A head comes after everything that it covers, and not at all where something that it covers was refused: not until the record is
+  /// ended that was. Of heads with nothing
   /// between them only the last is sent. `network`: only what concerns this one, of definitions those
   /// that it needs.
   public func due(in ledger: Ledger, to endpoint: String, of network: NetworkReference? = nil) -> [AuthoredMessage] {
     let known = states[endpoint] ?? [:]
     var due: [AuthoredMessage] = []
-    var blocked: Set<NetworkID?> = []
+    var blockers: [NetworkID?: Set<String>] = [:]
     let outgoing = ledger.outgoing
     var doneHeads: [NetworkID?: Int64] = [:]
     for message in outgoing where message.isHead && known[message.element] == .done {
@@ -44,16 +46,19 @@ public struct Outbox: Sendable {
           continue
         }
       }
+      if let ended = message.endedRecord { blockers[message.network]?.remove(ended.text) }
       switch known[message.element] ?? .pending {
       case .done: continue
       case .refused:
-        if message.isCovered { blocked.insert(message.network) }
+        if message.isCovered {
+          blockers[message.network, default: []].insert(message.write?.recordID.text ?? message.element)
+        }
         continue
       case .pending: break
       }
       if message.isHead {
         if let done = doneHeads[message.network], done > message.order { continue }
-        if blocked.contains(message.network) || blocked.contains(nil) { continue }
+        if blockers[message.network]?.isEmpty == false || blockers[nil]?.isEmpty == false { continue }
         if let last = due.last, last.isHead, last.network == message.network { due.removeLast() }
       }
       due.append(message)
@@ -95,6 +100,8 @@ public struct Outbox: Sendable {
 
   /// What a head covers and an endpoint refused for good: no head goes there any more.
   public func obstacles(in ledger: Ledger, at endpoint: String, of network: NetworkID) -> [AuthoredMessage] {
-    refused(in: ledger, by: RefusalQuorum([endpoint]), of: network).filter(\.isCovered)
+    refused(in: ledger, by: RefusalQuorum([endpoint]), of: network).filter { message in
+      message.isCovered && !(message.write.map { ledger.hasEnded($0.contextID) } ?? false)
+    }
   }
 }
