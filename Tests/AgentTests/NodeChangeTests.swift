@@ -1,5 +1,7 @@
+import Control
 import DWN
 import Identity
+import Mesh
 import TestSupport
 import Testing
 import Wire
@@ -77,6 +79,58 @@ struct NodeChangeTests {
     #expect(throws: AgentError.self) { try UpRequest(replicas: ["http://192.0.2.1:8787/"]).checkReplicas(besides: own) }
     #expect(throws: Never.self) { try UpRequest(replicas: ["https://a.example"]).checkReplicas(besides: own) }
     #expect(throws: Never.self) { try UpRequest(replicas: ["none"]).checkReplicas(besides: own) }
+  }
+
+  @Test("an anchor whose ledger takes no decisions any more says where it is, as long as that is no news")
+  func stoppedLedger() async throws {
+    let folder = TemporaryFolder()
+    let directory = try StateDirectory(opening: folder.path)
+    let identity = try directory.identity(orMaking: SeededRandom(20))
+    let urls = ["http://192.0.2.1:8787"]
+    func stop() async throws -> NetworkState {
+      let session = try await MeshSession.open(directory, identity)
+      defer { session.close() }
+      let network = try await session.createNetwork(named: "n", cidr: nil, endpoints: urls, embedsNode: true)
+      let elsewhere = MessageSigner(identity).recordsDelete(network.networkID, prune: false, at: .now())
+      var change = StoreChange()
+      change.foreign = [
+        StoredMessage(element: elsewhere.element, json: elsewhere.message.value.encoded, data: nil)
+      ]
+      try await session.store.commit(change)
+      return network
+    }
+    var network = try await stop()
+    let session = try await MeshSession.open(directory, identity)
+    defer { session.close() }
+    try await session.advertise(urls, in: &network)
+    await #expect(throws: LedgerError.self) {
+      var network = network
+      try await session.advertise(["http://192.0.2.2:8787"], in: &network)
+    }
+    #expect(try directory.loadNetwork()?.endpoints == urls)
+  }
+
+  @Test("a move that was interrupted ends with the nodes that the network's record names")
+  func interrupted() async throws {
+    let folder = TemporaryFolder()
+    let directory = try StateDirectory(opening: folder.path)
+    let identity = try directory.identity(orMaking: SeededRandom(21))
+    let session = try await MeshSession.open(directory, identity)
+    defer { session.close() }
+    var network = try await session.createNetwork(
+      named: "n", cidr: nil, endpoints: ["https://a.example"], embedsNode: false)
+    // Killed before the ledger, and after it.
+    network.left = network.endpoints
+    try await session.endMove(&network)
+    #expect(network.endpoints == ["https://a.example"] && network.left == [])
+    let id = network.reference.id
+    try await session.keeper.perform { ledger in
+      try ledger.updateNetwork(id, now: .now()) { $0.anchorEndpoints = ["https://b.example"] }
+    }
+    network.left = network.endpoints
+    try await session.endMove(&network)
+    #expect(network.endpoints == ["https://b.example"] && network.left == ["https://a.example"])
+    #expect(try directory.loadNetwork() == network)
   }
 
   @Test("URLs of nodes are checked, and not more than a record has")
