@@ -158,6 +158,7 @@ public struct MeshCommands: Sendable {
     }
     let session = try await MeshSession.open(directory, identity)
     defer { session.close() }
+    // Replicas alone have no say in what this machine's own node would take: publishing waits for that.
     let control = try await session.controlPlane(
       network, endpoints: network.embedsNode ? [] : try endpoints(network.endpoints),
       nodePort: network.embedsNode ? try directory.loadSettings().listen.first?.port : nil, logger: Self.quietLogger)

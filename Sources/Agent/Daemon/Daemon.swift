@@ -142,8 +142,8 @@ public actor Daemon {
         advertising.nodeURLs(excluding: blocks, former: existing?.ownURLs ?? [], replicas: replicas)
       }
       try request.checkReplicas(besides: advertising.nodeURLs(excluding: blocks))
-      let network = try await Self.enter(
-        session, request, existing, nodeURLs: nodeURLs, replicas, advertising.relayPlan(excluding: blocks), logger)
+      let network = try await session.enter(
+        request, existing, nodeURLs: nodeURLs, replicas, advertising.relayPlan(excluding: blocks), logger)
       if relay == nil { try await session.withdrawRelay(from: network) }
       try directory.save(settings)
       tenants.replace(with: await session.tenants(of: network))
@@ -169,53 +169,6 @@ public actor Daemon {
     self.directory = directory
     self.identity = identity
     self.logger = logger
-  }
-
-  /// Makes the network, joins it, or takes up the one that is there, with the nodes and the addresses of today.
-  private static func enter(
-    _ session: MeshSession, _ request: UpRequest, _ existing: NetworkState?, nodeURLs: [String]?, _ replicas: [String],
-    _ relay: RelayPlan?, _ logger: Logger
-  ) async throws -> NetworkState {
-    if let name = request.create {
-      let foreign = try endpoints(request.endpoints + replicas)
-      if !foreign.isEmpty {
-        try await Preflight.prepare(foreign, for: request.envelope, session, acceptsTerms: request.acceptsTerms)
-      }
-      return try await session.createNetwork(
-        named: name, cidr: request.cidr, envelope: request.envelope, endpoints: nodeURLs ?? request.endpoints,
-        embedsNode: nodeURLs != nil, replicas: replicas, relay: relay)
-    }
-    if request.acceptsTerms, let existing {
-      let tenancy = ForeignTenancy(identity: session.identity, acceptsTerms: true)
-      do { try await tenancy.enterWherePossible(try endpoints(existing.foreignEndpoints)) } catch {
-        // The tunnels need no node.
-        logger.warning("a node does not take the agreement", metadata: ["reason": "\(error)"])
-      }
-    }
-    if var network = existing, request.movesOwn(network, of: session.identity.did) {
-      try await session.move(&network, to: canonical(request.endpoints), acceptsTerms: request.acceptsTerms)
-      return network
-    }
-    if let anchor = request.anchor, let id = request.networkID, !request.names(existing) {
-      return try await session.joinNetwork(
-        NetworkID(id), of: anchor, urls: request.endpoints,
-        endpoints: try endpoints(request.endpoints), acceptsTerms: request.acceptsTerms
-      ).0
-    }
-    guard var network = existing else { throw AgentError.noNetwork }
-    guard let nodeURLs else {
-      try await session.endMove(&network)
-      return network
-    }
-    if replicas != network.replicas {
-      try await session.replicate(&network, to: replicas, nodeURLs: nodeURLs, acceptsTerms: request.acceptsTerms)
-      return network
-    }
-    do { try await session.advertise(nodeURLs, in: &network) } catch let error as LedgerError {
-      // A ledger that takes no decisions any more keeps nobody from going on.
-      logger.error("the records cannot say where this machine is reached", metadata: ["reason": "\(error)"])
-    }
-    return network
   }
 
   /// Followers of the network's records: a machine needs one.
